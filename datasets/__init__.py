@@ -1,0 +1,1 @@
+"""swin_dense.datasets."""
