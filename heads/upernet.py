@@ -1,0 +1,137 @@
+"""UPerNet decoder: pyramid pooling and a feature pyramid (Xiao et al. 2018).
+
+Semantics and names are those of the published Swin segmentors: bilinear resizing with
+`align_corners=False`, convolutions without bias, BatchNorm with eps 1e-5, ReLU.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from swin_dense.heads.conv_norm import ConvNormReLU
+from swin_dense.heads.upsampling import convolve_resized, resize_maps, resize_rows
+
+# Rows of the finest level that are decoded together in inference. A 512 px crop is one piece; the
+# memory a larger image takes grows with its width only.
+_ROWS_AT_A_TIME = 128
+
+
+class UPerHead(nn.Module):
+    """Decode a feature pyramid to class logits at the resolution of its finest level.
+
+    Args:
+        in_channels: channels of the levels, fine to coarse; two levels or more.
+        num_classes: classes K.
+        channels: width of every layer of the decoder.
+        pool_scales: side lengths, in cells, that the coarsest level is pooled to.
+        dropout: rate at which whole channels are dropped before the classifier.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 512,
+        pool_scales: Sequence[int] = (1, 2, 3, 6),
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        *finer, coarsest = in_channels
+        if not finer:
+            raise ValueError(f"in_channels must name at least 2 levels, got {tuple(in_channels)}")
+        self.channels = channels
+        self.psp_modules = nn.ModuleList(
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(scale), ConvNormReLU(coarsest, channels, kernel_size=1)
+            )
+            for scale in pool_scales
+        )
+        self.bottleneck = ConvNormReLU(
+            coarsest + len(pool_scales) * channels, channels, kernel_size=3
+        )
+        self.lateral_convs = nn.ModuleList(
+            ConvNormReLU(level, channels, kernel_size=1) for level in finer
+        )
+        self.fpn_convs = nn.ModuleList(
+            ConvNormReLU(channels, channels, kernel_size=3) for _ in finer
+        )
+        self.fpn_bottleneck = ConvNormReLU(len(in_channels) * channels, channels, kernel_size=3)
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start the classifier near zero, so that all classes are equally likely."""
+        nn.init.normal_(self.conv_seg.weight, std=0.01)
+        nn.init.zeros_(self.conv_seg.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Give logits for a pyramid.
+
+        Without gradients and in eval mode the finest level is decoded in strips of rows, which
+        gives the same logits in less memory.
+
+        Args:
+            features: `(B, C_i, H_i, W_i)`, fine to coarse.
+
+        Returns:
+            `(B, K, H_0, W_0)`.
+        """
+        finest, *coarser = features
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs[1:], coarser, strict=False)]
+        laterals.append(self.pool_pyramid(coarser[-1]))
+        for i in reversed(range(len(laterals) - 1)):
+            above = resize_maps(laterals[i + 1], laterals[i].shape[-2:])
+            laterals[i] = laterals[i] + above  # (B, channels, H_(i+1), W_(i+1))
+        outputs = [conv(x) for conv, x in zip(self.fpn_convs[1:], laterals, strict=False)]
+        outputs.append(laterals[-1])
+
+        height = finest.shape[-2]
+        by_strips = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        step = _ROWS_AT_A_TIME if by_strips else height
+        strips = [
+            self._decode_rows(finest, laterals[0], outputs, (top, min(top + step, height)))
+            for top in range(0, height, step)
+        ]
+        return torch.cat(strips, dim=2) if len(strips) > 1 else strips[0]  # (B, K, H_0, W_0)
+
+    def pool_pyramid(self, coarsest: Tensor) -> Tensor:
+        """Add context of several reaches to the coarsest level (Zhao et al. 2017, PSPNet).
+
+        Args:
+            coarsest: `(B, C_3, H_3, W_3)`.
+
+        Returns:
+            `(B, channels, H_3, W_3)`.
+        """
+        size = coarsest.shape[-2:]
+        pooled = [resize_maps(module(coarsest), size) for module in self.psp_modules]
+        return self.bottleneck(torch.cat([coarsest, *pooled], dim=1))
+
+    def _decode_rows(
+        self, finest: Tensor, lateral: Tensor, outputs: Sequence[Tensor], rows: tuple[int, int]
+    ) -> Tensor:
+        """Give logits `(B, K, last - first, W_0)` of the rows `(first, last)` of the finest level.
+
+        Each 3 x 3 convolution needs one row more on either side than it gives. At a cut, where its
+        own zero padding stands for a row that exists, the row it then gets wrong is dropped.
+
+        `fpn_bottleneck` convolves all levels, resized to the finest and joined. It is computed as
+        a sum over levels, which lets the coarser ones be convolved at their own size.
+        """
+        size = finest.shape[-2:]
+        first, last = rows
+        outer = max(first - 2, 0), min(last + 2, size[0])
+        inner = max(first - 1, 0), min(last + 1, size[0])
+        merged = self.lateral_convs[0](finest[:, :, slice(*outer)])
+        merged = merged + resize_rows(lateral, [size], outer)
+        merged = self.fpn_convs[0](merged)[:, :, inner[0] - outer[0] : inner[1] - outer[0]]
+
+        weight, *weights = self.fpn_bottleneck.conv.weight.split(self.channels, dim=1)
+        joined = nn.functional.conv2d(merged, weight, padding=1)
+        joined = joined[:, :, first - inner[0] : last - inner[0]]
+        for output, weight in zip(outputs, weights, strict=True):
+            joined = joined + convolve_resized(output, weight, size, rows)
+        return self.conv_seg(self.dropout(self.fpn_bottleneck.normalise(joined)))
