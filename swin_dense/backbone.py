@@ -1,0 +1,267 @@
+"""The Swin Transformer as a backbone: images of any size in, four feature maps out.
+
+Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows". Results are
+those of the published detection and segmentation backbones, whose weights load as they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from swin_dense.blocks import ACTIVATIONS, PatchEmbed, PatchMerging, SwinBlock, permute
+from swin_dense.weights import load_weights
+from swin_dense.windows import Layout, window_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwinConfig:
+    """What a Swin Transformer is made of.
+
+    Attributes:
+        embed_dim: channels of stage 1; each further stage has twice as many.
+        depths: blocks per stage.
+        num_heads: attention heads per stage.
+        window_size: side of a window, in tokens.
+        patch_size: side of a patch, px.
+        in_channels: channels of the image.
+        mlp_ratio: width of the MLP's hidden layer over the stage's.
+        qkv_bias: whether query, key and value have a bias.
+        activation: of the MLP, a name in `blocks.ACTIVATIONS`.
+        drop_path_rate: stochastic depth of the last block, 0..1; rises linearly from 0.
+        patch_norm: whether the patch embedding ends in a norm.
+        out_indices: stages, from 0, whose maps are given.
+        frozen_stages: -1 trains all; 0 freezes the patch embedding, n also stages 1 to n with their
+            output norms (as in mmdetection; Microsoft's code freezes one stage fewer).
+        gradient_checkpointing: compute each block again in the backward pass to save memory.
+    """
+
+    embed_dim: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    num_heads: tuple[int, ...] = (3, 6, 12, 24)
+    window_size: int = 7
+    patch_size: int = 4
+    in_channels: int = 3
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    activation: str = "gelu"
+    drop_path_rate: float = 0.0
+    patch_norm: bool = True
+    out_indices: tuple[int, ...] = (0, 1, 2, 3)
+    frozen_stages: int = -1
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("embed_dim", "window_size", "patch_size", "in_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.depths or min(self.depths) < 1:
+            raise ValueError(f"depths must hold at least one block a stage, got {self.depths}")
+        if len(self.num_heads) != len(self.depths):
+            raise ValueError(
+                "num_heads must have one number a stage like depths, "
+                f"got {self.num_heads} and {self.depths}"
+            )
+        for channels, heads in zip(self.stage_channels, self.num_heads, strict=True):
+            if heads < 1 or channels % heads:
+                raise ValueError(
+                    f"channels of a stage must be divisible by its num_heads, "
+                    f"got {channels} and {heads}"
+                )
+        if not 0.0 <= self.drop_path_rate < 1.0:
+            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
+        if self.mlp_ratio <= 0:
+            raise ValueError(f"mlp_ratio must be positive, got {self.mlp_ratio}")
+        if self.activation not in ACTIVATIONS:
+            choices = ", ".join(ACTIVATIONS)
+            raise ValueError(f"unknown activation {self.activation!r}; choose one of {choices}")
+        stages = range(len(self.depths))
+        indices = self.out_indices
+        if not indices or list(indices) != sorted(set(indices)) or not set(indices) <= set(stages):
+            raise ValueError(
+                f"out_indices must be increasing stages of 0..{stages[-1]}, got {indices}"
+            )
+        if not -1 <= self.frozen_stages <= len(self.depths):
+            raise ValueError(
+                f"frozen_stages must be in -1..{len(self.depths)}, got {self.frozen_stages}"
+            )
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Channels of each stage."""
+        return tuple(self.embed_dim * 2**stage for stage in range(len(self.depths)))
+
+
+# Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px.
+SWIN_VARIANTS: dict[str, SwinConfig] = {
+    "swin_t": SwinConfig(embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
+    "swin_s": SwinConfig(embed_dim=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
+    "swin_b": SwinConfig(embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
+    "swin_l": SwinConfig(embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
+    "swin_b_w12": SwinConfig(
+        embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12
+    ),
+    "swin_l_w12": SwinConfig(
+        embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
+    ),
+}
+
+
+def create_backbone(
+    variant: str | SwinConfig,
+    *,
+    weights: str | PathLike[str] | Mapping[str, Tensor] | None = None,
+) -> "SwinTransformer":
+    """Build a backbone.
+
+    Args:
+        variant: a name in `SWIN_VARIANTS`, or a config. To vary one: `dataclasses.replace`.
+        weights: a published file or a state dict, see `load_weights`; None for random values.
+
+    Returns:
+        The backbone in training mode.
+
+    Raises:
+        ValueError: unknown variant, or the weights do not fit.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(variant, str):
+        if variant not in SWIN_VARIANTS:
+            choices = ", ".join(SWIN_VARIANTS)
+            raise ValueError(f"unknown variant {variant!r}; choose one of {choices}")
+        variant = SWIN_VARIANTS[variant]
+    backbone = SwinTransformer(variant)
+    if weights is not None:
+        load_weights(backbone, weights)
+    return backbone
+
+
+class SwinTransformer(nn.Module):
+    """Swin Transformer with a norm after each stage that is given out.
+
+    Attributes:
+        config: what it is made of.
+        channels: of each map that is given.
+        strides: of each map that is given, px.
+    """
+
+    def __init__(self, config: SwinConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = tuple(config.stage_channels[i] for i in config.out_indices)
+        self.strides = tuple(config.patch_size * 2**i for i in config.out_indices)
+        self.patch_embed = PatchEmbed(
+            in_channels=config.in_channels,
+            embed_dim=config.embed_dim,
+            patch_size=config.patch_size,
+            patch_norm=config.patch_norm,
+        )
+        self.layers = nn.ModuleList(SwinStage(config, i) for i in range(len(config.depths)))
+        for i in config.out_indices:
+            self.add_module(f"norm{i}", nn.LayerNorm(config.stage_channels[i]))
+        self.reset_parameters()
+        self._freeze()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values: normal with deviation 0.02, cut at 2, for weights and tables."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Conv2d | nn.LayerNorm):
+                module.reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.endswith("relative_position_bias_table"):
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Compute the feature maps.
+
+        Args:
+            pixels: `(B, 3, H, W)` float, normalised; any H and W from 1.
+
+        Returns:
+            One contiguous `(B, C_i, ceil(H/s_i), ceil(W/s_i))` for each of `out_indices`, fine to
+            coarse.
+
+        Raises:
+            ValueError: the pixels have another shape, or are not floating point.
+        """
+        self._check(pixels)
+        tokens = self.patch_embed(pixels)  # (B, H/4, W/4, C)
+        features = []
+        for i, stage in enumerate(self.layers):
+            tokens = stage(tokens)  # (B, H_i, W_i, C_i)
+            if i in self.config.out_indices:
+                normed = getattr(self, f"norm{i}")(tokens)
+                features.append(normed.permute(0, 3, 1, 2).contiguous())  # (B, C_i, H_i, W_i)
+            if stage.downsample is not None:
+                tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
+        return features
+
+    def _check(self, pixels: Tensor) -> None:
+        channels = self.config.in_channels
+        if pixels.ndim != 4 or pixels.shape[1] != channels or 0 in pixels.shape:
+            raise ValueError(
+                f"pixels must be (B, {channels}, H, W) with every side at least 1, "
+                f"got {tuple(pixels.shape)}"
+            )
+        if not pixels.is_floating_point():
+            raise ValueError(
+                f"pixels must be floating point and normalised, got {pixels.dtype}; "
+                "batch_images makes them from uint8 images"
+            )
+
+    def _freeze(self) -> None:
+        if self.config.frozen_stages >= 0:
+            self.patch_embed.requires_grad_(False)
+        for i in range(self.config.frozen_stages):
+            self.layers[i].requires_grad_(False)
+            if i in self.config.out_indices:
+                getattr(self, f"norm{i}").requires_grad_(False)
+
+
+class SwinStage(nn.Module):
+    """The blocks of one resolution, and the patch merging that leads to the next."""
+
+    def __init__(self, config: SwinConfig, index: int) -> None:
+        super().__init__()
+        channels = config.stage_channels[index]
+        rates = torch.linspace(0, config.drop_path_rate, sum(config.depths), dtype=torch.float64)
+        first = sum(config.depths[:index])
+        self.window_size = config.window_size
+        self.gradient_checkpointing = config.gradient_checkpointing
+        self.blocks = nn.ModuleList(
+            SwinBlock(
+                channels,
+                num_heads=config.num_heads[index],
+                window_size=config.window_size,
+                shifted=j % 2 == 1 and config.window_size > 1,
+                mlp_ratio=config.mlp_ratio,
+                qkv_bias=config.qkv_bias,
+                activation=config.activation,
+                drop_path=rates[first + j].item(),
+            )
+            for j in range(config.depths[index])
+        )
+        is_last = index == len(config.depths) - 1
+        self.downsample = None if is_last else PatchMerging(channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(B, H, W, C)` to the same, not yet downsampled."""
+        batch, height, width, channels = tokens.shape
+        grid = window_grid(batch, height, width, window=self.window_size, device=tokens.device)
+        layout: Layout = "raster"
+        tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
+        for block in self.blocks:
+            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, grid, layout, use_reentrant=False)
+            else:
+                tokens = block(tokens, grid, layout)
+            layout = block.layout
+        tokens = permute(tokens, grid.move(layout, "raster"))
+        return tokens.reshape(batch, height, width, channels)
