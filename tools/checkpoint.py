@@ -1,0 +1,162 @@
+"""Checkpoints of a run: written whole or not at all, so that a kill at any moment loses no state.
+
+Layout of a run's folder:
+
+    step_00001000/model.safetensors   weights, config, class names, category ids: loads anywhere
+    step_00001000/state.pt            optimiser, scaler, random numbers, step: for `--resume`
+    last -> step_00001000             what `--resume` continues from
+
+A checkpoint is written into a hidden folder, flushed to the disk and renamed; `last` is a link that
+is replaced in one operation.
+"""
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from swin_dense.heads.checkpoints import save_model
+
+WEIGHTS_FILE = "model.safetensors"
+STATE_FILE = "state.pt"
+_LAST = "last"
+_STEP_FOLDER = re.compile(r"step_(\d{8})")
+
+
+def save_checkpoint(
+    run: Path, step: int, *, model: nn.Module, state: Mapping[str, Any], keep: int
+) -> Path:
+    """Write the checkpoint of `step`, point `last` at it and delete the oldest beyond `keep`.
+
+    Args:
+        run: the run's folder; made if absent.
+        step: steps done, from 0.
+        model: a whole model of `heads`.
+        state: what else `--resume` needs: tensors, numbers, strings, lists and dicts of them.
+        keep: number of checkpoints that stay, at least 1.
+
+    Returns:
+        The checkpoint's folder. Where `last` already is of this step, nothing is written.
+
+    Raises:
+        ValueError: a weight is not finite, or the folder cannot be written (full, read-only). The
+            previous checkpoint is untouched in either case.
+    """
+    folder = run / f"step_{step:08d}"
+    previous = find_checkpoint(run)
+    if previous is not None and previous.resolve() == folder.resolve():
+        return folder
+    _check_finite(model, step, previous)
+    partial = run / f".{folder.name}.partial"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(run)
+        partial.mkdir()
+        save_model(model, partial / WEIGHTS_FILE, metadata={"step": str(step)})
+        torch.save(dict(state) | {"step": step}, partial / STATE_FILE)
+        for path in (partial / WEIGHTS_FILE, partial / STATE_FILE, partial):
+            _flush_to_disk(path)
+        # A folder of this step that `last` does not name is what a kill left before the link moved.
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        _point_last_at(run, folder)
+        for old in list_checkpoints(run)[:-keep]:
+            shutil.rmtree(old)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, RuntimeError) and "write" not in str(error):
+            raise  # torch.save reports a full disk as a RuntimeError about writing
+        stays = f"; {previous} is untouched" if previous is not None else ""
+        raise ValueError(
+            f"the checkpoint of step {step} cannot be written to {run}: {error}{stays}"
+        ) from error
+    return folder
+
+
+def find_checkpoint(run: Path) -> Path | None:
+    """Folder that `last` names, or None where the run has no checkpoint."""
+    last = run / _LAST
+    return last.resolve() if (last / STATE_FILE).is_file() else None
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Folders of the run's checkpoints, oldest first."""
+    if not run.is_dir():
+        return []
+    return sorted(path for path in run.iterdir() if _STEP_FOLDER.fullmatch(path.name))
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` stored beside the weights.
+
+    Raises:
+        ValueError: the file is damaged or not a training state.
+    """
+    path = folder / STATE_FILE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a training state: {error}") from error
+    if not isinstance(state, dict) or "step" not in state:
+        raise ValueError(f"{path} must hold a training state, got {type(state).__name__}")
+    return state
+
+
+def random_state() -> dict[str, Any]:
+    """State of every random source of this process, in types that load without unpickling."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, keys.tolist(), position, has_gauss, gauss],
+        "python": [version, list(internal), gauss_next],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put the random sources where `random_state` found them."""
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _check_finite(model: nn.Module, step: int, previous: Path | None) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            stays = f"; the last good checkpoint is {previous}" if previous is not None else ""
+            raise ValueError(f"weights must be finite, got nan or inf in {name} at step {step}{stays}")
+
+
+def _remove_leftovers(run: Path) -> None:
+    for path in run.glob(".step_*.partial"):
+        shutil.rmtree(path)
+    (run / f".{_LAST}.partial").unlink(missing_ok=True)
+
+
+def _point_last_at(run: Path, folder: Path) -> None:
+    link = run / f".{_LAST}.partial"
+    link.symlink_to(folder.name)
+    os.replace(link, run / _LAST)
+    _flush_to_disk(run)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

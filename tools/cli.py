@@ -1,0 +1,121 @@
+"""The command `swin-dense`, also `python -m swin_dense.tools.cli`.
+
+A command is a module of this folder with a frozen dataclass `Options`, from which tyro makes the
+flags, and a function `run(options)`. It is imported when it is asked for. Exit status: 0 done, 2 an
+expected error (one line on stderr), 1 a bug (a traceback).
+"""
+
+import contextlib
+import importlib
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+_COMMANDS = {
+    "demo": "draw a small data set, train on it, evaluate, and write pictures and a report",
+    "recipes": "list the recipes with their published scores",
+    "train": "train a recipe: train RECIPE [--field value ...]",
+    "evaluate": "the COCO numbers, or mIoU, of a model on a data set",
+    "predict": "find objects in images, folders or a video",
+    "inspect": "say what a weights file holds",
+    "convert": "write a weights file in another layout",
+}
+_PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: without the program's name; None takes them from `sys.argv`.
+
+    Returns:
+        The exit status, 0 or 2.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if words else 2
+    try:
+        if words[0] not in _COMMANDS:
+            raise ValueError(
+                f"unknown command {words[0]!r}; choose one of {', '.join(_COMMANDS)}"
+            )
+        return _run(words[0], words[1:])
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {_in_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 2
+
+
+def _run(command: str, words: list[str]) -> int:
+    module = importlib.import_module(f"swin_dense.tools.{command}")
+    program = f"swin-dense {command}"
+    options_type: Any = module.Options
+    default: Any = None
+    if hasattr(module, "choose_default"):
+        # The first word chooses the default of every flag: a recipe's name.
+        if not words or words[0] in ("-h", "--help"):
+            print(module.describe_choices())
+            return 0 if words else 2
+        default = module.choose_default(words[0])
+        program, words = f"{program} {words[0]}", words[1:]
+    module.run(_parse(options_type, program, words, default))
+    return 0
+
+
+def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
+    """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            if default is None:
+                return tyro.cli(options_type, prog=program, args=words, config=_PARSING)
+            return tyro.cli(
+                options_type, prog=program, args=words, default=default, config=_PARSING
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise  # --help
+        raise ValueError(f"{_unboxed(complaint.getvalue())} (see {program} --help)") from None
+
+
+def _unboxed(text: str) -> str:
+    """First message of tyro's boxes, without their borders."""
+    lines = [line.strip("│ ") for line in text.splitlines() if line.startswith("│")]
+    message = []
+    for line in lines:
+        if line.startswith("──"):
+            break
+        message.append(line)
+    return " ".join(message) or text.strip()
+
+
+def _in_one_line(text: str) -> str:
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _overview() -> str:
+    width = max(len(name) for name in _COMMANDS)
+    lines = [f"  {name:<{width}}  {purpose}" for name, purpose in _COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: swin-dense COMMAND [--flag value ...]",
+            "",
+            "Swin Transformer detection and segmentation on today's PyTorch.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "swin-dense COMMAND --help lists the flags of a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Pictures of results: masks, boxes, names and scores, readable on images of any size.
+
+Everything is drawn on arrays in memory; no window system is needed.
+"""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+Picture = NDArray[np.uint8]  # (H, W, 3), RGB
+
+_MIN_SIDE = 480  # px; the longer side of a smaller image is enlarged to about this before drawing
+_MASK_OPACITY = 0.45
+_GOLDEN_RATIO = 0.618033988749895
+
+
+def class_colour(label: int) -> tuple[int, int, int]:
+    """Colour of a class, RGB 0..255; neighbouring labels are far apart in hue."""
+    hue = (0.02 + label * _GOLDEN_RATIO) % 1.0
+    value = (1.0, 0.82, 0.92)[label // 3 % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.65)[label // 9 % 2], value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_detections(
+    image: Tensor, result: Mapping[str, Tensor], class_names: Sequence[str]
+) -> Picture:
+    """Draw detections, or ground truth, over an image.
+
+    Args:
+        image: `(3, H, W)` uint8 RGB.
+        result: `boxes` `(N, 4)` xyxy px, `labels` `(N,)`, and if known `scores` `(N,)` and `masks`
+            `(N, H, W)`, in the frame of `image`. Objects are drawn from the largest to the smallest,
+            so that none is hidden.
+        class_names: name of each label.
+
+    Returns:
+        `(s H, s W, 3)` uint8 RGB: small images are enlarged by a whole number s, others are not.
+
+    Raises:
+        ValueError: the image, or a mask's size, is not as above.
+    """
+    picture, scale = _canvas(image)
+    boxes = result["boxes"].detach().float().cpu().numpy() * scale
+    labels = result["labels"].cpu().tolist()
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order = np.argsort(-areas, kind="stable").tolist()
+    stroke = max(1, round(max(picture.shape) / 450))
+
+    masks = result.get("masks")
+    if masks is not None:
+        if tuple(masks.shape[1:]) != tuple(image.shape[1:]):
+            raise ValueError(
+                f"masks must have the image's size {tuple(image.shape[1:])}, "
+                f"got {tuple(masks.shape[1:])}"
+            )
+        for index in order:
+            _blend_mask(picture, masks[index], scale, class_colour(labels[index]), stroke)
+
+    for index in order:
+        left, top, right, bottom = (round(float(edge)) for edge in boxes[index])
+        cv2.rectangle(
+            picture, (left, top), (right - 1, bottom - 1), class_colour(labels[index]), stroke
+        )
+    captions = [_caption(class_names, label) for label in labels]
+    if "scores" in result:
+        scores = result["scores"].detach().float().cpu().tolist()
+        captions = [f"{name} {score:.2f}" for name, score in zip(captions, scores, strict=True)]
+    return _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+
+
+def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int = 8) -> Picture:
+    """Put pictures of one height in a row, each under its title.
+
+    Args:
+        pictures: each `(H, W_i, 3)`; a lower one is padded below.
+        titles: one for each picture.
+        gap: px of white between two.
+
+    Returns:
+        `(H + title, sum of widths and gaps, 3)`.
+    """
+    font = _font(18)
+    head = 28
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
+    sheet = np.full((head + height, width, 3), 255, dtype=np.uint8)
+    left = 0
+    marks = []
+    for picture, title in zip(pictures, titles, strict=True):
+        sheet[head : head + picture.shape[0], left : left + picture.shape[1]] = picture
+        marks.append((left + 2, title))
+        left += picture.shape[1] + gap
+    page = Image.fromarray(sheet)
+    pen = ImageDraw.Draw(page)
+    for start, title in marks:
+        pen.text((start, 3), title, fill=(0, 0, 0), font=font)
+    return np.asarray(page)
+
+
+def save_picture(picture: Picture, path: Path) -> None:
+    """Write a picture as PNG or JPEG by its suffix, beside its final name, then rename it."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    Image.fromarray(picture).save(partial, quality=92)
+    partial.replace(path)
+
+
+def _canvas(image: Tensor) -> tuple[Picture, int]:
+    """Copy of the image to draw on, and the whole number it was enlarged by."""
+    if image.ndim != 3 or image.shape[0] != 3 or str(image.dtype) != "torch.uint8":
+        raise ValueError(
+            f"image must be (3, H, W) uint8, got {tuple(image.shape)} {image.dtype}"
+        )
+    picture = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
+    scale = max(1, round(_MIN_SIDE / max(picture.shape[:2])))
+    if scale > 1:
+        size = (picture.shape[1] * scale, picture.shape[0] * scale)
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    return picture.copy(), scale
+
+
+def _blend_mask(
+    picture: Picture, mask: Tensor, scale: int, colour: tuple[int, int, int], stroke: int
+) -> None:
+    """Tint the mask's pixels and trace its outline, in place."""
+    bitmap = mask.cpu().numpy().astype(np.uint8)
+    if scale > 1:
+        bitmap = np.repeat(np.repeat(bitmap, scale, axis=0), scale, axis=1)
+    left, top, width, height = cv2.boundingRect(bitmap)
+    if width == 0 or height == 0:
+        return
+    window = picture[top : top + height, left : left + width]
+    inside = bitmap[top : top + height, left : left + width].astype(bool)
+    tint = np.array(colour, dtype=np.float32) * _MASK_OPACITY
+    window[inside] = (window[inside] * (1 - _MASK_OPACITY) + tint).astype(np.uint8)
+    outlines, _ = cv2.findContours(bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, outlines, -1, colour, stroke, cv2.LINE_AA)
+
+
+def _draw_captions(
+    picture: Picture,
+    boxes: NDArray[np.float32],
+    captions: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+    order: Sequence[int],
+) -> Picture:
+    """Write each caption above its box, or where there is room for it."""
+    height, width = picture.shape[:2]
+    page = Image.fromarray(picture)
+    pen = ImageDraw.Draw(page)
+    font = _font(int(np.clip(max(height, width) / 48, 12, 40)))
+    taken: list[tuple[float, float, float, float]] = []
+    for index in reversed(order):  # the smallest object has the first choice of place
+        _, _, text_width, text_height = pen.textbbox((0, 0), captions[index], font=font)
+        size = (text_width + 6, text_height + 4)
+        place = _find_place(boxes[index].tolist(), size, (width, height), taken)
+        taken.append(place)
+        pen.rectangle(place, fill=colours[index])
+        red, green, blue = colours[index]
+        is_bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
+        ink = (0, 0, 0) if is_bright else (255, 255, 255)
+        pen.text((place[0] + 3, place[1] + 1), captions[index], fill=ink, font=font)
+    return np.asarray(page)
+
+
+def _find_place(
+    box: Sequence[float],
+    size: tuple[float, float],
+    frame: tuple[int, int],
+    taken: Sequence[tuple[float, float, float, float]],
+) -> tuple[float, float, float, float]:
+    """Rectangle for a caption: above, inside or below the box; the least covered one wins."""
+    left, top, right, bottom = box
+    candidates = [
+        (left, top - size[1]),
+        (left, bottom),
+        (left, top),
+        (right - size[0], top - size[1]),
+        (right - size[0], bottom),
+        (left, bottom - size[1]),
+        (right, top),
+        (left - size[0], top),
+    ]
+    best, least = None, float("inf")
+    for x, y in candidates:
+        x = min(max(x, 0), max(frame[0] - size[0] - 1, 0))
+        y = min(max(y, 0), max(frame[1] - size[1] - 1, 0))
+        place = (x, y, x + size[0], y + size[1])
+        covered = sum(_overlap(place, other) for other in taken)
+        if covered < least:
+            best, least = place, covered
+        if covered == 0:
+            break
+    assert best is not None
+    return best
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _caption(class_names: Sequence[str], label: int) -> str:
+    return class_names[label] if label < len(class_names) else f"class {label}"
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib ships: it has letters of most scripts."""
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)

@@ -1,0 +1,243 @@
+"""The loops: train for a number of steps, and predict over a loader.
+
+Both are plain functions of a model, an iterable of lists of samples, and the task's `prepare`, which
+turns samples into `(ImageBatch, targets)` on the device. Nothing here knows what the task is.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from swin_dense.tools.loading import Sample
+from swin_dense.tools.run_log import RunLog
+
+Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopPlan:
+    """When the training loop does what; steps are counted from 1 when done."""
+
+    num_steps: int
+    start_step: int = 0
+    accumulate: int = 1
+    clip_norm: float | None = None
+    log_every: int = 50
+    save_every: int = 1000
+    evaluate_every: int = 0  # 0: only at the end
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something done every so many steps, and at the end, is due after `step`."""
+        return step == self.num_steps or (every > 0 and step % every == 0)
+
+
+class StopRequest:
+    """Notes SIGTERM and SIGINT while it is entered; a second SIGINT interrupts at once."""
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):  # not the main thread: leave signals alone
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.signal_name is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+
+
+@dataclass(frozen=True)
+class _StepRecord:
+    """What is kept of a step until the next look at the losses; `losses` stays on the device."""
+
+    step: int
+    losses: Tensor  # (number of losses,)
+    image_ids: list[Any]
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[list[Sample]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    accelerator: Accelerator,
+    prepare: Prepare,
+    rate_at: Callable[[int], float],
+    plan: LoopPlan,
+    log: RunLog,
+    save: Callable[[int], object],
+    evaluate: Callable[[int], object],
+) -> int:
+    """Train from `plan.start_step` to `plan.num_steps`.
+
+    The device is waited for only where losses are logged or a checkpoint is due. There every step since
+    the last look is checked, so a checkpoint never follows a non-finite loss.
+
+    Args:
+        model: whole model, prepared by `accelerator`.
+        batches: `plan.accumulate` lists of samples for each step.
+        optimizer: prepared by `accelerator`.
+        accelerator: device, precision and processes.
+        prepare: samples to what the model takes, on the device.
+        rate_at: learning rate of a step, counted from 0.
+        plan: when to log, save and evaluate.
+        log: where figures go.
+        save: writes the checkpoint of a step.
+        evaluate: evaluates after a step; called before `save` of the same step.
+
+    Returns:
+        Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
+
+    Raises:
+        ValueError: a loss is not finite; says which, at which step and on which images.
+    """
+    source = iter(batches)
+    records: list[_StepRecord] = []
+    names: list[str] = []
+    model.train()
+    step = plan.start_step
+    log.start(step, plan.num_steps)
+    with StopRequest() as stop:
+        while step < plan.num_steps:
+            rate = rate_at(step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            names, record = _step(
+                step + 1, model, source, optimizer, accelerator, prepare, plan, log
+            )
+            records.append(record)
+            step += 1
+            stopping = _any_process(stop.signal_name is not None, step, plan, accelerator)
+            log_due = plan.is_due(step, plan.log_every)
+            save_due = stopping or plan.is_due(step, plan.save_every)
+            evaluate_due = plan.is_due(step, plan.evaluate_every)
+            if log_due or save_due or evaluate_due:
+                means = _mean_losses(names, records, accelerator)
+                log.step(step, means, rate=rate, is_logged=log_due)
+                records.clear()
+            if evaluate_due:
+                evaluate(step)
+                model.train()
+            if save_due:
+                save(step)
+            if stopping and step < plan.num_steps:
+                log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
+                break
+    return step
+
+
+def _step(
+    number: int,
+    model: nn.Module,
+    source: Iterator[list[Sample]],
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    prepare: Prepare,
+    plan: LoopPlan,
+    log: RunLog,
+) -> tuple[list[str], _StepRecord]:
+    """One update of the weights, from `plan.accumulate` batches."""
+    total: Tensor | None = None
+    names: list[str] = []
+    image_ids: list[Any] = []
+    for turn in range(plan.accumulate):
+        waited = time.perf_counter()
+        samples = next(source)
+        log.waited(time.perf_counter() - waited, num_images=len(samples))
+        image_ids += [sample["image_id"] for sample in samples]
+        images, targets = prepare(samples, accelerator.device)
+        is_last = turn == plan.accumulate - 1
+        with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+            losses: dict[str, Tensor] = model(images, targets)
+            names = list(losses)
+            accelerator.backward(sum(losses.values()) / plan.accumulate)
+        values = torch.stack([loss.detach().float() for loss in losses.values()]) / plan.accumulate
+        total = values if total is None else total + values
+    assert total is not None
+    if plan.clip_norm is not None:
+        accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return names, _StepRecord(number, total, image_ids)
+
+
+def _mean_losses(
+    names: Sequence[str], records: Sequence[_StepRecord], accelerator: Accelerator
+) -> dict[str, float]:
+    """Mean of each loss over the steps since the last look, and over the processes."""
+    stacked = torch.stack([record.losses for record in records])  # (steps, number of losses)
+    stacked = accelerator.reduce(stacked, reduction="mean").cpu()
+    bad = (~stacked.isfinite()).any(dim=1).nonzero().flatten()
+    if len(bad):
+        record = records[int(bad[0])]
+        values = dict(zip(names, stacked[int(bad[0])].tolist(), strict=True))
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        raise ValueError(
+            f"losses must be finite, got {figures} at step {record.step} "
+            f"on images {record.image_ids}; a lower learning rate or optimizer.clip_norm may help"
+        )
+    means = stacked.mean(dim=0).tolist()
+    return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+
+
+def _any_process(wish: bool, step: int, plan: LoopPlan, accelerator: Accelerator) -> bool:
+    """Whether to stop: several processes agree on it, where they meet for the log anyway."""
+    if accelerator.num_processes == 1:
+        return wish
+    if not plan.is_due(step, plan.log_every):
+        return False
+    flag = torch.tensor(float(wish), device=accelerator.device)
+    return bool(accelerator.reduce(flag, reduction="sum").item() > 0)
+
+
+def predict_batches(
+    model: nn.Module,
+    batches: Iterable[list[Sample]],
+    *,
+    prepare: Prepare,
+    precision: str = "fp32",
+) -> Iterator[tuple[list[Sample], list[Any]]]:
+    """Predict over a loader, in the frame of the original images.
+
+    Args:
+        model: whole model, on the device to use; put into eval mode.
+        batches: lists of samples with `original_size`.
+        prepare: samples to what the model takes, on the device.
+        precision: "fp32", or "bf16" or "fp16" for autocast.
+
+    Yields:
+        The samples of a batch and the model's result for each.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    for samples in batches:
+        with torch.inference_mode(), autocast(device, precision):
+            images, _ = prepare(samples, device)
+            sizes = [tuple(sample["original_size"]) for sample in samples]
+            results = model.predict(images, original_sizes=sizes)
+        yield samples, results
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision of inference."""
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=types[precision])

@@ -1,0 +1,52 @@
+"""Output folders and devices, checked before the work starts."""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+
+def make_writable(folder: Path) -> Path:
+    """Make an output folder and see that files can be written into it.
+
+    Raises:
+        ValueError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"the output folder must be writable, got {folder}: {error}") from error
+    return folder
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep a run's folder to this process; a kill gives it free.
+
+    Raises:
+        ValueError: a live run uses it.
+    """
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"{folder} is in use by a live run; choose another --out") from error
+        yield
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a `--device` flag.
+
+    Raises:
+        ValueError: "cuda" where there is no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda must have a GPU that torch can use, got none")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,112 @@
+"""AdamW with the published parameter groups, and the two published learning rate schedules.
+
+The schedules are pure functions of the step: nothing of them has to be saved to continue a run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+# Parameters whose name contains one of these are not decayed (Liu et al. 2021, released
+# configurations, `paramwise_cfg`). Biases of linear layers and convolutions ARE decayed.
+NO_DECAY = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamWConfig:
+    """AdamW (Loshchilov and Hutter 2019) as the released Swin configurations use it."""
+
+    lr: float = 1e-4
+    """Learning rate at the end of the warm-up, for the recipe's batch size."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running mean of the gradient and of its square."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay; norms and position tables have none."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient of all parameters together; None does not clip."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"optimizer.lr must be above 0, got {self.lr}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"optimizer.clip_norm must be above 0, got {self.clip_norm}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSchedule:
+    """Constant learning rate, multiplied by `gamma` at each milestone, after a linear warm-up."""
+
+    warmup_steps: int = 500
+    """Steps of linear warm-up."""
+    warmup_ratio: float = 1e-3
+    """Factor of the learning rate at step 0."""
+    milestones: tuple[float, ...] = (8 / 12, 11 / 12)
+    """Where the rate drops, as fractions of the whole training."""
+    gamma: float = 0.1
+    """Factor at each milestone."""
+
+    def factor(self, step: int, *, num_steps: int) -> float:
+        """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
+        num_passed = sum(step >= round(milestone * num_steps) for milestone in self.milestones)
+        return self.gamma**num_passed * _warmup(step, self.warmup_steps, self.warmup_ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolySchedule:
+    """Learning rate that falls to 0 as `(1 - step / num_steps) ** power`, after a warm-up."""
+
+    warmup_steps: int = 1500
+    """Steps of linear warm-up."""
+    warmup_ratio: float = 1e-6
+    """Factor of the learning rate at step 0."""
+    power: float = 1.0
+    """Exponent of the decay; 1 is a straight line."""
+
+    def factor(self, step: int, *, num_steps: int) -> float:
+        """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
+        decay = (1 - step / num_steps) ** self.power
+        return decay * _warmup(step, self.warmup_steps, self.warmup_ratio)
+
+
+def parameter_groups(
+    model: nn.Module, *, weight_decay: float, no_decay: Sequence[str] = NO_DECAY
+) -> list[dict[str, object]]:
+    """Split the trainable parameters into those with weight decay and those without.
+
+    Args:
+        model: parameters with `requires_grad=False` are left out.
+        weight_decay: of the first group.
+        no_decay: a parameter is in the second group if its name contains one of these.
+
+    Returns:
+        Two groups for a torch optimiser; a group without parameters is left out.
+
+    Raises:
+        ValueError: the model has no trainable parameter.
+    """
+    decayed: list[nn.Parameter] = []
+    undecayed: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (undecayed if any(key in name for key in no_decay) else decayed).append(parameter)
+    if not decayed and not undecayed:
+        raise ValueError("the model must have a trainable parameter, got none")
+    groups: list[dict[str, object]] = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": undecayed, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def create_optimizer(model: nn.Module, config: AdamWConfig) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups(model)`."""
+    groups = parameter_groups(model, weight_decay=config.weight_decay)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+
+
+def _warmup(step: int, num_steps: int, ratio: float) -> float:
+    if step >= num_steps:
+        return 1.0
+    return 1 - (1 - step / num_steps) * (1 - ratio)

@@ -1,0 +1,193 @@
+"""`swin-dense predict`: what a model finds in images, folders of images or a video."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+import torch
+import tyro
+from torch import nn
+
+from swin_dense.datasets.images import read_image
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.padding import batch_images
+from swin_dense.tools.drawing import Picture, save_picture
+from swin_dense.tools.engine import autocast
+from swin_dense.tools.folders import choose_device, make_writable
+from swin_dense.tools.tasks import PredictionWriter, Task, find_task
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Find objects in images, folders of images or videos; writes overlays and results."""
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Images, folders (searched through) or videos."""
+    weights: Path
+    """Weights file of a whole model."""
+    out: Path
+    """Folder for the pictures and results."""
+    score_threshold: float = 0.3
+    """Detections below this score are left out, 0..1."""
+    scale: tuple[int, int] | None = None
+    """LONG SHORT side of the keep-ratio resize, px; None: the task's."""
+    batch_size: int = 1
+    """Images predicted together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: a GPU where there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the network."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One image to predict; `video` is the file that it is a frame of."""
+
+    name: str
+    pixels: np.ndarray = field(repr=False)  # (H, W, 3) uint8 RGB
+    video: Path | None = None
+
+
+def run(options: Options) -> None:
+    """Predict every input.
+
+    Raises:
+        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        FileNotFoundError: an input or the weights are missing.
+    """
+    if not 0 <= options.score_threshold <= 1:
+        raise ValueError(f"--score-threshold must be in 0..1, got {options.score_threshold}")
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    sources = list(_find_sources(options.inputs))
+    pictures = make_writable(options.out / "overlays")
+    model = from_checkpoint(options.weights).to(choose_device(options.device))
+    task = find_task(model.task)
+    writer = task.writer(options.out, model, score_threshold=options.score_threshold)
+    videos = _VideoWriter(pictures)
+    frames = _read_frames(sources)
+    num_done = 0
+    while chunk := list(islice(frames, options.batch_size)):
+        shown = _predict(model, task, chunk, options, writer)
+        for frame, picture in zip(chunk, shown, strict=True):
+            if frame.video is None:
+                save_picture(picture, _free_name(pictures, frame.name))
+            else:
+                videos.add(frame.video, picture)
+        num_done += len(chunk)
+        print(f"{num_done} done, last {chunk[-1].name}", file=sys.stderr)
+    videos.close()
+    writer.close()
+    if num_done == 0:
+        raise ValueError("none of the inputs could be read")
+
+
+@torch.inference_mode()
+def _predict(
+    model: nn.Module, task: Task, frames: list[_Frame], options: Options, writer: PredictionWriter
+) -> list[Picture]:
+    """Results of a few images go to the writer; their pictures come back."""
+    device = next(model.parameters()).device
+    scale = options.scale or task.default_scale
+    resized = [task.resize(frame.pixels, scale) for frame in frames]
+    sizes = [frame.pixels.shape[:2] for frame in frames]
+    with autocast(device, options.precision):
+        results: list[Any] = model.predict(
+            batch_images(resized, device=device), original_sizes=sizes
+        )
+    images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in frames]  # (3, H, W)
+    return [
+        writer.add(frame.name, image, result)
+        for frame, image, result in zip(frames, images, results, strict=True)
+    ]
+
+
+def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
+    """File, name in the output, and whether it was named itself, for each image or video."""
+    for path in inputs:
+        if path.is_dir():
+            found = [
+                file
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES
+            ]
+            if not found:
+                raise ValueError(f"{path} must hold images or videos, got none")
+            yield from ((file, str(file.relative_to(path)), False) for file in found)
+        elif path.is_file():
+            yield path, path.name, True
+        else:
+            raise FileNotFoundError(f"no image, folder or video {path}")
+
+
+def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
+    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+    for path, name, is_named in sources:
+        try:
+            if path.suffix.lower() in _VIDEO_SUFFIXES:
+                yield from _video_frames(path, name)
+            else:
+                yield _Frame(name, read_image(path))
+        except ValueError as error:
+            if is_named:
+                raise
+            print(f"skipped: {error}", file=sys.stderr)
+
+
+def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        index = 0
+        while (answer := capture.read())[0]:
+            pixels = cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)
+            yield _Frame(f"{name}/{index:06d}", pixels, path)
+            index += 1
+        if index == 0:
+            raise ValueError(f"{path} cannot be read as a video")
+    finally:
+        capture.release()
+
+
+class _VideoWriter:
+    """Overlay videos, one for each video that was read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._current: Path | None = None
+        self._writer: cv2.VideoWriter | None = None
+
+    def add(self, video: Path, picture: Picture) -> None:
+        if video != self._current or self._writer is None:
+            self.close()
+            capture = cv2.VideoCapture(str(video))
+            rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+            capture.release()
+            path = _free_name(self._folder, f"{video.stem}.mp4")
+            size = (picture.shape[1], picture.shape[0])
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size
+            )
+            self._current = video
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._writer = None
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """Path for a picture; two inputs of one name do not overwrite each other."""
+    path = folder / name
+    if path.suffix.lower() not in (".mp4", ".png"):
+        path = path.with_suffix(".jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,89 @@
+"""What the commands must know of a task; `detection.py` holds one such object.
+
+The commands (`train`, `evaluate`, `predict`, `demo`) and the loops work for any task through this
+seam: it builds data sets, makes a batch's targets, scores results and draws them.
+"""
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.table import Table
+from torch import Tensor, nn
+
+from swin_dense.tools.drawing import Picture
+from swin_dense.tools.loading import Sample
+
+_MODULES = {"detection": "swin_dense.tools.detection"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores of a model on a data set.
+
+    Attributes:
+        metrics: the machine-readable scores, exactly what `--json` writes.
+        headline: the few scores that a log line and a report show, by name.
+        tables: everything, to be read by people.
+        results: COCO results by kind ("bbox", "segm") for detection, else empty.
+    """
+
+    metrics: dict[str, Any]
+    headline: dict[str, float]
+    tables: list[Table]
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+class PredictionWriter(Protocol):
+    """Writes what was found in images, one after the other."""
+
+    def add(self, name: str, image: Tensor, result: Any) -> Picture:
+        """Keep the result of an image `(3, H, W)` uint8 and return the picture that shows it."""
+
+    def close(self) -> None:
+        """Write what is written once."""
+
+
+class Task(Protocol):
+    """One kind of model and data set."""
+
+    name: str
+    default_split: str
+    default_scale: tuple[int, int]
+
+    def training_data(self, data: Any) -> Any:
+        """Data set of a recipe's `data`, augmented."""
+
+    def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> Any:
+        """Data set as it is, resized to LONG SHORT px keeping the ratio."""
+
+    def create_model(self, config: Any, dataset: Any) -> nn.Module:
+        """Whole model with random weights, with the classes of the data set."""
+
+    def resize(self, image: Any, scale: tuple[int, int]) -> Tensor:
+        """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
+
+    def prepare(self, samples: Sequence[Sample], device: torch.device) -> tuple[Any, Any]:
+        """Images and targets of a batch on the device."""
+
+    def evaluate(
+        self, model: nn.Module, dataset: Any, predictions: Iterable[tuple[list[Sample], list[Any]]]
+    ) -> Evaluation:
+        """Score the model's predictions of every sample of the data set."""
+
+    def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> PredictionWriter:
+        """Writer of predictions into a folder."""
+
+
+def find_task(name: str) -> Task:
+    """The task of that name, which a model's or a recipe's `task` gives.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"unknown task {name!r}; choose one of {', '.join(_MODULES)}")
+    return importlib.import_module(_MODULES[name]).TASK
