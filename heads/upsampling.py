@@ -42,6 +42,8 @@ def resize_rows(maps: Tensor, sizes: Sequence[tuple[int, int]], rows: tuple[int,
     # From the last size back to the maps: which rows are needed, and the product of the matrices.
     matrix: Tensor | None = None
     for num_in, num_out in zip(reversed(heights[:-1]), reversed(heights[1:]), strict=True):
+        if num_in == num_out:
+            continue
         needed = source_rows(rows, num_in, num_out)
         step = interpolation_matrix(num_in, num_out, rows, like=maps)[:, slice(*needed)]
         matrix = step if matrix is None else matrix @ step
@@ -49,8 +51,7 @@ def resize_rows(maps: Tensor, sizes: Sequence[tuple[int, int]], rows: tuple[int,
     maps = maps[:, :, slice(*rows)]
     for _, width in sizes:
         maps = resize_maps(maps, (maps.shape[-2], width))
-    assert matrix is not None
-    return matrix @ maps  # (B, C, last - first, width)
+    return maps if matrix is None else matrix @ maps  # (B, C, last - first, width)
 
 
 def convolve_resized(
@@ -100,6 +101,8 @@ def source_rows(rows: tuple[int, int], num_in: int, num_out: int) -> tuple[int, 
     """Tell which of `num_in` rows the output `rows` (last excluded) of `num_out` are mixed from."""
     if rows == (0, num_out):
         return 0, num_in
+    if num_in == num_out:
+        return rows
     first, last = rows
     scale = num_in / num_out
     low = math.floor((first + 0.5) * scale - 0.5)
