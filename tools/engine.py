@@ -241,3 +241,16 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=types[precision])
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a `--device` flag.
+
+    Raises:
+        ValueError: "cuda" where there is no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda must have a GPU that torch can use, got none")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,12 +1,10 @@
-"""Output folders and devices, checked before the work starts."""
+"""Output folders, checked before the work starts."""
 
 import fcntl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
 
 
 def make_writable(folder: Path) -> Path:
@@ -37,16 +35,3 @@ def hold(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise ValueError(f"{folder} is in use by a live run; choose another --out") from error
         yield
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a `--device` flag.
-
-    Raises:
-        ValueError: "cuda" where there is no GPU.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda must have a GPU that torch can use, got none")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -9,10 +9,12 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+from swin_dense.datasets.images import init_worker
+from swin_dense.datasets.samples import collate_samples
 
 Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 Draw = tuple[int, int]  # index of a sample, seed of its augmentation
@@ -144,17 +146,10 @@ def evaluation_loader(
 
 def _loader_options(num_workers: int) -> dict[str, Any]:
     return {
-        "collate_fn": list,
+        "collate_fn": collate_samples,
         "num_workers": num_workers,
         "pin_memory": torch.cuda.is_available(),
-        "worker_init_fn": _use_one_thread,
+        "worker_init_fn": init_worker,
         # A source of its own: making a loader must not move the model's random numbers.
         "generator": torch.Generator().manual_seed(0),
     }
-
-
-def _use_one_thread(worker: int) -> None:
-    """Workers are as many as the cores that are meant for them."""
-    del worker
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)

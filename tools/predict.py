@@ -17,8 +17,8 @@ from swin_dense.datasets.images import read_image
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.padding import batch_images
 from swin_dense.tools.drawing import Picture, save_picture
-from swin_dense.tools.engine import autocast
-from swin_dense.tools.folders import choose_device, make_writable
+from swin_dense.tools.engine import autocast, choose_device
+from swin_dense.tools.folders import make_writable
 from swin_dense.tools.tasks import PredictionWriter, Task, find_task
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -72,14 +72,15 @@ def run(options: Options) -> None:
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     writer = task.writer(options.out, model, score_threshold=options.score_threshold)
-    videos = _VideoWriter(pictures)
+    names = _Names(pictures)
+    videos = _VideoWriter(names)
     frames = _read_frames(sources)
     num_done = 0
     while chunk := list(islice(frames, options.batch_size)):
         shown = _predict(model, task, chunk, options, writer)
         for frame, picture in zip(chunk, shown, strict=True):
             if frame.video is None:
-                save_picture(picture, _free_name(pictures, frame.name))
+                save_picture(picture, names.claim(frame.name, (".jpg", ".png")))
             else:
                 videos.add(frame.video, picture)
         num_done += len(chunk)
@@ -159,8 +160,8 @@ def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
 class _VideoWriter:
     """Overlay videos, one for each video that was read."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, names: "_Names") -> None:
+        self._names = names
         self._current: Path | None = None
         self._writer: cv2.VideoWriter | None = None
 
@@ -170,7 +171,7 @@ class _VideoWriter:
             capture = cv2.VideoCapture(str(video))
             rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
             capture.release()
-            path = _free_name(self._folder, f"{video.stem}.mp4")
+            path = self._names.claim(video.name, (".mp4",))
             size = (picture.shape[1], picture.shape[0])
             self._writer = cv2.VideoWriter(
                 str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size
@@ -184,10 +185,22 @@ class _VideoWriter:
         self._writer = None
 
 
-def _free_name(folder: Path, name: str) -> Path:
-    """Path for a picture; two inputs of one name do not overwrite each other."""
-    path = folder / name
-    if path.suffix.lower() not in (".mp4", ".png"):
-        path = path.with_suffix(".jpg")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+class _Names:
+    """Paths in a folder; two inputs of one name do not overwrite each other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._claimed: set[Path] = set()
+
+    def claim(self, name: str, suffixes: tuple[str, ...]) -> Path:
+        """A path not given before; the first of `suffixes` unless the name has one of them."""
+        path = self._folder / name
+        if path.suffix.lower() not in suffixes:
+            path = path.with_suffix(suffixes[0])
+        stem, number = path.stem, 1
+        while path in self._claimed:
+            number += 1
+            path = path.with_stem(f"{stem}_{number}")
+        self._claimed.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
 from swin_dense.backbone import SwinConfig
+from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
 from swin_dense.tools.optim import AdamWConfig, StepSchedule
 
 
@@ -51,7 +54,7 @@ class Recipe:
     """Where the published scores stand."""
     published: Annotated[tuple[tuple[str, float], ...], tyro.conf.Suppress] = ()
     """Published scores in percent, by name."""
-    model: MaskRCNNConfig
+    model: ModelConfig
     """The network; the number of classes is the data's."""
     data: DetectionData
     """Data set and augmentation."""
@@ -96,7 +99,7 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def _with_drop_path(variant: str, rate: float) -> MaskRCNNConfig:
+def _with_drop_path(variant: str, rate: float) -> ModelConfig:
     config = MODEL_VARIANTS[variant]
     return replace(config, backbone=replace(config.backbone, drop_path_rate=rate))
 
@@ -143,6 +146,16 @@ _RECIPES = (
             backbone=SwinConfig(
                 embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), drop_path_rate=0.0
             ),
+            fpn_channels=64,
+            rpn=RPNConfig(
+                anchor_scale=4.0,
+                train_nms_pre=300,
+                train_max_proposals=300,
+                test_nms_pre=300,
+                test_max_proposals=300,
+            ),
+            box=BoxConfig(fc_channels=256, num_samples=64),
+            mask=MaskConfig(num_convs=2, channels=64),
         ),
         data=DetectionData(
             root=Path("demo/data"),
@@ -161,3 +174,19 @@ _RECIPES = (
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """List the recipes with their published scores."""
+
+
+def run(options: Options) -> None:
+    """Print the recipes on stdout."""
+    del options
+    table = Table("recipe", "length", "published", "source")
+    for recipe in RECIPES.values():
+        length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
+        scores = ", ".join(f"{name} {value}" for name, value in recipe.published)
+        table.add_row(recipe.name, length, scores or "-", recipe.source)
+    Console(width=None if Console().is_terminal else 200).print(table)

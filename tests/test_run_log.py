@@ -1,0 +1,65 @@
+"""The log file: lines, dropped later lines, JSON without nan."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swin_dense.tools.run_log import LOG_FILE, RunLog, clock, finite_or_none, read_log
+
+
+def test_steps_and_metrics_become_lines_and_tensorboard_files(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.start(0, 10)
+        log.waited(0.5, num_images=8)
+        log.step(1, {"loss": 2.0, "loss_cls": 2.0}, rate=0.1, is_logged=False)
+        log.step(2, {"loss": 1.5, "loss_cls": 1.5}, rate=0.1)
+        log.metrics(2, {"bbox/AP": 0.25})
+    first, second = read_log(tmp_path)
+    assert first["step"] == 2
+    assert first["loss"] == 1.5
+    assert first["seconds_waiting_for_data"] == pytest.approx(0.25)
+    assert second == {"step": 2, "metrics": {"bbox/AP": 0.25}}
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_continuing_drops_later_and_broken_lines(tmp_path: Path) -> None:
+    lines = [json.dumps({"step": step}) for step in (10, 20, 30)]
+    (tmp_path / LOG_FILE).write_text("\n".join([*lines, '{"step": 3']))
+    with RunLog(tmp_path, start_step=20):
+        pass
+    assert read_log(tmp_path) == [{"step": 10}, {"step": 20}]
+
+
+def test_other_processes_are_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunLog(tmp_path, is_main=False) as log:
+        log.start(0, 1)
+        log.step(1, {"loss": 1.0}, rate=0.1)
+        log.metrics(1, {"mIoU": 0.5})
+        log.note("hello")
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_goes_to_stderr_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunLog(None) as log:
+        log.start(0, 4)
+        log.step(2, {"loss": 1.25}, rate=0.1)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "step 2/4  loss 1.2500" in captured.err
+    assert "left" in captured.err
+
+
+def test_a_folder_without_a_log_has_no_lines(tmp_path: Path) -> None:
+    assert read_log(tmp_path) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (125.4, "2:05"), (3723, "1:02:03")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_nan_and_inf_become_null() -> None:
+    content = {"a": [1.0, float("nan")], "b": {"c": float("inf"), "d": "x"}}
+    assert finite_or_none(content) == {"a": [1.0, None], "b": {"c": None, "d": "x"}}

@@ -1,0 +1,229 @@
+"""Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as coco_masks
+from rich.table import Table
+from torch import Tensor, nn
+
+from swin_dense.datasets.coco import CocoDetection
+from swin_dense.datasets.coco_eval import CocoEvaluator
+from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.datasets.transforms import detection_eval, detection_train
+from swin_dense.heads.models import create_model
+from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.tools.drawing import Picture, draw_detections
+from swin_dense.tools.loading import Sample
+from swin_dense.tools.recipes import DetectionData
+from swin_dense.tools.tasks import Evaluation
+
+_KINDS = {"bbox": "boxes", "segm": "masks"}
+
+
+class DetectionTask:
+    """Data, scores and pictures of instance detection; the words of `tasks.Task`."""
+
+    name = "detection"
+    default_split = "val2017"
+    default_scale = (1333, 800)
+
+    def training_data(self, data: DetectionData) -> CocoDetection:
+        """The recipe's training split with its augmentation."""
+        transforms = detection_train(
+            shorts=data.train_shorts,
+            long=data.train_long,
+            crop_shorts=data.crop_shorts,
+            crop_range=data.crop_range,
+            flip=data.flip,
+        )
+        return CocoDetection(data.root, data.train_split, transforms=transforms)
+
+    def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> CocoDetection:
+        """A split as it is, resized."""
+        return CocoDetection(root, split, transforms=detection_eval(scale))
+
+    def create_model(self, config: Any, dataset: CocoDetection) -> nn.Module:
+        """Detector with random weights for the data set's categories."""
+        return create_model(
+            config,
+            num_classes=len(dataset.class_names),
+            class_names=dataset.class_names,
+            category_ids=dataset.category_ids,
+        )
+
+    def resize(self, image: np.ndarray, scale: tuple[int, int]) -> Tensor:
+        """`(H, W, 3)` uint8 to `(3, h, w)`."""
+        return detection_eval(scale)(image)
+
+    def prepare(
+        self, samples: Sequence[Sample], device: torch.device
+    ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
+        """Batch and targets on the device; masks become bitmaps there. No targets for test samples."""
+        images = batch_images([sample["image"] for sample in samples], device=device)
+        targets = []
+        for sample, size in zip(samples, images.sizes, strict=True):
+            if "boxes" not in sample:
+                continue
+            moved = {
+                name: sample[name].to(device, non_blocking=True)
+                for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
+            }
+            masks = bitmaps_from_runs(moved["mask_counts"], moved["mask_num_runs"], size)
+            targets.append({"boxes": moved["boxes"], "labels": moved["labels"], "masks": masks})
+        return images, targets
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        dataset: CocoDetection,
+        predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
+    ) -> Evaluation:
+        """The 12 COCO numbers for boxes and for masks."""
+        labels = torch.tensor(match_classes(model, dataset))
+        evaluator = CocoEvaluator(dataset)
+        for samples, results in predictions:
+            known = [_relabel(result, labels) for result in results]
+            evaluator.update([sample["image_id"] for sample in samples], known)
+        scores = evaluator.compute()
+        metrics = {kind: dict(scores[kind]) for kind in _KINDS}
+        return Evaluation(
+            metrics=metrics,
+            headline={
+                f"{kind}/{name}": metrics[kind][name] for kind in _KINDS for name in ("AP", "AP50")
+            },
+            tables=[_score_table(metrics), _class_table(scores["per_class"])],
+            results={"bbox": evaluator.results("bbox"), "segm": evaluator.results("segm")},
+        )
+
+    def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> "DetectionWriter":
+        """Writer of `predictions.json`."""
+        return DetectionWriter(out / "predictions.json", model, score_threshold=score_threshold)
+
+
+TASK = DetectionTask()
+
+
+def match_classes(model: nn.Module, dataset: CocoDetection) -> list[int]:
+    """The data set's label for each label of a model.
+
+    By name where the model knows its names, else in order. A class that the data does not have gets
+    -1: its detections cannot be right or wrong there.
+
+    Raises:
+        ValueError: the data has a category that the model does not, or without names the numbers of
+            classes differ.
+    """
+    names: tuple[str, ...] | None = model.class_names
+    num_classes: int = model.config.num_classes
+    if names is None:
+        if num_classes != len(dataset.class_names):
+            raise ValueError(
+                f"a model without class names must have as many classes as the data, got "
+                f"{num_classes} and {len(dataset.class_names)} categories"
+            )
+        return list(range(num_classes))
+    missing = [name for name in dataset.class_names if name not in names]
+    if missing:
+        raise ValueError(
+            f"the model must know every category of the data, got {num_classes} classes for "
+            f"{len(dataset.class_names)} categories; not known: {', '.join(missing[:5])}"
+        )
+    place = {name: label for label, name in enumerate(dataset.class_names)}
+    return [place.get(name, -1) for name in names]
+
+
+class DetectionWriter:
+    """Collects detections and writes them as one COCO-format file.
+
+    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed run
+    lengths; pycocotools and every tool for COCO files reads it.
+
+    Args:
+        path: of the file.
+        model: gives the class names and category ids.
+        score_threshold: detections below it are left out.
+    """
+
+    def __init__(self, path: Path, model: nn.Module, *, score_threshold: float) -> None:
+        num_classes: int = model.config.num_classes
+        self._path = path
+        self._threshold = score_threshold
+        self._names = model.class_names or tuple(f"class {i}" for i in range(num_classes))
+        self._ids = model.category_ids or tuple(range(1, num_classes + 1))
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, name: str, image: Tensor, result: dict[str, Tensor]) -> Picture:
+        """Keep the detections of an image and draw them."""
+        kept = {key: value[result["scores"] >= self._threshold] for key, value in result.items()}
+        image_id = len(self._images) + 1
+        self._images.append(
+            {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
+        )
+        runs = encode_masks(kept["masks"])
+        columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
+        for (x1, y1, x2, y2), score, label, segmentation in zip(*columns, runs, strict=True):
+            self._annotations.append(
+                {
+                    "id": len(self._annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": self._ids[label],
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": score,
+                    "segmentation": segmentation,
+                    "area": float(coco_masks.area(segmentation)),
+                    "iscrowd": 0,
+                }
+            )
+        return draw_detections(image, kept, self._names)
+
+    def close(self) -> None:
+        """Write the file, beside its final name and renamed."""
+        categories = [
+            {"id": category_id, "name": name}
+            for category_id, name in zip(self._ids, self._names, strict=True)
+        ]
+        content = {
+            "images": self._images,
+            "categories": categories,
+            "annotations": self._annotations,
+        }
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial.write_text(json.dumps(content))
+        partial.replace(self._path)
+
+
+def encode_masks(masks: Tensor) -> list[dict[str, Any]]:
+    """`(N, H, W)` bool to compressed COCO run lengths."""
+    encoded = coco_masks.encode(
+        np.asfortranarray(masks.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))  # (H, W, N)
+    )
+    return [runs | {"counts": runs["counts"].decode("ascii")} for runs in encoded]
+
+
+def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+    """The result with the data set's labels, without classes that the data set has not."""
+    moved = labels.to(result["labels"].device)[result["labels"]]
+    known = moved >= 0
+    if bool(known.all()):
+        return result | {"labels": moved}
+    return {name: value[known] for name, value in (result | {"labels": moved}).items()}
+
+
+def _score_table(metrics: dict[str, dict[str, float]]) -> Table:
+    table = Table("", *_KINDS.values())
+    for name in metrics["bbox"]:
+        table.add_row(name, *(f"{metrics[kind][name]:.4f}" for kind in _KINDS))
+    return table
+
+
+def _class_table(per_class: Any) -> Table:
+    table = Table("class", "box AP", "mask AP")
+    for name, scores in per_class.items():
+        table.add_row(name, *(f"{scores[kind]:.4f}" for kind in _KINDS))
+    return table

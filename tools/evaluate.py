@@ -1,0 +1,115 @@
+"""`swin-dense evaluate`: the scores of a model on a data set."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.tools.engine import choose_device, predict_batches
+from swin_dense.tools.folders import make_writable
+from swin_dense.tools.loading import evaluation_loader
+from swin_dense.tools.run_log import finite_or_none
+from swin_dense.tools.tasks import Evaluation, Task, find_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The COCO numbers of a detector on a split of a data set."""
+
+    weights: Path
+    """Weights file of a whole model; the architecture is read off it."""
+    data: Path
+    """Folder of the data set."""
+    split: str | None = None
+    """Part of the data set; None: the task's (val2017)."""
+    json: Path | None = None
+    """File for the scores."""
+    results: Path | None = None
+    """Folder for the detections as COCO results (bbox.json, segm.json)."""
+    scale: tuple[int, int] | None = None
+    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800)."""
+    batch_size: int = 1
+    """Images predicted together."""
+    workers: int = 2
+    """Processes that read images; 0: none."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: a GPU where there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the network."""
+
+
+def run(options: Options) -> None:
+    """Evaluate and print the scores.
+
+    Raises:
+        ValueError: a flag, the data or the weights are wrong, or do not fit each other.
+        FileNotFoundError: a file is missing.
+    """
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    if options.json is not None:
+        make_writable(options.json.parent)
+    if options.results is not None:
+        make_writable(options.results)
+    model = from_checkpoint(options.weights).to(choose_device(options.device))
+    task = find_task(model.task)
+    dataset = task.evaluation_data(
+        options.data,
+        split=options.split or task.default_split,
+        scale=options.scale or task.default_scale,
+    )
+    evaluation = evaluate_model(
+        model,
+        dataset,
+        task,
+        batch_size=options.batch_size,
+        num_workers=options.workers,
+        precision=options.precision,
+    )
+    console = Console()
+    for table in evaluation.tables:
+        console.print(table)
+    if options.json is not None:
+        write_json(options.json, evaluation.metrics)
+    if options.results is not None:
+        for kind, results in evaluation.results.items():
+            write_json(options.results / f"{kind}.json", results)
+
+
+def evaluate_model(
+    model: nn.Module,
+    dataset: Any,
+    task: Task,
+    *,
+    batch_size: int = 1,
+    num_workers: int = 0,
+    precision: str = "fp32",
+) -> Evaluation:
+    """Predict every sample of a data set, with progress on stderr, and score the predictions.
+
+    Args:
+        model: whole model, on the device to use.
+        dataset: what `task.evaluation_data` gave.
+        task: of the model.
+        batch_size: images predicted together.
+        num_workers: processes that read images.
+        precision: "fp32", "bf16" or "fp16".
+    """
+    loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+    batches = track(
+        loader, "evaluating", console=Console(stderr=True), transient=True, total=len(loader)
+    )
+    predictions = predict_batches(model, batches, prepare=task.prepare, precision=precision)
+    return task.evaluate(model, dataset, predictions)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside its final name and rename it; nan and inf become null."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(finite_or_none(content), indent=1) + "\n")
+    partial.replace(path)
