@@ -1,8 +1,8 @@
 """Checkpoint files as state dicts: torch (zip and the older stream), pickle and safetensors.
 
-What a file is, its content says, not its name. Nothing in a file is run (`unpickling.py`). Values stay
-in the file, memory-mapped, until they are copied into a module. A file that is none of these raises a
-`ValueError` that says what it is instead.
+What a file is, its content says, not its name. Nothing in a file is run (`unpickling.py`). Values
+stay in the file, memory-mapped, until they are copied into a module. A file that is none of these
+raises a `ValueError` that says what it is instead.
 """
 
 import io
@@ -65,9 +65,10 @@ class Checkpoint:
         for place in places:
             for key in ("classes", "CLASSES", "class_names"):
                 names = place.get(key)
-                if isinstance(names, list | tuple) and names:
-                    if all(isinstance(name, str) for name in names):
-                        return tuple(names)
+                if not isinstance(names, list | tuple) or not names:
+                    continue
+                if all(isinstance(name, str) for name in names):
+                    return tuple(names)
         return None
 
 
@@ -121,7 +122,8 @@ def _read_file(path: Path) -> Checkpoint:
     if start[:1] in b"(]}cl" and path.suffix in (".pkl", ".pickle", ".pth", ".pt", ".bin"):
         return _read_pickle(path)  # protocol 0 has no mark of its own
     raise PickleFault(
-        f"not a checkpoint: starts with {start[:8]!r}, which is neither torch, pickle nor safetensors"
+        f"not a checkpoint: it starts with {start[:8]!r}, as neither torch, pickle nor safetensors "
+        "files do"
     )
 
 

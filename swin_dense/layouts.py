@@ -1,8 +1,9 @@
 """Under which names, and in which order, each framework stores a Swin Transformer.
 
-One table per framework leads from our names, which are those of Microsoft's detection repository, to
-its own. In a template `{stage}` counts stages and `{block}` blocks from 0; `{next}`, `{odd}` and
-`{even}` stand for stage + 1, 2 * stage + 1 and 2 * stage + 2; what stands in brackets may be absent.
+One table per framework leads from our names, which are those of Microsoft's detection repository,
+to its own. In a template `{stage}` counts stages and `{block}` blocks from 0; `{next}`, `{odd}` and
+`{even}` stand for stage + 1, 2 * stage + 1 and 2 * stage + 2; what stands in brackets may be
+absent.
 
 Two things besides names differ. Some frameworks store query, key and value apart. And patch merging
 reads the four tokens of a 2 x 2 patch in one of two orders, which no shape betrays: one token after
@@ -76,7 +77,7 @@ class Layout:
 
     @cached_property
     def patterns(self) -> tuple[tuple[re.Pattern[str], str, int], ...]:
-        """Their names as patterns, with our template and the part of it (0 query, 1 key, 2 value)."""
+        """Their names as patterns, with our template and its part (0 query, 1 key, 2 value)."""
         return tuple(
             (_compile(theirs), ours, part)
             for ours, names in self.names.items()

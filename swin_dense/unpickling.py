@@ -1,9 +1,9 @@
 """Read pickles without running anything that they say.
 
-A pickle is a program for a small stack machine, and Python's own machine calls whatever function the
-program names. The machine here knows a fixed table of names, all of which build plain data; any other
-name stops it before anything is called. Tensors come out as records (`TensorRecord`) that say where
-their values lie; the values themselves are not touched.
+A pickle is a program for a small stack machine, and Python's own machine calls whatever function
+the program names. The machine here knows a fixed table of names, all of which build plain data; any
+other name stops it before anything is called. Tensors come out as records (`TensorRecord`) that say
+where their values lie; the values themselves are not touched.
 
 The opcodes are decoded by `pickletools.genops`, which only parses.
 """
@@ -322,9 +322,12 @@ class _Machine:
 
 
 _LITERALS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING BINBYTES"
-    " SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 FLOAT"
-    " BINFLOAT".split()
+    {
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    }
 )
 _CONSTANTS: dict[str, Callable[[], object]] = {
     "NONE": lambda: None,
@@ -437,7 +440,8 @@ def _tensor(storage: object, offset: object, size: object, stride: object, *_: o
         last += (extent - 1) * step
     if num_values > storage.num_values or (num_values and last >= storage.num_values):
         raise PickleFault(
-            f"damaged pickle (a tensor of size {sizes} does not fit its {storage.num_values} values)"
+            f"damaged pickle (a tensor of size {sizes} does not fit the {storage.num_values} values "
+            "of its storage)"
         )
     return TensorRecord(storage, offset, sizes, strides)
 

@@ -1,8 +1,8 @@
 """Put the weights of any published file into a module, wholly or not at all.
 
-`load_weights` recognises whose names a file uses (`layouts.py`), brings the weights into our names and
-order, and copies them only if every one has its place. What it passes over, resamples or leaves at
-its initial values is in the report that it returns.
+`load_weights` recognises whose names a file uses (`layouts.py`), brings the weights into our names
+and order, and copies them only if every one has its place. What it passes over, resamples or leaves
+at its initial values is in the report that it returns.
 """
 
 import os
@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,8 +66,8 @@ def load_weights(
     """Load a published file, or a state dict in any known layout, into a backbone or a whole model.
 
     Into a backbone goes what a classification file has without its head and final norm (the output
-    norms then keep the values they have), or the backbone of a whole model's file. A whole model asks
-    for a whole model's file; to start it from a backbone's, load that into `model.backbone`.
+    norms then keep the values they have), or the backbone of a whole model's file. A whole model
+    asks for a whole model's file; to start it from a backbone's, load that into `model.backbone`.
 
     Args:
         module: a `SwinTransformer`, or a model with one as `backbone`.
@@ -126,9 +125,13 @@ def load_translation(
 
 
 def describe_module(module: nn.Module) -> str:
-    """What a module is called in messages: its config's name if it has one, else its class."""
-    title = getattr(getattr(module, "config", None), "title", None)
-    return title if isinstance(title, str) else type(module).__name__
+    """What a module is called in messages: a backbone by its variant, a model by its class and that."""
+    config = getattr(module, "config", None)
+    if isinstance(title := getattr(config, "title", None), str):
+        return title
+    backbone = getattr(getattr(config, "backbone", None), "title", None)
+    name = type(module).__name__
+    return f"{name} on {backbone}" if isinstance(backbone, str) else name
 
 
 def _pick_backbone(
@@ -234,10 +237,10 @@ def _check_fit(
     ]
     if other_kind:
         counts.append(f"{len(other_kind)} not floating point ({shorten(other_kind)})")
+    only_classes = all(_has_other_classes(key, state, targets) for key in misshapen)
     hint = ""
-    if misshapen and not (missing or unexpected or other_kind):
-        if all(_has_other_classes(key, state, targets) for key in misshapen):
-            hint = "; these depend on the number of classes: new_classes=True starts them anew"
+    if only_classes and not (missing or unexpected or other_kind):
+        hint = "; these depend on the number of classes: new_classes=True starts them anew"
     raise ValueError(f"{source} does not fit {describe_module(module)}: {', '.join(counts)}{hint}")
 
 

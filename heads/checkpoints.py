@@ -1,0 +1,325 @@
+"""Whole models from files, published ones and our own; and our own files.
+
+A published file has weights but no architecture that could be trusted, so the architecture is read
+off the weights' names and shapes. What weights do not tell (thresholds, anchor sizes, the scale of
+box deltas) is as released. Our own files are safetensors with the config, class names and category
+ids as JSON in their metadata.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from swin_dense.architecture import read_backbone_config
+from swin_dense.backbone import SwinConfig
+from swin_dense.containers import Checkpoint, read_checkpoint
+from swin_dense.heads.cascade import CascadeMaskRCNNConfig
+from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.models import Model, ModelConfig, create_model
+from swin_dense.heads.segmentor import SegmentorConfig
+from swin_dense.layouts import BACKBONE, shorten, translate
+from swin_dense.weights import load_translation
+
+# What `model` in our files' metadata may be.
+MODEL_KINDS: dict[str, type[ModelConfig]] = {
+    "mask_rcnn": MaskRCNNConfig,
+    "cascade_mask_rcnn": CascadeMaskRCNNConfig,
+    "upernet": SegmentorConfig,
+}
+
+
+def from_checkpoint(source: str | os.PathLike[str]) -> Model:
+    """Build the model that a file holds, and load it.
+
+    Args:
+        source: a published file in any known layout, or one of ours, or a folder with one.
+
+    Returns:
+        The model in eval mode, with the class names and category ids that the file stores.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read safely, holds no whole model, or one with parts that are
+            not known here.
+    """
+    checkpoint = read_checkpoint(source)
+    try:
+        translation = translate(checkpoint.state)
+        config = read_model_config(checkpoint, translation.state)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
+    model = create_model(
+        config,
+        class_names=_read_names(checkpoint, config.num_classes),
+        category_ids=_read_ids(checkpoint),
+    )
+    load_translation(model, translation, source=checkpoint.source)
+    return model.eval()
+
+
+def save_model(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a whole model as safetensors that `from_checkpoint` reads back.
+
+    The file is written beside its final name and renamed.
+
+    Args:
+        model: a detector or a segmentor.
+        path: where to; by convention `*.safetensors`.
+        metadata: more text to store, such as the step of training.
+
+    Raises:
+        ValueError: the model is none of ours, or `metadata` has a name that is taken.
+    """
+    stored = describe_model(model)
+    for key, value in (metadata or {}).items():
+        if key in stored:
+            raise ValueError(f"metadata must not have {key!r}, which the model itself fills")
+        stored[key] = value
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    try:
+        save_file(state, partial, metadata=stored)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def describe_model(model: nn.Module) -> dict[str, str]:
+    """The metadata of our files: kind of model, config, class names and category ids, as text."""
+    config = getattr(model, "config", None)
+    kinds = [kind for kind, cls in MODEL_KINDS.items() if type(config) is cls]
+    if not kinds:
+        raise ValueError(
+            f"model must be one of {', '.join(MODEL_KINDS)}, got {type(model).__name__}"
+        )
+    stored = {"format": "pt", "model": kinds[0], "config": json.dumps(dataclasses.asdict(config))}
+    for name in ("class_names", "category_ids"):
+        values = getattr(model, name)
+        if values is not None:
+            stored[name] = json.dumps(values)
+    return stored
+
+
+def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> ModelConfig:
+    """The config that a file stores, if it is one of ours; else read off the weights.
+
+    Args:
+        checkpoint: the file.
+        state: its weights under our names.
+
+    Raises:
+        ValueError: there is no whole model, or it has parts that are not known here.
+    """
+    kind, stored = checkpoint.metadata.get("model"), checkpoint.metadata.get("config")
+    if isinstance(kind, str) and isinstance(stored, dict):
+        if kind not in MODEL_KINDS:
+            raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_KINDS)}")
+        config = _build_config(MODEL_KINDS[kind], stored, where="config")
+        return typing.cast(ModelConfig, config)
+    backbone = read_backbone_config(state)
+    parts = {key.split(".")[0] for key in state}
+    if "decode_head" in parts:
+        return _read_segmentor_config(state, backbone)
+    if {"neck", "rpn_head", "roi_head"} <= parts:
+        return _read_detector_config(state, backbone)
+    raise ValueError(_describe_headless(state, backbone))
+
+
+# -------------------------------------------------------------------- architecture from weights
+
+
+def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) -> SegmentorConfig:
+    _require(state, "decode_head.conv_seg.weight", "decode_head.psp_modules.0.1.conv.weight")
+    num_classes, channels = state["decode_head.conv_seg.weight"].shape[:2]
+    num_scales = _count(state, r"decode_head\.psp_modules\.(\d+)\.")
+    scales = SegmentorConfig(backbone=backbone).pool_scales
+    if num_scales != len(scales):
+        raise ValueError(
+            f"pyramid pooling must have {len(scales)} grids {scales}, got {num_scales}; "
+            "the weights do not tell their sizes"
+        )
+    auxiliary = state.get("auxiliary_head.convs.0.conv.weight")
+    return SegmentorConfig(
+        backbone=backbone,
+        num_classes=num_classes,
+        decoder_channels=channels,
+        auxiliary_channels=None if auxiliary is None else auxiliary.shape[0],
+    )
+
+
+def _read_detector_config(
+    state: Mapping[str, Tensor], backbone: SwinConfig
+) -> MaskRCNNConfig | CascadeMaskRCNNConfig:
+    is_cascade = any(key.startswith("roi_head.bbox_head.0.") for key in state)
+    cls = CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
+    stage = "0." if is_cascade else ""
+    box, mask = f"roi_head.bbox_head.{stage}", f"roi_head.mask_head.{stage}"
+    _require(
+        state,
+        "neck.lateral_convs.0.conv.weight",
+        "rpn_head.rpn_cls.weight",
+        f"{box}fc_cls.weight",
+        f"{box}fc_reg.weight",
+        f"{box}shared_fcs.0.weight",
+        f"{mask}convs.0.conv.weight",
+        f"{mask}conv_logits.weight",
+    )
+    released = cls(backbone=backbone)
+    num_classes = state[f"{box}fc_cls.weight"].shape[0] - 1
+    _check_detector(state, released, box=box, num_classes=num_classes)
+    fpn_channels = state["neck.lateral_convs.0.conv.weight"].shape[0]
+    return dataclasses.replace(
+        released,
+        num_classes=num_classes,
+        fpn_channels=fpn_channels,
+        box=_read_box_config(state, released.box, prefix=box, in_channels=fpn_channels),
+        mask=MaskConfig(
+            num_convs=_count(state, re.escape(mask) + r"convs\.(\d+)\."),
+            channels=state[f"{mask}convs.0.conv.weight"].shape[0],
+        ),
+    )
+
+
+def _check_detector(
+    state: Mapping[str, Tensor],
+    released: MaskRCNNConfig | CascadeMaskRCNNConfig,
+    *,
+    box: str,
+    num_classes: int,
+) -> None:
+    """What differs from the released models in a way that weights tell but no config allows."""
+    num_anchors = state["rpn_head.rpn_cls.weight"].shape[0]
+    if num_anchors != len(released.rpn.anchor_ratios):
+        raise ValueError(
+            f"a cell must have {len(released.rpn.anchor_ratios)} anchors, got {num_anchors}; "
+            "the weights do not tell their sizes"
+        )
+    num_deltas = state[f"{box}fc_reg.weight"].shape[0]
+    if num_deltas != 4 * num_classes:
+        raise ValueError(
+            f"boxes must be refined per class ({4 * num_classes} values for {num_classes} "
+            f"classes), got {num_deltas}"
+        )
+    if isinstance(released, CascadeMaskRCNNConfig):
+        num_stages = _count(state, r"roi_head\.bbox_head\.(\d+)\.")
+        if num_stages != len(released.stage_ious):
+            raise ValueError(
+                f"the cascade must have {len(released.stage_ious)} stages, got {num_stages}; "
+                "the weights do not tell their overlaps"
+            )
+
+
+def _read_box_config(
+    state: Mapping[str, Tensor], released: BoxConfig, *, prefix: str, in_channels: int
+) -> BoxConfig:
+    first_fc = state[f"{prefix}shared_fcs.0.weight"].shape
+    conv = state.get(f"{prefix}shared_convs.0.conv.weight")
+    conv_channels = released.conv_channels if conv is None else conv.shape[0]
+    width = in_channels if conv is None else conv_channels
+    roi_size = round((first_fc[1] / width) ** 0.5)
+    if roi_size**2 * width != first_fc[1]:
+        raise ValueError(
+            f"{prefix}shared_fcs.0 must read square maps of {width} channels, got {first_fc[1]} "
+            "values"
+        )
+    return dataclasses.replace(
+        released,
+        roi_size=roi_size,
+        num_convs=_count(state, re.escape(prefix) + r"shared_convs\.(\d+)\."),
+        conv_channels=conv_channels,
+        num_fcs=_count(state, re.escape(prefix) + r"shared_fcs\.(\d+)\."),
+        fc_channels=first_fc[0],
+    )
+
+
+def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str:
+    """Why there is no model to build, and what to do with the backbone."""
+    use = "its backbone loads with load_weights(model.backbone, FILE) or `train --init FILE`"
+    depths = f"embed_dim {backbone.embed_dim}, depths {backbone.depths}"
+    if "head.weight" in state:
+        num_classes = state["head.weight"].shape[0]
+        return f"an image classifier with {num_classes} classes ({depths}), no whole model; {use}"
+    if not any(key.startswith(BACKBONE) for key in state):
+        return f"a backbone ({depths}), no whole model; {use}"
+    heads = [key for key in state if not key.startswith(BACKBONE)]
+    return f"its heads are none of {', '.join(MODEL_KINDS)} ({shorten(heads)}); {use}"
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many numbers the pattern's group takes."""
+    return len({found[1] for key in state if (found := re.match(pattern, key))})
+
+
+def _require(state: Mapping[str, Tensor], *keys: str) -> None:
+    missing = [key for key in keys if key not in state]
+    if missing:
+        raise ValueError(f"the model is not one that is known here: no {shorten(missing)}")
+
+
+# ---------------------------------------------------------------------------- names and configs
+
+
+def _read_names(checkpoint: Checkpoint, num_classes: int) -> tuple[str, ...] | None:
+    """The names that the file stores; none if it stores those of another data set."""
+    names = checkpoint.class_names
+    return names if names is not None and len(names) == num_classes else None
+
+
+def _read_ids(checkpoint: Checkpoint) -> tuple[int, ...] | None:
+    ids = checkpoint.metadata.get("category_ids")
+    return tuple(int(value) for value in ids) if isinstance(ids, list) else None
+
+
+def _build_config(cls: type, stored: Mapping[str, object], *, where: str) -> object:
+    """A config dataclass from its JSON; every name is checked, lists become tuples."""
+    hints = typing.get_type_hints(cls)
+    names = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(stored) - names)
+    if unknown:
+        raise ValueError(
+            f"{where} has the unknown {unknown[0]!r}; was it written by a newer version?"
+        )
+    values = {}
+    for name, value in stored.items():
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
+            kind = typing.cast(type, hints[name])
+            values[name] = _build_config(kind, value, where=f"{where}.{name}")
+        else:
+            values[name] = _tuples(value)
+            if not _has_type(values[name], hints[name]):
+                raise ValueError(f"{where}.{name} must be {hints[name]}, got {value!r}")
+    return cls(**values)
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def _has_type(value: object, hint: object) -> bool:
+    """Whether a plain value is what a config's annotation says."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_has_type(value, part) for part in typing.get_args(hint))
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(_has_type(part, inner) for part in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else False
