@@ -1,7 +1,7 @@
 """The Swin Transformer as a backbone: images of any size in, four feature maps out.
 
-Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows". Results are
-those of the published detection and segmentation backbones, whose weights load as they are.
+Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows". Results
+are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
 from collections.abc import Mapping
@@ -93,6 +93,15 @@ class SwinConfig:
     def stage_channels(self) -> tuple[int, ...]:
         """Channels of each stage."""
         return tuple(self.embed_dim * 2**stage for stage in range(len(self.depths)))
+
+    @property
+    def title(self) -> str:
+        """Name of the variant of these sizes, or the sizes."""
+        sizes = ("embed_dim", "depths", "num_heads", "window_size")
+        for name, variant in SWIN_VARIANTS.items():
+            if all(getattr(self, size) == getattr(variant, size) for size in sizes):
+                return name
+        return f"Swin ({', '.join(f'{size} {getattr(self, size)}' for size in sizes)})"
 
 
 # Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px.
@@ -231,8 +240,8 @@ class SwinStage(nn.Module):
     def __init__(self, config: SwinConfig, index: int) -> None:
         super().__init__()
         channels = config.stage_channels[index]
-        rates = torch.linspace(0, config.drop_path_rate, sum(config.depths), dtype=torch.float64)
         first = sum(config.depths[:index])
+        rate_step = config.drop_path_rate / max(1, sum(config.depths) - 1)
         self.window_size = config.window_size
         self.gradient_checkpointing = config.gradient_checkpointing
         self.blocks = nn.ModuleList(
@@ -244,7 +253,7 @@ class SwinStage(nn.Module):
                 mlp_ratio=config.mlp_ratio,
                 qkv_bias=config.qkv_bias,
                 activation=config.activation,
-                drop_path=rates[first + j].item(),
+                drop_path=rate_step * (first + j),
             )
             for j in range(config.depths[index])
         )

@@ -28,9 +28,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
 }
-# Bytes of one `(tokens, C)` temporary of a block in CPU inference. Measured: with these the widest
-# ones (4C) stay in the cache, and the matrix products are still large enough to run at full speed.
-_PIECE_BYTES = 3 * 2**18
+# Bytes of one `(tokens, C)` temporary of a block in CPU inference. Measured on two cores: smaller
+# pieces slow the bfloat16 products down (their weights are packed at every call), larger ones
+# leave the cache.
+_PIECE_BYTES = 2**21
 _MIN_PIECE_TOKENS = 1024
 
 
@@ -217,8 +218,8 @@ class SwinBlock(nn.Module):
     def forward(self, tokens: Tensor, grid: WindowGrid, layout: Layout) -> Tensor:
         """Bring the tokens into this block's windows and work on them.
 
-        Everything in a block but the windowing is per token, so a block can go through the map piece
-        by piece. In CPU inference it does, in pieces that fit the cache; else in one piece.
+        Everything in a block but the windowing is per token, so a block can go through the map
+        piece by piece. In CPU inference it does, in pieces that fit the cache; else in one piece.
 
         Args:
             tokens: `(N, C)`.
@@ -250,7 +251,8 @@ class SwinBlock(nn.Module):
         return tokens + (mapped if keep is None else mapped * keep[:, 1:])
 
     def _keep(self, tokens: Tensor, grid: WindowGrid) -> Tensor | None:
-        """Stochastic depth (Huang et al. 2016): `(N, 2)`, 0 or 1/p per image and branch; None: off."""
+        """Stochastic depth (Huang et al. 2016): `(N, 2)`, 0 or 1/p per image and branch; None:
+        off."""
         if not self.training or self.drop_path == 0.0:
             return None
         keep_rate = 1.0 - self.drop_path
@@ -265,20 +267,20 @@ def permute(tokens: Tensor, move: Move) -> Tensor:
 
 class _Permute(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:  # noqa: ANN001
+    def forward(ctx, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(index, inverse)
         return tokens.index_select(0, index)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN001
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
         return _Permute.apply(gradient, inverse, index), None, None
 
 
-def _piece_tokens(tokens: Tensor) -> int:
-    """How many tokens a block works on at a time."""
+def _piece_tokens(tokens: Tensor) -> int | None:
+    """How many tokens a block works on at a time; None: all."""
     if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
-        return len(tokens)
+        return None
     bytes_per_token = tokens.shape[1] * tokens.element_size()
     return max(_MIN_PIECE_TOKENS, _PIECE_BYTES // bytes_per_token)
 

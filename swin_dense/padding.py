@@ -70,8 +70,8 @@ def batch_images(
 ) -> ImageBatch:
     """Move images to the device, normalise them there and pad them to a common size.
 
-    Each image is copied once, as it is (a quarter of the bytes where it is uint8); from pinned memory
-    the copy does not wait. Nothing here makes the host wait for the device.
+    Each image is copied once, as it is (a quarter of the bytes where it is uint8); from pinned
+    memory the copy does not wait. Nothing here makes the host wait for the device.
 
     Args:
         images: `(3, H, W)` RGB each, uint8, or floating point with values 0..255.
@@ -91,7 +91,9 @@ def batch_images(
         raise ValueError(f"size_divisor must be at least 1, got {size_divisor}")
     device = images[0].device if device is None else torch.device(device)
     sizes = tuple((int(image.shape[1]), int(image.shape[2])) for image in images)
-    height, width = (-(-max(sides) // size_divisor) * size_divisor for sides in zip(*sizes))
+    height, width = (
+        -(-max(sides) // size_divisor) * size_divisor for sides in zip(*sizes, strict=True)
+    )
     offset, scale = _normalisation(tuple(mean), tuple(std), device)  # 2 x (3, 1, 1)
     pixels = torch.zeros(len(images), 3, height, width, device=device)
     for slot, image, (h, w) in zip(pixels, images, sizes, strict=True):

@@ -1,20 +1,23 @@
 """Geometry of (shifted) windows on a grid of tokens of any size.
 
-Liu et al. 2021, sections 3.2 and 3.3. A map of `H x W` tokens is padded at the bottom and the right to
-a multiple of the window, rolled up and left by `shift`, and cut into windows of `M x M`. Here nothing
-is padded, rolled or cut: the whole journey is one permutation of the real tokens, in which the tokens
-of a window stand together, and padding exists only inside the attention of the windows that have some.
+Liu et al. 2021, sections 3.2 and 3.3. A map of `H x W` tokens is padded at the bottom and the
+right to a multiple of the window, rolled up and left by `shift`, and cut into windows of `M x M`.
+Here nothing
+is padded, rolled or cut: the whole journey is one permutation of the real tokens, in which the
+tokens of a window stand together, and padding exists only inside the attention of the windows that
+have some.
 
 A window is of one of four kinds, by the edges of the rolled map it touches: inside, right, bottom,
 corner. Only there do tokens from opposite sides of the image meet, so that four masks serve every
 window of every map. Windows of a kind stand together, those without padding first.
 
-The order of all tokens of a batch is called a layout: `"raster"` (image, row, column), `"regular"` or
-`"shifted"`. Everything here depends on sizes alone and is kept in a bounded cache.
+The order of all tokens of a batch is called a layout: `"raster"` (image, row, column), `"regular"`
+or `"shifted"`. Everything here depends on sizes alone and is kept in a bounded cache.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -24,7 +27,8 @@ from torch import Tensor
 Layout = Literal["raster", "regular", "shifted"]
 
 INSIDE, RIGHT, BOTTOM, CORNER = range(4)
-# What a token of another region of the window loses in the logits; finite, as in the published code.
+# What a token of another region of the window loses in the logits; finite, as in the published
+# code.
 MASK_VALUE = -100.0
 # The attention bias is read in rows whose start is a multiple of this many elements: the fused GPU
 # kernels would otherwise copy it into such rows for every window.
@@ -86,7 +90,7 @@ class WindowGrid:
         self._device = device
         self._orders: dict[str, _Order] = {}
         self._moves: dict[tuple[str, str], Move] = {}
-        self._pieces: dict[tuple[str, int], tuple[Piece, ...]] = {}
+        self._pieces: dict[tuple[str, int | None], tuple[Piece, ...]] = {}
         self._image_indices: dict[str, Tensor] = {}
 
     def move(self, source: Layout, target: Layout) -> Move:
@@ -102,11 +106,15 @@ class WindowGrid:
             self._moves[key] = Move(self._to_device(index), self._to_device(inverse))
         return self._moves[key]
 
-    def pieces(self, layout: Layout, *, max_tokens: int) -> tuple[Piece, ...]:
-        """Cut a layout into pieces of whole windows and at most about `max_tokens` tokens each."""
+    def pieces(self, layout: Layout, *, max_tokens: int | None) -> tuple[Piece, ...]:
+        """Cut a layout into pieces of whole windows: up to `max_tokens` tokens, or one window.
+
+        With None everything is one piece.
+        """
         key = (layout, max_tokens)
         if key not in self._pieces:
-            self._pieces[key] = self._cut(self._order(layout), max_tokens)
+            order = self._order(layout)
+            self._pieces[key] = self._cut(order, max_tokens or order.occupied.size)
         return self._pieces[key]
 
     def image_indices(self, layout: Layout) -> Tensor:
@@ -206,8 +214,8 @@ def relative_position_index(window: int, device: torch.device) -> Tensor:
 def shift_masks(window: int, device: torch.device) -> Tensor:
     """The masks of the four kinds of windows of a layout that is shifted by `window // 2`.
 
-    Liu et al. 2021, section 3.3. A window at the bottom edge of the rolled map holds, below its first
-    `M - shift` rows, rows of the top of the image; at the right edge likewise.
+    Liu et al. 2021, section 3.3. A window at the bottom edge of the rolled map holds, below its
+    first `M - shift` rows, rows of the top of the image; at the right edge likewise.
 
     Returns:
         `(4, L, L)` float32 in the order INSIDE, RIGHT, BOTTOM, CORNER: 0 where two tokens see each
@@ -216,8 +224,8 @@ def shift_masks(window: int, device: torch.device) -> Tensor:
     wrapped = torch.arange(window, device=device) >= window - window // 2  # (M,)
     none = torch.zeros_like(wrapped)
     masks = []
-    for row_wrapped, column_wrapped in ((none, none), (none, wrapped), (wrapped, none), (wrapped,) * 2):
-        region = (row_wrapped[:, None] * 2 + column_wrapped[None, :] * 1).flatten()  # (L,)
+    for rows, columns in ((none, none), (none, wrapped), (wrapped, none), (wrapped, wrapped)):
+        region = (rows[:, None] * 2 + columns[None, :] * 1).flatten()  # (L,)
         masks.append((region[:, None] != region[None, :]) * MASK_VALUE)  # (L, L)
     return torch.stack(masks)
 
@@ -266,7 +274,8 @@ def _window_order(size: tuple[int, int, int], *, window: int, shift: int) -> _Or
 
 
 def _axis_of_windows(length: int, *, window: int, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the slots of each window lie on one axis of the map: `(n, M)` positions, `(n, M)` real."""
+    """Where the slots of each window lie on one axis of the map: `(n, M)` positions, `(n, M)`
+    real."""
     num_windows = -(-length // window)
     slots = np.arange(num_windows * window).reshape(num_windows, window)
     positions = (slots + shift) % (num_windows * window)
@@ -277,7 +286,4 @@ def _runs(kinds: np.ndarray, is_full: np.ndarray) -> list[tuple[int, int, int]]:
     """Neighbouring windows that are alike: (kind, first window, number of windows)."""
     changes = np.flatnonzero((np.diff(kinds) != 0) | (np.diff(is_full.astype(int)) != 0)) + 1
     bounds = [0, *changes.tolist(), len(kinds)]
-    return [
-        (int(kinds[start]), start, stop - start)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    return [(int(kinds[start]), start, stop - start) for start, stop in pairwise(bounds)]

@@ -1,0 +1,113 @@
+"""Slow implementations that are plainly right, for comparison."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from swin_dense.backbone import SwinTransformer
+from swin_dense.blocks import PatchMerging, SwinBlock
+
+
+def swin_features(backbone: SwinTransformer, image: Tensor) -> list[Tensor]:
+    """Feature maps of one `(3, H, W)` image, by loops over pixels, windows and tokens.
+
+    No mask is built: a token attends to the tokens of its window that it lies beside in the image.
+    """
+    size = backbone.config.patch_size
+    rows, columns = (math.ceil(side / size) for side in image.shape[1:])
+    tokens = torch.zeros(rows, columns, backbone.config.embed_dim)
+    kernel = backbone.patch_embed.proj.weight
+    for row in range(rows):
+        for column in range(columns):
+            patch = torch.zeros(3, size, size)
+            pixels = image[:, row * size : (row + 1) * size, column * size : (column + 1) * size]
+            patch[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+            tokens[row, column] = (kernel * patch).sum(dim=(1, 2, 3))
+    tokens = backbone.patch_embed.norm(tokens + backbone.patch_embed.proj.bias)
+    features = []
+    for index, stage in enumerate(backbone.layers):
+        for number, block in enumerate(stage.blocks):
+            window = backbone.config.window_size
+            tokens = swin_block(block, tokens, shift=window // 2 if number % 2 else 0)
+        features.append(getattr(backbone, f"norm{index}")(tokens).permute(2, 0, 1))
+        if stage.downsample is not None:
+            tokens = patch_merging(stage.downsample, tokens)
+    return features
+
+
+def swin_block(block: SwinBlock, tokens: Tensor, *, shift: int) -> Tensor:
+    """One block on `(H, W, C)` tokens."""
+    tokens = tokens + window_attention(block, block.norm1(tokens), shift=shift)
+    hidden = block.mlp.activation(block.mlp.fc1(block.norm2(tokens)))
+    return tokens + block.mlp.fc2(hidden)
+
+
+def window_attention(block: SwinBlock, tokens: Tensor, *, shift: int) -> Tensor:
+    """Attention of `(H, W, C)` tokens, window by window and token by token.
+
+    Slots of the padded map beyond the tokens hold zeros. With a shift, windows start `shift` rows
+    lower and further right, and the last ones go on at the other side of the map; what lies there
+    is not beside the rest of the window.
+    """
+    attention = block.attn
+    window, heads = attention.window_size, attention.num_heads
+    height, width, channels = tokens.shape
+    padded_height, padded_width = (math.ceil(side / window) * window for side in (height, width))
+    padded = torch.zeros(padded_height, padded_width, channels)
+    padded[:height, :width] = tokens
+    query, key, value = attention.qkv(padded).unflatten(2, (3, heads, -1)).unbind(2)
+    output = torch.zeros(height, width, channels)
+    for top in range(shift, padded_height + shift, window):
+        for left in range(shift, padded_width + shift, window):
+            slots = [(top + y, left + x) for y in range(window) for x in range(window)]
+            for here in slots:
+                row, column = here[0] % padded_height, here[1] % padded_width
+                if row >= height or column >= width:
+                    continue
+                seen = [slot for slot in slots if _lie_together(here, slot, padded)]
+                at = [(slot[0] % padded_height, slot[1] % padded_width) for slot in seen]
+                keys = torch.stack([key[place] for place in at])  # (S, nH, D)
+                values = torch.stack([value[place] for place in at])  # (S, nH, D)
+                offsets = [
+                    (here[0] - slot[0] + window - 1) * (2 * window - 1)
+                    + here[1]
+                    - slot[1]
+                    + window
+                    - 1
+                    for slot in seen
+                ]
+                bias = attention.relative_position_bias_table[offsets]  # (S, nH)
+                scale = query.shape[-1] ** -0.5
+                logits = (query[row, column] * scale * keys).sum(dim=-1) + bias  # (S, nH)
+                weights = logits.softmax(dim=0)[..., None]  # (S, nH, 1)
+                output[row, column] = (weights * values).sum(dim=0).flatten()
+    return attention.proj(output)
+
+
+def patch_merging(merging: PatchMerging, tokens: Tensor) -> Tensor:
+    """`(H, W, C)` to `(ceil(H/2), ceil(W/2), 2C)`, four tokens at a time."""
+    height, width, channels = tokens.shape
+    rows = []
+    for row in range(0, height, 2):
+        merged = []
+        for column in range(0, width, 2):
+            four = []
+            for y, x in ((0, 0), (1, 0), (0, 1), (1, 1)):
+                inside = row + y < height and column + x < width
+                four.append(tokens[row + y, column + x] if inside else torch.zeros(channels))
+            merged.append(torch.cat(four))
+        rows.append(torch.stack(merged))
+    stacked = torch.stack(rows)
+    normed = F.layer_norm(
+        stacked, stacked.shape[-1:], merging.norm.weight, merging.norm.bias, merging.norm.eps
+    )
+    return normed @ merging.reduction.weight.T
+
+
+def _lie_together(one: tuple[int, int], other: tuple[int, int], padded: Tensor) -> bool:
+    """Whether two slots of a window lie on the same side of the map's bottom and right edges."""
+    return all(
+        (a >= side) == (b >= side) for a, b, side in zip(one, other, padded.shape[:2], strict=True)
+    )
