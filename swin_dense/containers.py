@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from swin_dense.download import resolve
 from swin_dense.unpickling import (
     ArrayRecord,
     PickleFault,
@@ -76,14 +77,14 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint file without running anything in it.
 
     Args:
-        source: a file; or a folder with `model.safetensors` or `pytorch_model.bin` and, perhaps, a
-            `config.json`.
+        source: a file; a folder with `model.safetensors` or `pytorch_model.bin` and, perhaps, a
+            `config.json`; or what else `download.resolve` fetches, such as a published name.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a checkpoint, is damaged, or names code that is not plain data.
     """
-    path = _find_file(Path(source))
+    path = _find_file(resolve(source))
     try:
         return _read_file(path)
     except PickleFault as fault:
@@ -92,8 +93,6 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
 
 def _find_file(path: Path) -> Path:
     """The file itself, also in a folder as the Hugging Face hub has them."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
     if not path.is_dir():
         return path
     for name in ("model.safetensors", "pytorch_model.bin"):

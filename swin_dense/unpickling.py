@@ -440,8 +440,7 @@ def _tensor(storage: object, offset: object, size: object, stride: object, *_: o
         last += (extent - 1) * step
     if num_values > storage.num_values or (num_values and last >= storage.num_values):
         raise PickleFault(
-            f"damaged pickle (a tensor of size {sizes} does not fit the {storage.num_values} values "
-            "of its storage)"
+            f"damaged pickle (a tensor of size {sizes} in a storage of {storage.num_values} values)"
         )
     return TensorRecord(storage, offset, sizes, strides)
 

@@ -125,7 +125,7 @@ def load_translation(
 
 
 def describe_module(module: nn.Module) -> str:
-    """What a module is called in messages: a backbone by its variant, a model by its class and that."""
+    """What a module is called in messages: the variant, behind the class if it is a model."""
     config = getattr(module, "config", None)
     if isinstance(title := getattr(config, "title", None), str):
         return title
