@@ -1,0 +1,154 @@
+"""Box geometry: overlap, coding of boxes as deltas, clipping, non-maximum suppression.
+
+Boxes are `(x1, y1, x2, y2)` in continuous pixel coordinates: pixel i covers [i, i + 1).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import nms
+
+DELTA_LIMIT = abs(math.log(16 / 1000))
+"""Largest |log| by which one regression step may change a width or a height."""
+
+_MIN_UNION = 1e-6  # square px; keeps the overlap of two boxes without area at 0
+_MAX_JOINT_NMS = 10_000  # boxes; beyond this, groups are suppressed one after the other
+
+
+def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Intersection over union of each box of one set with each of the other.
+
+    Args:
+        boxes1: `(N, 4)`, xyxy, px.
+        boxes2: `(M, 4)`, xyxy, px, same frame.
+
+    Returns:
+        `(N, M)` in 0..1; 0 where neither box has an area.
+    """
+    # One coordinate at a time: the largest temporaries are (N, M), not (N, M, 2).
+    x1, y1, x2, y2 = boxes1[:, None].unbind(-1)  # (N, 1) each
+    other_x1, other_y1, other_x2, other_y2 = boxes2.unbind(-1)  # (M,) each
+    width = (torch.minimum(x2, other_x2) - torch.maximum(x1, other_x1)).clamp_(min=0)  # (N, M)
+    height = (torch.minimum(y2, other_y2) - torch.maximum(y1, other_y1)).clamp_(min=0)  # (N, M)
+    intersection = width.mul_(height)
+    union = box_areas(boxes1)[:, None] + box_areas(boxes2) - intersection  # (N, M)
+    return intersection / union.clamp_(min=_MIN_UNION)
+
+
+def aligned_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Generalised intersection over union of each box with its partner.
+
+    Rezatofighi et al. 2019, Algorithm 1.
+
+    Args:
+        boxes1: `(N, 4)`, xyxy, px.
+        boxes2: `(N, 4)`, xyxy, px, same frame.
+
+    Returns:
+        `(N,)` in -1..1.
+    """
+    overlap = (
+        torch.minimum(boxes1[:, 2:], boxes2[:, 2:]) - torch.maximum(boxes1[:, :2], boxes2[:, :2])
+    ).clamp(min=0)  # (N, 2)
+    hull = (
+        torch.maximum(boxes1[:, 2:], boxes2[:, 2:]) - torch.minimum(boxes1[:, :2], boxes2[:, :2])
+    ).clamp(min=0)  # (N, 2)
+    intersection = overlap[:, 0] * overlap[:, 1]
+    union = (box_areas(boxes1) + box_areas(boxes2) - intersection).clamp(min=_MIN_UNION)
+    hull_area = (hull[:, 0] * hull[:, 1]).clamp(min=_MIN_UNION)
+    return intersection / union - (hull_area - union) / hull_area
+
+
+def box_areas(boxes: Tensor) -> Tensor:
+    """Areas `(N,)` in square px of boxes `(N, 4)`."""
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def have_area(boxes: Tensor) -> Tensor:
+    """Whether each box of `(..., 4)` is wider and higher than nothing: `(...)` bool."""
+    return (boxes[..., 2:] > boxes[..., :2]).all(-1)
+
+
+def encode_boxes(boxes: Tensor, targets: Tensor, *, stds: Sequence[float]) -> Tensor:
+    """Deltas that move each box onto its target.
+
+    Girshick et al. 2014 (R-CNN), Appendix C, divided by `stds`.
+
+    Args:
+        boxes: `(N, 4)` with positive width and height, xyxy, px.
+        targets: `(N, 4)` with positive width and height, xyxy, px, same frame.
+        stds: scale of the four deltas.
+
+    Returns:
+        `(N, 4)`: dx, dy in box sizes and dw, dh in logarithms, each over its std.
+    """
+    sizes = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
+    target_sizes = targets[:, 2:] - targets[:, :2]  # (N, 2)
+    centers = (boxes[:, :2] + boxes[:, 2:]) * 0.5
+    target_centers = (targets[:, :2] + targets[:, 2:]) * 0.5
+    deltas = torch.cat(
+        [(target_centers - centers) / sizes, (target_sizes / sizes).log()], dim=1
+    )  # (N, 4)
+    return deltas / deltas.new_tensor(stds)
+
+
+def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Tensor:
+    """Move boxes by deltas, the inverse of `encode_boxes`.
+
+    Width and height change by at most a factor of 1000 / 16, either way, as the published weights
+    were trained with.
+
+    Args:
+        boxes: `(..., 4)`, xyxy, px.
+        deltas: `(..., 4)`.
+        stds: scale of the four deltas.
+
+    Returns:
+        `(..., 4)`, xyxy, px, not clipped to any image.
+    """
+    deltas = deltas * deltas.new_tensor(stds)
+    sizes = boxes[..., 2:] - boxes[..., :2]
+    centers = (boxes[..., :2] + boxes[..., 2:]) * 0.5 + sizes * deltas[..., :2]
+    half = sizes * deltas[..., 2:].clamp(-DELTA_LIMIT, DELTA_LIMIT).exp() * 0.5
+    return torch.cat([centers - half, centers + half], dim=-1)
+
+
+def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Clip boxes `(..., 4)` to an image of `size` (height, width)."""
+    height, width = size
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack(
+        [x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=-1
+    )
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold: float) -> Tensor:
+    """Non-maximum suppression inside each group (class or pyramid level).
+
+    Each group is shifted by more than the largest coordinate, so that boxes of two groups never
+    overlap. The shift rounds coordinates, hence it is done as in the code that gave the published
+    scores, whatever the number of boxes; torchvision's function of that name switches to exact
+    coordinates for larger sets.
+
+    Args:
+        boxes: `(N, 4)` float32, xyxy, px.
+        scores: `(N,)`.
+        groups: `(N,)` non-negative group numbers.
+        iou_threshold: a box goes if it overlaps a better one of its group by more than this.
+
+    Returns:
+        `(n,)` int64, indices of the kept boxes, best score first; `(0,)` for no boxes.
+    """
+    if not len(boxes):
+        return torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    shifted = boxes + groups.to(boxes)[:, None] * (boxes.max() + 1)
+    if len(boxes) < _MAX_JOINT_NMS:
+        return nms(shifted, scores, iou_threshold)
+    kept = []
+    for group in groups.unique():
+        members = (groups == group).nonzero().flatten()
+        kept.append(members[nms(shifted[members], scores[members], iou_threshold)])
+    indices = torch.cat(kept)
+    return indices[scores[indices].argsort(descending=True)]
