@@ -12,9 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from swin_dense.blocks import ACTIVATIONS, PatchEmbed, PatchMerging, SwinBlock, permute
+from swin_dense.blocks import (
+    ACTIVATIONS,
+    PatchEmbed,
+    PatchMerging,
+    SwinBlock,
+    permute,
+    piece_tokens,
+)
 from swin_dense.weights import load_weights
-from swin_dense.windows import Layout, window_grid
+from swin_dense.windows import plan_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,14 +270,19 @@ class SwinStage(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, H, W, C)` to the same, not yet downsampled."""
         batch, height, width, channels = tokens.shape
-        grid = window_grid(batch, height, width, window=self.window_size, device=tokens.device)
-        layout: Layout = "raster"
         tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
-        for block in self.blocks:
+        plans, back = plan_blocks(
+            (batch, height, width),
+            [block.layout for block in self.blocks],
+            window=self.window_size,
+            device=tokens.device,
+            max_tokens=piece_tokens(tokens),
+            with_image_indices=self.training and self.blocks[-1].drop_path > 0,
+        )
+        for block, plan in zip(self.blocks, plans, strict=True):
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, grid, layout, use_reentrant=False)
+                tokens = checkpoint(block, tokens, plan, use_reentrant=False)
             else:
-                tokens = block(tokens, grid, layout)
-            layout = block.layout
-        tokens = permute(tokens, grid.move(layout, "raster"))
+                tokens = block(tokens, plan)
+        tokens = permute(tokens, back)
         return tokens.reshape(batch, height, width, channels)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from swin_dense.windows import (
+    BlockPlan,
     Layout,
     Move,
     Piece,
-    WindowGrid,
     WindowGroup,
     aligned_rows,
     relative_position_index,
@@ -215,29 +215,26 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = MLP(channels, hidden_channels=int(channels * mlp_ratio), activation=activation)
 
-    def forward(self, tokens: Tensor, grid: WindowGrid, layout: Layout) -> Tensor:
+    def forward(self, tokens: Tensor, plan: BlockPlan) -> Tensor:
         """Bring the tokens into this block's windows and work on them.
 
         Everything in a block but the windowing is per token, so a block can go through the map
         piece by piece. In CPU inference it does, in pieces that fit the cache; else in one piece.
 
         Args:
-            tokens: `(N, C)`.
-            grid: the geometry of their map.
-            layout: the one `tokens` come in.
+            tokens: `(N, C)` in the layout the plan starts from.
+            plan: the geometry of their map.
 
         Returns:
             `(N, C)` in the layout `self.layout`.
         """
-        move = grid.move(layout, self.layout)
-        pieces = grid.pieces(self.layout, max_tokens=_piece_tokens(tokens))
         bias = self.attn.bias(_compute_dtype(tokens))
-        if len(pieces) == 1:
-            keep = self._keep(tokens, grid)
-            return self._work(permute(tokens, move), pieces[0], bias, keep)
+        if len(plan.pieces) == 1:
+            keep = self._keep(tokens, plan)
+            return self._work(permute(tokens, plan.move), plan.pieces[0], bias, keep)
         output = tokens.new_empty(0)
-        for piece in pieces:
-            moved = tokens.index_select(0, move.index[piece.start : piece.stop])
+        for piece in plan.pieces:
+            moved = tokens.index_select(0, plan.move.index[piece.start : piece.stop])
             worked = self._work(moved, piece, bias, None)
             if not len(output):
                 output = worked.new_empty(tokens.shape)
@@ -250,14 +247,14 @@ class SwinBlock(nn.Module):
         mapped = self.mlp(self.norm2(tokens))
         return tokens + (mapped if keep is None else mapped * keep[:, 1:])
 
-    def _keep(self, tokens: Tensor, grid: WindowGrid) -> Tensor | None:
+    def _keep(self, tokens: Tensor, plan: BlockPlan) -> Tensor | None:
         """Stochastic depth (Huang et al. 2016): `(N, 2)`, 0 or 1/p per image and branch; None:
         off."""
-        if not self.training or self.drop_path == 0.0:
+        if not self.training or plan.image_indices is None:
             return None
         keep_rate = 1.0 - self.drop_path
-        keep = tokens.new_empty(grid.batch, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
-        return keep.index_select(0, grid.image_indices(self.layout))  # (N, 2)
+        keep = tokens.new_empty(plan.batch, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
+        return keep.index_select(0, plan.image_indices)  # (N, 2)
 
 
 def permute(tokens: Tensor, move: Move) -> Tensor:
@@ -277,7 +274,7 @@ class _Permute(torch.autograd.Function):
         return _Permute.apply(gradient, inverse, index), None, None
 
 
-def _piece_tokens(tokens: Tensor) -> int | None:
+def piece_tokens(tokens: Tensor) -> int | None:
     """How many tokens a block works on at a time; None: all."""
     if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return None

@@ -15,6 +15,7 @@ The order of all tokens of a batch is called a layout: `"raster"` (image, row, c
 or `"shifted"`. Everything here depends on sizes alone and is kept in a bounded cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -74,13 +75,25 @@ class Move:
     inverse: Tensor
 
 
-class WindowGrid:
-    """All that window attention needs to know of a batch of token maps of one size.
+@dataclass(frozen=True)
+class BlockPlan:
+    """What one block needs to know of the maps it works on.
 
     Attributes:
-        batch, height, width: of the token maps.
-        image_indices: for each layout, `(B*H*W,)` the image each token belongs to.
+        batch: number of images.
+        move: brings the tokens from the layout of the block before into this one's.
+        pieces: what is worked on in one go, in order; they cover all tokens.
+        image_indices: `(B*H*W,)` the image each token belongs to; None where nobody asked.
     """
+
+    batch: int
+    move: Move
+    pieces: tuple[Piece, ...]
+    image_indices: Tensor | None
+
+
+class WindowGrid:
+    """The windows of a batch of token maps of one size."""
 
     def __init__(
         self, batch: int, height: int, width: int, *, window: int, device: torch.device
@@ -172,6 +185,45 @@ class WindowGrid:
         if self._device.type == "cuda":
             return host.pin_memory().to(self._device, non_blocking=True)
         return host.to(self._device)
+
+
+@torch.compiler.disable
+def plan_blocks(
+    size: tuple[int, int, int],
+    layouts: Sequence[Layout],
+    *,
+    window: int,
+    device: torch.device,
+    max_tokens: int | None,
+    with_image_indices: bool,
+) -> tuple[tuple[BlockPlan, ...], Move]:
+    """Plan the way of the tokens through blocks that work in the given layouts.
+
+    Args:
+        size: batch, height and width of the token maps.
+        layouts: of each block, in order; tokens come in raster order.
+        window: side M of a window in tokens; the shift is M // 2.
+        device: where the indices are kept.
+        max_tokens: see `WindowGrid.pieces`.
+        with_image_indices: whether the blocks need to know which token is whose.
+
+    Returns:
+        A plan a block, and the move that leads back to raster order.
+    """
+    grid = window_grid(*size, window=window, device=device)
+    plans = []
+    before: Layout = "raster"
+    for layout in layouts:
+        plans.append(
+            BlockPlan(
+                batch=grid.batch,
+                move=grid.move(before, layout),
+                pieces=grid.pieces(layout, max_tokens=max_tokens),
+                image_indices=grid.image_indices(layout) if with_image_indices else None,
+            )
+        )
+        before = layout
+    return tuple(plans), grid.move(before, "raster")
 
 
 @lru_cache(maxsize=_CACHED_GRIDS)

@@ -3,8 +3,8 @@ import torch
 from reference import patch_merging, swin_block
 
 from swin_dense import blocks
-from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, permute
-from swin_dense.windows import window_grid
+from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, permute, piece_tokens
+from swin_dense.windows import plan_blocks, window_grid
 
 CPU = torch.device("cpu")
 
@@ -22,9 +22,15 @@ def make_block(*, shifted: bool = True, drop_path: float = 0.0, **changes) -> Sw
 def run(block: SwinBlock, tokens: torch.Tensor) -> torch.Tensor:
     """`(B, H, W, C)` through a block and back into raster order."""
     size = tokens.shape[:3]
-    grid = window_grid(*size, window=block.attn.window_size, device=CPU)
-    output = block(tokens.flatten(0, 2), grid, "raster")
-    return permute(output, grid.move(block.layout, "raster")).unflatten(0, size)
+    (plan,), back = plan_blocks(
+        size,
+        [block.layout],
+        window=block.attn.window_size,
+        device=CPU,
+        max_tokens=piece_tokens(tokens.flatten(0, 2)),
+        with_image_indices=True,
+    )
+    return permute(block(tokens.flatten(0, 2), plan), back).unflatten(0, size)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (3, 9), (8, 6)])
@@ -52,9 +58,9 @@ def test_piecewise_inference_matches_one_piece(monkeypatch, generator):
 
 
 def test_training_works_in_one_piece():
-    assert blocks._piece_tokens(torch.zeros(10**6, 8)) is None
+    assert piece_tokens(torch.zeros(10**6, 8)) is None
     with torch.no_grad():
-        assert blocks._piece_tokens(torch.zeros(10**6, 8)) == 2**21 // 32
+        assert piece_tokens(torch.zeros(10**6, 8)) == 2**21 // 32
 
 
 def test_gradient_reaches_each_parameter_and_the_input(generator):
@@ -113,8 +119,15 @@ def test_drop_path_keeps_the_mean():
     torch.manual_seed(0)
     block = make_block(drop_path=0.25)
     tokens = torch.randn(1, 2, 2, 8).expand(4000, -1, -1, -1)
-    grid = window_grid(4000, 2, 2, window=4, device=CPU)
-    keep = block.train()._keep(tokens.flatten(0, 2), grid)
+    (plan,), _ = plan_blocks(
+        (4000, 2, 2),
+        ["shifted"],
+        window=4,
+        device=CPU,
+        max_tokens=None,
+        with_image_indices=True,
+    )
+    keep = block.train()._keep(tokens.flatten(0, 2), plan)
     torch.testing.assert_close(keep.unique(), torch.tensor([0.0, 1 / 0.75]))
     assert keep.mean().item() == pytest.approx(1.0, abs=0.03)  # 8000 draws: deviation 0.006
 
