@@ -102,17 +102,22 @@ def save_model(
 def describe_model(model: nn.Module) -> dict[str, str]:
     """The metadata of our files: kind of model, config, class names and category ids, as text."""
     config = getattr(model, "config", None)
-    kinds = [kind for kind, cls in MODEL_KINDS.items() if type(config) is cls]
-    if not kinds:
+    if type(config) not in MODEL_KINDS.values():
         raise ValueError(
             f"model must be one of {', '.join(MODEL_KINDS)}, got {type(model).__name__}"
         )
-    stored = {"format": "pt", "model": kinds[0], "config": json.dumps(dataclasses.asdict(config))}
+    kind, values = find_model_kind(config), dataclasses.asdict(config)
+    stored = {"format": "pt", "model": kind, "config": json.dumps(values)}
     for name in ("class_names", "category_ids"):
         values = getattr(model, name)
         if values is not None:
             stored[name] = json.dumps(values)
     return stored
+
+
+def find_model_kind(config: ModelConfig) -> str:
+    """The name in `MODEL_KINDS` of a whole model's config."""
+    return next(kind for kind, cls in MODEL_KINDS.items() if type(config) is cls)
 
 
 def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> ModelConfig:

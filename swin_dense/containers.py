@@ -70,7 +70,16 @@ class Checkpoint:
                     continue
                 if all(isinstance(name, str) for name in names):
                     return tuple(names)
-        return None
+        return self._hub_names()
+
+    def _hub_names(self) -> tuple[str, ...] | None:
+        """The names in transformers' config; None where they are the library's `LABEL_0` ..."""
+        config = self.metadata.get("hub_config")
+        labels = config.get("id2label") if isinstance(config, dict) else None
+        if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
+            return None
+        names = tuple(str(labels[str(index)]) for index in range(len(labels)))
+        return None if names[:1] == ("LABEL_0",) else names
 
 
 def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
@@ -84,11 +93,15 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a checkpoint, is damaged, or names code that is not plain data.
     """
-    path = _find_file(resolve(source))
+    found = resolve(source)
+    path = _find_file(found)
     try:
-        return _read_file(path)
+        checkpoint = _read_file(path)
     except PickleFault as fault:
         raise ValueError(f"{path}: {fault}") from fault
+    if found.is_dir():
+        checkpoint.metadata.setdefault("hub_config", _read_hub_config(found / "config.json"))
+    return checkpoint
 
 
 def _find_file(path: Path) -> Path:
@@ -101,6 +114,14 @@ def _find_file(path: Path) -> Path:
     raise FileNotFoundError(
         f"{path} is a folder without model.safetensors or pytorch_model.bin; give the file itself"
     )
+
+
+def _read_hub_config(path: Path) -> object:
+    """What transformers and timm store beside the weights; None if it is not there or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _read_file(path: Path) -> Checkpoint:

@@ -19,6 +19,7 @@ from pathlib import Path
 from swin_dense.published import PUBLISHED, PublishedFile, find_published
 
 _HUB = "hf://"
+_HUB_NAME = re.compile(r"hf:/{1,2}(.+)")  # a path made of it has one slash less
 _HUB_FILES = ("*.safetensors", "pytorch_model.bin", "config.json")
 _HASHED = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pkl)")
 _BLOCK = 1 << 20  # bytes
@@ -37,17 +38,16 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         ValueError: what was fetched is not what was published.
     """
     path = Path(source)
-    if path.exists() or not isinstance(source, str):
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file")
+    if path.exists():
         return path
-    if source.startswith(_HUB):
-        return _fetch_from_hub(source)
-    file = find_published(source) if os.sep not in source or source in PUBLISHED else None
+    name = os.fspath(source)
+    if found := _HUB_NAME.fullmatch(name):
+        return _fetch_from_hub(_HUB + found[1])
+    file = find_published(name) if os.sep not in name or name in PUBLISHED else None
     if file is None:
         close = difflib.get_close_matches(path.stem, PUBLISHED, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise FileNotFoundError(f"{source}: no such file, and no published file of that name{hint}")
+        raise FileNotFoundError(f"{name}: no such file, and no published file of that name{hint}")
     if file.url.startswith(_HUB):
         return _fetch_from_hub(file.url)
     return fetch(file)

@@ -57,6 +57,7 @@ class Layout:
             What is not in it, the framework has no place for.
         merge_order: of patch merging, see the module's docstring.
         whole: whether it also stores whole models, their backbone under `backbone.`.
+        parts: what a whole model may have beside its backbone; empty means anything.
         stores_index: whether the framework's own loader asks for `relative_position_index`.
         brackets: when what stands in brackets is written.
         wrapper: what every key starts with on top of all else.
@@ -69,6 +70,7 @@ class Layout:
     names: Mapping[str, str | tuple[str, str, str]]
     merge_order: Literal["concat", "unfold"] = "concat"
     whole: bool = False
+    parts: tuple[str, ...] = ()
     stores_index: Literal["square", "flat"] | None = None
     brackets: Literal["always", "without output norms"] = "always"
     wrapper: str = ""
@@ -158,6 +160,7 @@ _HF_V4 = {
     _BLOCK + "mlp.fc2": _HF_BLOCK + "output.dense",
 }
 _WRAPPER = "module."
+_HF_PARTS = ("decode_head", "auxiliary_head")
 _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 
 LAYOUTS: dict[str, Layout] = {
@@ -216,12 +219,20 @@ LAYOUTS: dict[str, Layout] = {
             stores_index="square",
         ),
         Layout("torchvision", "torchvision", _TORCHVISION, stores_index="flat"),
-        Layout("huggingface", "transformers 5", _HF, whole=True, heads=_HF_HEADS),
+        Layout(
+            "huggingface",
+            "transformers 5",
+            _HF,
+            whole=True,
+            parts=_HF_PARTS,
+            heads=_HF_HEADS,
+        ),
         Layout(
             "huggingface_v4",
             "transformers 4, and the files of the Hugging Face hub",
             _HF_V4,
             whole=True,
+            parts=_HF_PARTS,
             brackets="without output norms",
             heads=_HF_HEADS,
         ),
@@ -301,6 +312,11 @@ def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         raise ValueError(f"unknown layout {name!r}; choose one of {', '.join(LAYOUTS)}")
     layout = LAYOUTS[name]
     whole = any(key.startswith(BACKBONE) for key in state)
+    if whole and not layout.whole:
+        raise ValueError(
+            f"layout {name} ({layout.title}) stores backbones only, and this is a whole model; "
+            "convert its backbone alone (--backbone-only)"
+        )
     prefix = BACKBONE if whole else ""
     has_norms = any(re.fullmatch(rf"{prefix}norm\d+\.weight", key) for key in state)
     brackets = layout.brackets == "always" or not has_norms
@@ -309,13 +325,12 @@ def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     for key, value in state.items():
         inner = key.removeprefix(prefix)
         if whole and not key.startswith(prefix):
-            if layout.whole:
-                result[_rename_head(key, layout)] = value
-            else:
+            if layout.parts and key.split(".")[0] not in layout.parts:
                 homeless.append(key)
+            result[_rename_head(key, layout)] = value
             continue
         names = _their_keys(inner, layout, brackets=brackets)
-        if names is None or (whole and not layout.whole):
+        if names is None:
             homeless.append(key)
             continue
         if ".downsample." in inner and layout.merge_order == "unfold":

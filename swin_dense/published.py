@@ -60,7 +60,7 @@ class PublishedFile:
 
     @property
     def megabytes(self) -> float | None:
-        """About the size of the file: 4 bytes a parameter; more if it holds an optimiser's state."""
+        """About the file's size: 4 bytes a parameter; an optimiser's state would add to that."""
         return None if self.parameters is None else 4 * self.parameters
 
     @property
