@@ -1,5 +1,6 @@
 """Convolution, batch normalisation and ReLU, under the names published segmentors use."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,21 +29,38 @@ class ConvNormReLU(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(B, in_channels, H, W)` to `(B, out_channels, H, W)`."""
-        return self.normalise(self.conv(maps))
+        weight, bias = self.kernel()
+        return self.finish(F.conv2d(maps, weight, bias, padding=self.conv.padding))
 
-    def normalise(self, maps: Tensor) -> Tensor:
-        """Apply normalisation and ReLU to what the convolution gave.
+    def kernel(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the convolution.
+
+        Where neither training nor gradients need the normalisation apart, it is a fixed scale and
+        shift and is folded into them, which saves a pass over the maps and their copy.
+        """
+        if not self._folds:
+            return self.conv.weight, None
+        bn = self.bn
+        scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)  # (out_channels,)
+        return self.conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
+
+    def finish(self, maps: Tensor) -> Tensor:
+        """Do what follows a convolution with `kernel()`: normalisation, if not folded, and ReLU.
 
         A single value per channel (one image pooled to one cell) has no variance: then, in
         training too, the running statistics are used, where torch would raise. Synchronised
         normalisation is left alone, since other devices hold more values.
         """
+        bn = self.bn
         single = maps.numel() == maps.shape[1]
-        if self.training and single and not isinstance(self.bn, nn.SyncBatchNorm):
-            bn = self.bn
+        if self.training and single and not isinstance(bn, nn.SyncBatchNorm):
             maps = F.batch_norm(
                 maps, bn.running_mean, bn.running_var, bn.weight, bn.bias, eps=bn.eps
             )
-        else:
-            maps = self.bn(maps)
+        elif not self._folds:
+            maps = bn(maps)
         return F.relu(maps, inplace=True)
+
+    @property
+    def _folds(self) -> bool:
+        return not (self.training or self.bn.training or torch.is_grad_enabled())

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from swin_dense.heads.upsampling import interpolation_matrix, resize_maps, resize_rows, source_rows
+from swin_dense.heads.upsampling import banded_matrix, mix_rows, resize_maps, resize_rows
 
 Size = tuple[int, int]
-# Given (first, last) rows of the label map, last excluded: scores (K, last - first, width).
+# Given (first, last) rows of the label map, last excluded: scores (last - first, width, K).
 ScoreSource = Callable[[tuple[int, int]], Tensor]
 
 _STRIP_BYTES = 64 * 2**20
@@ -39,7 +39,7 @@ def label_map(scores: ScoreSource, size: Size, *, num_classes: int, device: torc
     with torch.autocast(device.type, enabled=False):
         for top in range(0, height, step):
             bottom = min(top + step, height)
-            labels[top:bottom] = scores((top, bottom)).argmax(dim=0)
+            labels[top:bottom] = scores((top, bottom)).argmax(dim=-1)
     return labels
 
 
@@ -51,7 +51,7 @@ def whole_scores(logits: Tensor, sizes: Sequence[Size]) -> ScoreSource:
         sizes: what the logits are resized to in turn: the input's size, then the label map's. The
             published code does both steps, and one step would give other values.
     """
-    return lambda rows: resize_rows(logits[None], sizes, rows)[0]
+    return lambda rows: resize_rows(logits[None], sizes, rows)[0].permute(1, 2, 0)
 
 
 def window_scores(
@@ -68,26 +68,26 @@ def window_scores(
     input_size, size = sizes
 
     def averaged(rows: tuple[int, int]) -> Tensor:
-        """Average the windows in `rows` of the input: `(K, last - first, input width)`."""
+        """Average the windows in `rows` of the input: `(last - first, input width, K)`."""
         first, last = rows
-        total = logits.new_zeros(logits.shape[1], last - first, input_size[1])
-        count = logits.new_zeros(last - first, input_size[1])
+        total = logits.new_zeros(last - first, input_size[1], logits.shape[1])
+        count = logits.new_zeros(last - first, input_size[1], 1)
         for entry, (top, left) in zip(logits, origins, strict=True):
             begin, end = max(first, top), min(last, top + window[0])
             if begin < end:
-                place = (..., slice(begin - first, end - first), slice(left, left + window[1]))
+                place = slice(begin - first, end - first), slice(left, left + window[1])
                 enlarged = resize_rows(entry[None], [window], (begin - top, end - top))[0]
-                total[place] += enlarged
+                total[place] += enlarged.permute(1, 2, 0)
                 count[place] += 1
         return total / count
 
     def scores(rows: tuple[int, int]) -> Tensor:
         if size == input_size:
             return averaged(rows)
-        first, last = source_rows(rows, input_size[0], size[0])
-        matrix = interpolation_matrix(input_size[0], size[0], rows, like=logits)[:, first:last]
-        maps = averaged((first, last))[None]  # (1, K, last - first, input width)
-        return matrix @ resize_maps(maps, (last - first, size[1]))[0]
+        matrix, needed = banded_matrix(input_size[0], size[0], rows, like=logits)
+        maps = averaged(needed).permute(2, 0, 1)[None]  # (1, K, n, input width)
+        maps = resize_maps(maps, (maps.shape[-2], size[1]))  # (1, K, n, width)
+        return mix_rows(matrix, maps)[0].permute(1, 2, 0)  # (last - first, width, K)
 
     return scores
 
@@ -96,9 +96,9 @@ def averaged_scores(views: Sequence[ScoreSource]) -> ScoreSource:
     """Average the class probabilities (softmax) of several views of one image."""
 
     def scores(rows: tuple[int, int]) -> Tensor:
-        total = views[0](rows).softmax(dim=0)
+        total = views[0](rows).softmax(dim=-1)
         for view in views[1:]:
-            total += view(rows).softmax(dim=0)
+            total += view(rows).softmax(dim=-1)
         return total / len(views)
 
     return scores

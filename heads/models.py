@@ -6,9 +6,10 @@ from dataclasses import replace
 from swin_dense.backbone import SWIN_VARIANTS
 from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.segmentor import Segmentor, SegmentorConfig
 
-ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig
-Model = MaskRCNN | CascadeMaskRCNN
+ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig | SegmentorConfig
+Model = MaskRCNN | CascadeMaskRCNN | Segmentor
 
 # Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
 MODEL_VARIANTS: dict[str, ModelConfig] = {
@@ -22,11 +23,16 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
         )
         for size in "tsbl"
     },
+    **{
+        f"upernet_swin_{size}": SegmentorConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
+        for size in "tsbl"
+    },
 }
 
 _MODELS: dict[type[ModelConfig], type[Model]] = {
     MaskRCNNConfig: MaskRCNN,
     CascadeMaskRCNNConfig: CascadeMaskRCNN,
+    SegmentorConfig: Segmentor,
 }
 
 
@@ -41,7 +47,7 @@ def create_model(
 
     Args:
         name_or_config: a name in `MODEL_VARIANTS`, or a config.
-        num_classes: classes without background; None: one per class name, else the config's.
+        num_classes: classes K without background; None: one per class name, else the config's.
         class_names: their names, or None.
         category_ids: their ids in the data set's annotations, or None.
 

@@ -7,14 +7,15 @@ Semantics and names are those of the published Swin segmentors: bilinear resizin
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.conv_norm import ConvNormReLU
 from swin_dense.heads.upsampling import convolve_resized, resize_maps, resize_rows
 
-# Rows of the finest level that are decoded together in inference. A 512 px crop is one piece; the
-# memory a larger image takes grows with its width only.
-_ROWS_AT_A_TIME = 128
+# Cells of the finest level that are decoded together in inference: whole rows, in one piece up to
+# about 720 x 720 px.
+_CELLS_AT_A_TIME = 2**15
 
 
 class UPerHead(nn.Module):
@@ -70,8 +71,9 @@ class UPerHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Give logits for a pyramid.
 
-        Without gradients and in eval mode the finest level is decoded in strips of rows, which
-        gives the same logits in less memory.
+        Channels lie innermost in memory throughout, which the convolutions and the enlarging by
+        matrices want. Without gradients and in eval mode the finest level is decoded in strips of
+        rows, which gives the same logits in less memory.
 
         Args:
             features: `(B, C_i, H_i, W_i)`, fine to coarse.
@@ -79,18 +81,21 @@ class UPerHead(nn.Module):
         Returns:
             `(B, K, H_0, W_0)`.
         """
-        finest, *coarser = features
-        laterals = [conv(x) for conv, x in zip(self.lateral_convs[1:], coarser, strict=False)]
-        laterals.append(self.pool_pyramid(coarser[-1]))
+        finest, *middle, coarsest = features
+        laterals = [
+            conv(_channels_innermost(x))
+            for conv, x in zip(self.lateral_convs[1:], middle, strict=True)
+        ]
+        laterals.append(self.pool_pyramid(_channels_innermost(coarsest)))
         for i in reversed(range(len(laterals) - 1)):
             above = resize_maps(laterals[i + 1], laterals[i].shape[-2:])
             laterals[i] = laterals[i] + above  # (B, channels, H_(i+1), W_(i+1))
         outputs = [conv(x) for conv, x in zip(self.fpn_convs[1:], laterals, strict=False)]
         outputs.append(laterals[-1])
 
-        height = finest.shape[-2]
+        height, width = finest.shape[-2:]
         by_strips = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        step = _ROWS_AT_A_TIME if by_strips else height
+        step = max(1, _CELLS_AT_A_TIME // width) if by_strips else height
         strips = [
             self._decode_rows(finest, laterals[0], outputs, (top, min(top + step, height)))
             for top in range(0, height, step)
@@ -125,13 +130,18 @@ class UPerHead(nn.Module):
         first, last = rows
         outer = max(first - 2, 0), min(last + 2, size[0])
         inner = max(first - 1, 0), min(last + 1, size[0])
-        merged = self.lateral_convs[0](finest[:, :, slice(*outer)])
+        merged = self.lateral_convs[0](_channels_innermost(finest[:, :, slice(*outer)]))
         merged = merged + resize_rows(lateral, [size], outer)
         merged = self.fpn_convs[0](merged)[:, :, inner[0] - outer[0] : inner[1] - outer[0]]
 
-        weight, *weights = self.fpn_bottleneck.conv.weight.split(self.channels, dim=1)
-        joined = nn.functional.conv2d(merged, weight, padding=1)
+        weight, bias = self.fpn_bottleneck.kernel()
+        weight, *weights = weight.split(self.channels, dim=1)  # each (channels, channels, 3, 3)
+        joined = F.conv2d(merged, weight, bias, padding=1)
         joined = joined[:, :, first - inner[0] : last - inner[0]]
         for output, weight in zip(outputs, weights, strict=True):
-            joined = joined + convolve_resized(output, weight, size, rows)
-        return self.conv_seg(self.dropout(self.fpn_bottleneck.normalise(joined)))
+            joined += convolve_resized(output, weight, size, rows)
+        return self.conv_seg(self.dropout(self.fpn_bottleneck.finish(joined)))
+
+
+def _channels_innermost(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Columns that are enlarged by one dense matrix; it grows with the square of this.
+_COLUMNS_AT_A_TIME = 256
+
 
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize `(B, C, h, w)` maps to `(B, C, *size)`; maps of that size are returned as they are."""
@@ -44,14 +47,21 @@ def resize_rows(maps: Tensor, sizes: Sequence[tuple[int, int]], rows: tuple[int,
     for num_in, num_out in zip(reversed(heights[:-1]), reversed(heights[1:]), strict=True):
         if num_in == num_out:
             continue
-        needed = source_rows(rows, num_in, num_out)
-        step = interpolation_matrix(num_in, num_out, rows, like=maps)[:, slice(*needed)]
+        step, needed = banded_matrix(num_in, num_out, rows, like=maps)
         matrix = step if matrix is None else matrix @ step
         rows = needed
     maps = maps[:, :, slice(*rows)]
     for _, width in sizes:
         maps = resize_maps(maps, (maps.shape[-2], width))
-    return maps if matrix is None else matrix @ maps  # (B, C, last - first, width)
+    return maps if matrix is None else mix_rows(matrix, maps)  # (B, C, last - first, width)
+
+
+def mix_rows(matrix: Tensor, maps: Tensor) -> Tensor:
+    """Apply `matrix` `(n, h)` to the rows of `maps` `(B, C, h, w)`: `(B, C, n, w)`."""
+    batch, channels, height, width = maps.shape
+    rows = maps.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+    mixed = (matrix @ rows).view(batch, len(matrix), width, channels)
+    return mixed.permute(0, 3, 1, 2)  # (B, C, n, w)
 
 
 def convolve_resized(
@@ -65,45 +75,71 @@ def convolve_resized(
     smaller ones less still, and the enlarged maps themselves are never in memory.
 
     Args:
-        maps: `(B, C, h, w)` floats.
+        maps: `(B, C, h, w)` floats; fastest where channels lie innermost.
         weight: `(O, C, 3, 3)`.
         size: `(height, width)` that the maps are resized to before the convolution.
         rows: `(first, last)`, last excluded, of that size.
 
     Returns:
-        `(B, O, last - first, width)`, equal up to rounding to
+        `(B, O, last - first, width)`, channels innermost; equal up to rounding to
         `conv2d(resize_maps(maps, size), weight, padding=1)[:, :, first:last]`.
     """
     height, width = size
-    num_out = weight.shape[0]
-    first, last = rows
-    halo = max(first - 1, 0), min(last + 1, height)
-    needed = source_rows(halo, maps.shape[-2], height)
-    down = interpolation_matrix(maps.shape[-2], height, halo, like=maps)[:, slice(*needed)]
-    maps = maps[:, :, slice(*needed)]  # (B, C, h', w)
-    batch, channels, low_height, low_width = maps.shape
-
-    mix = weight.permute(3, 0, 2, 1).reshape(9 * num_out, channels)  # (3 columns * O * 3 rows, C)
-    taps = mix @ maps.flatten(2)  # (B, 9*O, h'*w)
-    taps = taps.view(batch, 3, num_out * 3 * low_height, low_width)
-
-    across = interpolation_matrix(low_width, width, (0, width), like=maps)
-    across = F.pad(across, (0, 0, 1, 1)).t()  # (w, width + 2), the zero padding on either side
-    rows_mixed = sum(taps[:, k] @ across[:, k : k + width] for k in range(3))
-    rows_mixed = rows_mixed.view(batch, num_out, 3 * low_height, width)  # (B, O, 3*h', width)
-
-    down = F.pad(down, (0, 0, halo[0] - first + 1, last + 1 - halo[1]))  # (last - first + 2, h')
-    down = torch.cat([down[k : k + last - first] for k in range(3)], dim=1)
-    return down @ rows_mixed  # (B, O, last - first, width)
+    down, needed = _tap_matrix(maps.shape[-2], height, rows, like=maps)  # (n, 3, h')
+    maps = maps[:, :, slice(*needed)].permute(0, 2, 3, 1)  # (B, h', w, C)
+    batch, low_height, low_width, channels = maps.shape
+    mix = weight.permute(2, 1, 3, 0).reshape(3, channels, -1)  # (3, C, 3*O), a row of taps each
+    mixed = []
+    for row_of_taps in mix:
+        taps = (maps @ row_of_taps).view(batch * low_height, low_width, 3, -1)  # (B*h', w, 3, O)
+        mixed.append(_sum_across(taps, width).view(batch, low_height, -1))  # (B, h', width*O)
+    joined = down.flatten(1) @ torch.cat(mixed, dim=1)  # (B, n, width*O)
+    return joined.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
 
 
-def source_rows(rows: tuple[int, int], num_in: int, num_out: int) -> tuple[int, int]:
-    """Tell which of `num_in` rows the output `rows` (last excluded) of `num_out` are mixed from."""
-    if rows == (0, num_out):
+def _sum_across(taps: Tensor, width: int) -> Tensor:
+    """Enlarge `(N, w, 3, O)` taps to `width` columns and add them up, shifted: `(N, width, O)`."""
+    low_width = taps.shape[1]
+    parts = []
+    for left in range(0, width, _COLUMNS_AT_A_TIME):
+        columns = left, min(left + _COLUMNS_AT_A_TIME, width)
+        across, needed = _tap_matrix(low_width, width, columns, like=taps)  # (n, 3, w')
+        across = across.transpose(1, 2).flatten(1)  # (n, w'*3)
+        parts.append(across @ taps[:, slice(*needed)].flatten(1, 2))  # (N, n, O)
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _tap_matrix(
+    num_in: int, num_out: int, outputs: tuple[int, int], *, like: Tensor
+) -> tuple[Tensor, tuple[int, int]]:
+    """Write resizing and the three shifts of a kernel's taps as one matrix.
+
+    Returns:
+        `(last - first, 3, num_needed)` and which of the `num_in` samples are needed. Entry
+        `[i, k]` makes sample `first + i + k - 1` of the resized axis, zero beyond its ends.
+    """
+    first, last = outputs
+    halo = max(first - 1, 0), min(last + 1, num_out)
+    matrix, needed = banded_matrix(num_in, num_out, halo, like=like)
+    matrix = F.pad(matrix, (0, 0, halo[0] - first + 1, last + 1 - halo[1]))  # (n + 2, num_needed)
+    return torch.stack([matrix[k : k + last - first] for k in range(3)], dim=1), needed
+
+
+def banded_matrix(
+    num_in: int, num_out: int, outputs: tuple[int, int], *, like: Tensor
+) -> tuple[Tensor, tuple[int, int]]:
+    """The rows `outputs` of `interpolation_matrix`, and the range of its columns that is kept."""
+    needed = source_range(outputs, num_in, num_out)
+    return interpolation_matrix(num_in, num_out, outputs, like=like)[:, slice(*needed)], needed
+
+
+def source_range(outputs: tuple[int, int], num_in: int, num_out: int) -> tuple[int, int]:
+    """Tell which of `num_in` samples the `outputs` (last excluded) of `num_out` are mixed from."""
+    if outputs == (0, num_out):
         return 0, num_in
     if num_in == num_out:
-        return rows
-    first, last = rows
+        return outputs
+    first, last = outputs
     scale = num_in / num_out
     low = math.floor((first + 0.5) * scale - 0.5)
     high = math.floor((last - 0.5) * scale - 0.5) + 2
@@ -111,20 +147,20 @@ def source_rows(rows: tuple[int, int], num_in: int, num_out: int) -> tuple[int, 
 
 
 def interpolation_matrix(
-    num_in: int, num_out: int, rows: tuple[int, int], *, like: Tensor
+    num_in: int, num_out: int, outputs: tuple[int, int], *, like: Tensor
 ) -> Tensor:
     """Write linear resizing from `num_in` to `num_out` samples as a matrix.
 
     Args:
         num_in: samples before.
         num_out: samples after.
-        rows: `(first, last)` of the output samples wanted, last excluded.
+        outputs: `(first, last)` of the output samples wanted, last excluded.
         like: gives device and dtype.
 
     Returns:
         `(last - first, num_in)`, each row sums to 1.
     """
-    centres = torch.arange(*rows, device=like.device, dtype=torch.float32) + 0.5
+    centres = torch.arange(*outputs, device=like.device, dtype=torch.float32) + 0.5
     sources = (centres * (num_in / num_out) - 0.5).clamp(0, num_in - 1)
     columns = torch.arange(num_in, device=like.device, dtype=torch.float32)
     distances = (sources[:, None] - columns).abs()
