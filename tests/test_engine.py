@@ -118,7 +118,7 @@ def test_logging_saving_and_evaluating_come_when_due_and_at_the_end(tmp_path: Pa
             evaluate=lambda step: calls.append(("evaluate", step)),
         )
     assert done == 7
-    assert calls == [("save", 3), ("evaluate", 5), ("save", 6), ("evaluate", 7), ("save", 7)]
+    assert calls == [("save", 3), ("evaluate", 5), ("save", 6), ("save", 7), ("evaluate", 7)]
     lines = read_log(tmp_path)
     assert [line["step"] for line in lines] == [2, 4, 6, 7]
     assert lines[0]["loss"] == pytest.approx(lines[0]["loss_fit"] + lines[0]["loss_size"])

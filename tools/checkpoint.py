@@ -138,7 +138,9 @@ def _check_finite(model: nn.Module, step: int, previous: Path | None) -> None:
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             stays = f"; the last good checkpoint is {previous}" if previous is not None else ""
-            raise ValueError(f"weights must be finite, got nan or inf in {name} at step {step}{stays}")
+            raise ValueError(
+                f"weights must be finite, got nan or inf in {name} at step {step}{stays}"
+            )
 
 
 def _remove_leftovers(run: Path) -> None:

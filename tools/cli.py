@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     try:
         if words[0] not in _COMMANDS:
-            raise ValueError(
-                f"unknown command {words[0]!r}; choose one of {', '.join(_COMMANDS)}"
-            )
+            raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(_COMMANDS)}")
         return _run(words[0], words[1:])
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {_in_one_line(str(error))}", file=sys.stderr)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.layouts import BACKBONE, LAYOUTS, Translation, shorten, to_layout, translate
+from swin_dense.layouts import BACKBONE, LAYOUTS
+from swin_dense.translation import Translation, shorten, to_layout, translate
 
 LayoutName = Literal[
     "swin_dense",

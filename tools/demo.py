@@ -30,7 +30,7 @@ _NUM_PICTURES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Draw a small data set, train on it, evaluate on held-out images, write pictures and a report."""
+    """Draw a small data set, train on it, evaluate on held-out images, write a report."""
 
     out: Path = Path("demo")
     """Folder for everything."""

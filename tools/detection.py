@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from swin_dense.datasets.coco import CocoDetection
 from swin_dense.datasets.coco_eval import CocoEvaluator
-from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.datasets.masks import bitmaps_from_runs, compress_bitmaps, decompress
 from swin_dense.datasets.transforms import detection_eval, detection_train
 from swin_dense.heads.models import create_model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.drawing import Picture, draw_detections
+from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipes import DetectionData
-from swin_dense.tools.tasks import Evaluation
+from swin_dense.tools.tasks import Evaluation, Gather
 
+_SHOWN_SCORE = 0.3
 _KINDS = {"bbox": "boxes", "segm": "masks"}
 
 
@@ -32,20 +33,26 @@ class DetectionTask:
     default_split = "val2017"
     default_scale = (1333, 800)
 
-    def training_data(self, data: DetectionData) -> CocoDetection:
+    def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
         transforms = detection_train(
-            shorts=data.train_shorts,
-            long=data.train_long,
-            crop_shorts=data.crop_shorts,
+            long_side=data.train_long,
+            short_sides=data.train_shorts,
+            crop_short_sides=data.crop_shorts,
             crop_range=data.crop_range,
             flip=data.flip,
         )
-        return CocoDetection(data.root, data.train_split, transforms=transforms)
+        return CocoDetection(
+            data.root, data.train_split, transforms=transforms, drop_empty=True, seed=seed
+        )
 
     def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> CocoDetection:
         """A split as it is, resized."""
         return CocoDetection(root, split, transforms=detection_eval(scale))
+
+    def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
+        """Width / height of each photograph."""
+        return dataset.aspect_ratios
 
     def create_model(self, config: Any, dataset: CocoDetection) -> nn.Module:
         """Detector with random weights for the data set's categories."""
@@ -56,14 +63,19 @@ class DetectionTask:
             category_ids=dataset.category_ids,
         )
 
+    def check_classes(self, model: nn.Module, dataset: CocoDetection) -> None:
+        """Raises as `match_classes`."""
+        match_classes(model, dataset)
+
     def resize(self, image: np.ndarray, scale: tuple[int, int]) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        return detection_eval(scale)(image)
+        resized = detection_eval(scale)(image=image, keypoints=[])["image"]
+        return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
         self, samples: Sequence[Sample], device: torch.device
     ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
-        """Batch and targets on the device; masks become bitmaps there. No targets for test samples."""
+        """Batch and targets on the device; masks become bitmaps there."""
         images = batch_images([sample["image"] for sample in samples], device=device)
         targets = []
         for sample, size in zip(samples, images.sizes, strict=True):
@@ -82,6 +94,8 @@ class DetectionTask:
         model: nn.Module,
         dataset: CocoDetection,
         predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
+        *,
+        gather: Gather | None = None,
     ) -> Evaluation:
         """The 12 COCO numbers for boxes and for masks."""
         labels = torch.tensor(match_classes(model, dataset))
@@ -89,6 +103,10 @@ class DetectionTask:
         for samples, results in predictions:
             known = [_relabel(result, labels) for result in results]
             evaluator.update([sample["image_id"] for sample in samples], known)
+        if gather is not None:
+            everything = gather(evaluator.detections)
+            evaluator = CocoEvaluator(dataset)
+            evaluator.add_detections(everything)
         scores = evaluator.compute()
         metrics = {kind: dict(scores[kind]) for kind in _KINDS}
         return Evaluation(
@@ -97,8 +115,31 @@ class DetectionTask:
                 f"{kind}/{name}": metrics[kind][name] for kind in _KINDS for name in ("AP", "AP50")
             },
             tables=[_score_table(metrics), _class_table(scores["per_class"])],
-            results={"bbox": evaluator.results("bbox"), "segm": evaluator.results("segm")},
+            write_results=evaluator.write_results,
         )
+
+    def draw_beside_truth(
+        self, dataset: CocoDetection, sample: Sample, result: dict[str, Tensor], model: nn.Module
+    ) -> Picture:
+        """Ground truth and the detections from a score of 0.3, in the original frame."""
+        index = dataset.image_ids.index(sample["image_id"])
+        pixels = dataset.load_image(index)  # (H, W, 3)
+        image = torch.from_numpy(pixels).permute(2, 0, 1)
+        truth = dataset.load_instances(index)
+        masks = truth.masks(pixels.shape[:2])
+        bitmaps = decompress(masks) if masks else np.zeros((0, *pixels.shape[:2]), np.uint8)
+        annotated = {
+            "boxes": torch.from_numpy(truth.boxes),
+            "labels": torch.from_numpy(truth.labels),
+            "masks": torch.from_numpy(bitmaps),
+        }
+        kept = {name: value[result["scores"] >= _SHOWN_SCORE] for name, value in result.items()}
+        names = model.class_names or dataset.class_names
+        pictures = [
+            draw_detections(image, annotated, dataset.class_names),
+            draw_detections(image, kept, names),
+        ]
+        return side_by_side(pictures, ["ground truth", "prediction"])
 
     def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> "DetectionWriter":
         """Writer of `predictions.json`."""
@@ -140,8 +181,8 @@ def match_classes(model: nn.Module, dataset: CocoDetection) -> list[int]:
 class DetectionWriter:
     """Collects detections and writes them as one COCO-format file.
 
-    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed run
-    lengths; pycocotools and every tool for COCO files reads it.
+    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed
+    run lengths; pycocotools and every tool for COCO files reads it.
 
     Args:
         path: of the file.
@@ -165,7 +206,7 @@ class DetectionWriter:
         self._images.append(
             {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
         )
-        runs = encode_masks(kept["masks"])
+        runs = compress_bitmaps(kept["masks"].cpu().numpy())
         columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
         for (x1, y1, x2, y2), score, label, segmentation in zip(*columns, runs, strict=True):
             self._annotations.append(
@@ -175,7 +216,7 @@ class DetectionWriter:
                     "category_id": self._ids[label],
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "score": score,
-                    "segmentation": segmentation,
+                    "segmentation": segmentation | {"counts": segmentation["counts"].decode()},
                     "area": float(coco_masks.area(segmentation)),
                     "iscrowd": 0,
                 }
@@ -198,14 +239,6 @@ class DetectionWriter:
         partial.replace(self._path)
 
 
-def encode_masks(masks: Tensor) -> list[dict[str, Any]]:
-    """`(N, H, W)` bool to compressed COCO run lengths."""
-    encoded = coco_masks.encode(
-        np.asfortranarray(masks.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))  # (H, W, N)
-    )
-    return [runs | {"counts": runs["counts"].decode("ascii")} for runs in encoded]
-
-
 def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
     """The result with the data set's labels, without classes that the data set has not."""
     moved = labels.to(result["labels"].device)[result["labels"]]
@@ -224,6 +257,6 @@ def _score_table(metrics: dict[str, dict[str, float]]) -> Table:
 
 def _class_table(per_class: Any) -> Table:
     table = Table("class", "box AP", "mask AP")
-    for name, scores in per_class.items():
-        table.add_row(name, *(f"{scores[kind]:.4f}" for kind in _KINDS))
+    for name in per_class["bbox"]:
+        table.add_row(name, *(f"{per_class[kind][name]:.4f}" for kind in _KINDS))
     return table

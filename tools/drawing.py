@@ -38,8 +38,8 @@ def draw_detections(
     Args:
         image: `(3, H, W)` uint8 RGB.
         result: `boxes` `(N, 4)` xyxy px, `labels` `(N,)`, and if known `scores` `(N,)` and `masks`
-            `(N, H, W)`, in the frame of `image`. Objects are drawn from the largest to the smallest,
-            so that none is hidden.
+            `(N, H, W)`, in the frame of `image`. The largest object is drawn first, so that
+            none is hidden.
         class_names: name of each label.
 
     Returns:
@@ -116,9 +116,7 @@ def save_picture(picture: Picture, path: Path) -> None:
 def _canvas(image: Tensor) -> tuple[Picture, int]:
     """Copy of the image to draw on, and the whole number it was enlarged by."""
     if image.ndim != 3 or image.shape[0] != 3 or str(image.dtype) != "torch.uint8":
-        raise ValueError(
-            f"image must be (3, H, W) uint8, got {tuple(image.shape)} {image.dtype}"
-        )
+        raise ValueError(f"image must be (3, H, W) uint8, got {tuple(image.shape)} {image.dtype}")
     picture = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
     scale = max(1, round(_MIN_SIDE / max(picture.shape[:2])))
     if scale > 1:

@@ -1,7 +1,7 @@
 """The loops: train for a number of steps, and predict over a loader.
 
-Both are plain functions of a model, an iterable of lists of samples, and the task's `prepare`, which
-turns samples into `(ImageBatch, targets)` on the device. Nothing here knows what the task is.
+Both are plain functions of a model, an iterable of lists of samples, and the task's `prepare`,
+which turns samples into `(ImageBatch, targets)` on the device. Nothing here knows what the task is.
 """
 
 import contextlib
@@ -87,8 +87,8 @@ def train(
 ) -> int:
     """Train from `plan.start_step` to `plan.num_steps`.
 
-    The device is waited for only where losses are logged or a checkpoint is due. There every step since
-    the last look is checked, so a checkpoint never follows a non-finite loss.
+    The device is waited for only where losses are logged or a checkpoint is due. There every step
+    since the last look is checked, so a checkpoint never follows a non-finite loss.
 
     Args:
         model: whole model, prepared by `accelerator`.
@@ -100,7 +100,7 @@ def train(
         plan: when to log, save and evaluate.
         log: where figures go.
         save: writes the checkpoint of a step.
-        evaluate: evaluates after a step; called before `save` of the same step.
+        evaluate: evaluates after a step; called after `save` of the same step.
 
     Returns:
         Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
@@ -132,11 +132,11 @@ def train(
                 means = _mean_losses(names, records, accelerator)
                 log.step(step, means, rate=rate, is_logged=log_due)
                 records.clear()
-            if evaluate_due:
-                evaluate(step)
-                model.train()
             if save_due:
                 save(step)
+            if evaluate_due and not stopping:
+                evaluate(step)
+                model.train()
             if stopping and step < plan.num_steps:
                 log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
                 break

@@ -14,7 +14,7 @@ from swin_dense.tools.engine import choose_device, predict_batches
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.run_log import finite_or_none
-from swin_dense.tools.tasks import Evaluation, Task, find_task
+from swin_dense.tools.tasks import Evaluation, Gather, Task, find_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Options:
     json: Path | None = None
     """File for the scores."""
     results: Path | None = None
-    """Folder for the detections as COCO results (bbox.json, segm.json)."""
+    """File for the detections, as COCO results (boxes and masks in one)."""
     scale: tuple[int, int] | None = None
     """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800)."""
     batch_size: int = 1
@@ -55,7 +55,7 @@ def run(options: Options) -> None:
     if options.json is not None:
         make_writable(options.json.parent)
     if options.results is not None:
-        make_writable(options.results)
+        make_writable(options.results.parent)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     dataset = task.evaluation_data(
@@ -76,9 +76,8 @@ def run(options: Options) -> None:
         console.print(table)
     if options.json is not None:
         write_json(options.json, evaluation.metrics)
-    if options.results is not None:
-        for kind, results in evaluation.results.items():
-            write_json(options.results / f"{kind}.json", results)
+    if options.results is not None and evaluation.write_results is not None:
+        evaluation.write_results(options.results)
 
 
 def evaluate_model(
@@ -89,6 +88,8 @@ def evaluate_model(
     batch_size: int = 1,
     num_workers: int = 0,
     precision: str = "fp32",
+    part: tuple[int, int] = (0, 1),
+    gather: Gather | None = None,
 ) -> Evaluation:
     """Predict every sample of a data set, with progress on stderr, and score the predictions.
 
@@ -99,13 +100,15 @@ def evaluate_model(
         batch_size: images predicted together.
         num_workers: processes that read images.
         precision: "fp32", "bf16" or "fp16".
+        part: `(index, count)` of this process, if several share the data set.
+        gather: joins the lists of all of them.
     """
-    loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+    loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers, part=part)
     batches = track(
         loader, "evaluating", console=Console(stderr=True), transient=True, total=len(loader)
     )
     predictions = predict_batches(model, batches, prepare=task.prepare, precision=precision)
-    return task.evaluate(model, dataset, predictions)
+    return task.evaluate(model, dataset, predictions, gather=gather)
 
 
 def write_json(path: Path, content: Any) -> None:

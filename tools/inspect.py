@@ -14,8 +14,9 @@ from swin_dense.architecture import read_backbone_config
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.checkpoints import find_model_kind, read_model_config
-from swin_dense.layouts import BACKBONE, Translation, translate
+from swin_dense.layouts import BACKBONE
 from swin_dense.published import SUPERSEDED, find_published
+from swin_dense.translation import Translation, translate
 
 
 @dataclass(frozen=True, kw_only=True)

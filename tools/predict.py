@@ -173,9 +173,7 @@ class _VideoWriter:
             capture.release()
             path = self._names.claim(video.name, (".mp4",))
             size = (picture.shape[1], picture.shape[0])
-            self._writer = cv2.VideoWriter(
-                str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size
-            )
+            self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
             self._current = video
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 

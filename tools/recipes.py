@@ -38,7 +38,8 @@ class DetectionData:
     train_long: int = 1333
     """Largest long side in training, px."""
     crop_shorts: tuple[int, ...] = (400, 500, 600)
-    """Half of the images are first resized to one of these short sides, px, and cropped; empty: none."""
+    """Half of the images are first resized to one of these short sides, px, and cropped; empty: no
+    crops."""
     crop_range: tuple[int, int] = (384, 600)
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)

@@ -86,7 +86,7 @@ def curves(
         axes.legend(frameon=False)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg")
-    return f"<figure>{drawn.getvalue()[drawn.getvalue().index('<svg'):]}</figure>"
+    return f"<figure>{drawn.getvalue()[drawn.getvalue().index('<svg') :]}</figure>"
 
 
 def picture(pixels: Picture, caption: str) -> str:

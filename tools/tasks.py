@@ -5,8 +5,8 @@ seam: it builds data sets, makes a batch's targets, scores results and draws the
 """
 
 import importlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,13 +28,13 @@ class Evaluation:
         metrics: the machine-readable scores, exactly what `--json` writes.
         headline: the few scores that a log line and a report show, by name.
         tables: everything, to be read by people.
-        results: COCO results by kind ("bbox", "segm") for detection, else empty.
+        write_results: writes what was found, as a COCO results file; None for segmentation.
     """
 
     metrics: dict[str, Any]
     headline: dict[str, float]
     tables: list[Table]
-    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    write_results: Callable[[Path], None] | None = None
 
 
 class PredictionWriter(Protocol):
@@ -47,6 +47,10 @@ class PredictionWriter(Protocol):
         """Write what is written once."""
 
 
+# Joins the lists of all processes; each gets the whole.
+Gather = Callable[[list[Any]], list[Any]]
+
+
 class Task(Protocol):
     """One kind of model and data set."""
 
@@ -54,14 +58,20 @@ class Task(Protocol):
     default_split: str
     default_scale: tuple[int, int]
 
-    def training_data(self, data: Any) -> Any:
+    def training_data(self, data: Any, *, seed: int) -> Any:
         """Data set of a recipe's `data`, augmented."""
 
     def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> Any:
         """Data set as it is, resized to LONG SHORT px keeping the ratio."""
 
+    def aspect_ratios(self, dataset: Any) -> Sequence[float]:
+        """Width / height of each sample; wide and high ones come in batches of their own."""
+
     def create_model(self, config: Any, dataset: Any) -> nn.Module:
         """Whole model with random weights, with the classes of the data set."""
+
+    def check_classes(self, model: nn.Module, dataset: Any) -> None:
+        """Refuse a data set whose classes are not the model's (ValueError)."""
 
     def resize(self, image: Any, scale: tuple[int, int]) -> Tensor:
         """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
@@ -70,9 +80,19 @@ class Task(Protocol):
         """Images and targets of a batch on the device."""
 
     def evaluate(
-        self, model: nn.Module, dataset: Any, predictions: Iterable[tuple[list[Sample], list[Any]]]
+        self,
+        model: nn.Module,
+        dataset: Any,
+        predictions: Iterable[tuple[list[Sample], list[Any]]],
+        *,
+        gather: Gather | None = None,
     ) -> Evaluation:
-        """Score the model's predictions of every sample of the data set."""
+        """Score predictions of every sample; `gather` joins those of several processes."""
+
+    def draw_beside_truth(
+        self, dataset: Any, sample: Sample, result: Any, model: nn.Module
+    ) -> Picture:
+        """Ground truth and prediction of a sample, side by side."""
 
     def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> PredictionWriter:
         """Writer of predictions into a folder."""

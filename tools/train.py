@@ -13,6 +13,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
+from swin_dense.datasets.samplers import AspectRatioBatches
+from swin_dense.translation import translate
 from swin_dense.tools import engine
 from swin_dense.tools.checkpoint import (
     WEIGHTS_FILE,
@@ -28,9 +30,9 @@ from swin_dense.tools.folders import hold, make_writable
 from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.optim import create_optimizer
 from swin_dense.tools.recipes import RECIPES, Recipe, find_recipe
-from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.tasks import Evaluation, Task, find_task
-from swin_dense.weights import load_weights
+from swin_dense.weights import load_translation, load_weights, read_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class Options:
     """Folder of the run; None: runs/RECIPE."""
     init: Path | None = None
     """Weights to start from: of a backbone or of a whole model."""
+    new_classes: bool = False
+    """Let --init have another number of classes; the layers that depend on it start anew."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -57,8 +61,8 @@ class Options:
     keep: int = 2
     """Checkpoints that stay."""
     evaluate_every: int | None = None
-    """Steps between evaluations, 0: only at the end; None: each epoch, or, where the length is given
-    in steps, only at the end."""
+    """Steps between evaluations, 0: only at the end; None: each epoch, or only at the end where the
+    length is given in steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: GPUs where there are some."""
 
@@ -102,12 +106,18 @@ def train(options: Options) -> Evaluation | None:
         The scores after the last step; None where the run was stopped before it.
 
     Raises:
-        ValueError: recipe, flags, data or weights are wrong or do not fit each other; the folder cannot
-            be written, is in use, or holds a run (without `--resume`) or none (with it); a loss is
-            not finite.
+        ValueError: recipe, flags, data or weights are wrong or do not fit each other; the folder
+            cannot be written, is in use, or holds a run (without `--resume`) or none (with it); a
+            loss is not finite.
         FileNotFoundError: the data or the weights are missing.
     """
     accelerator = _accelerator(options)
+    num_parts = accelerator.num_processes * options.accumulate
+    if options.recipe.batch_size % num_parts:
+        raise ValueError(
+            f"batch_size must be divisible by processes x --accumulate, got "
+            f"{options.recipe.batch_size} and {accelerator.num_processes} x {options.accumulate}"
+        )
     run_folder = make_writable(options.run)
     if not accelerator.is_main_process:
         return _train(options, accelerator)
@@ -119,19 +129,20 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     recipe = options.recipe
     state = _state_to_resume(options)
     task = find_task(recipe.task)
-    training_data = task.training_data(recipe.data)
-    validation_data = task.evaluation_data(
-        recipe.data.root, split=recipe.data.val_split, scale=recipe.data.scale
+    training_data = task.training_data(recipe.data, seed=recipe.seed)
+    epochs = AspectRatioBatches(
+        task.aspect_ratios(training_data),
+        recipe.batch_size,
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        seed=recipe.seed,
     )
-    batches = _batches(training_data, options, accelerator, start_step=state.get("step", 0))
-    torch.manual_seed(recipe.seed)
-    model = task.create_model(recipe.model, training_data)
-    _load_initial(model, options)
-    optimizer = create_optimizer(model, recipe.optimizer)
-    if state:
-        optimizer.load_state_dict(state["optimizer"])
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    _restore(state, accelerator, recipe.seed)
+    batches = TrainingBatches(
+        epochs,
+        num_steps=recipe.num_steps(epochs.num_batches),
+        start_step=state.get("step", 0),
+        num_parts=options.accumulate,
+    )
     plan = engine.LoopPlan(
         num_steps=batches.num_steps,
         start_step=batches.start_step,
@@ -139,22 +150,23 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         clip_norm=recipe.optimizer.clip_norm,
         log_every=options.log_every,
         save_every=options.save_every,
-        evaluate_every=_evaluation_interval(options, batches.steps_per_epoch),
+        evaluate_every=_evaluation_interval(options, epochs.num_batches),
     )
-    evaluations: dict[int, Evaluation] = {}
-    log = RunLog(options.run, is_main=accelerator.is_main_process, start_step=plan.start_step)
-    with log:
+    with RunLog(
+        options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
+    ) as log:
         log.note(_describe(recipe, training_data, batches, accelerator))
-
-        def evaluate(step: int) -> None:
-            evaluations[step] = _evaluate(model, validation_data, task, accelerator)
-            log.metrics(step, evaluations[step].headline)
-
-        def save(step: int) -> None:
-            _save(step, model, optimizer, options, accelerator)
-
-        if accelerator.is_main_process:
-            write_json(options.run / "recipe.json", _as_json(recipe))
+        torch.manual_seed(recipe.seed)
+        model = task.create_model(recipe.model, training_data)
+        _load_initial(model, options, log)
+        optimizer = create_optimizer(model, recipe.optimizer)
+        if state:
+            optimizer.load_state_dict(state["optimizer"])
+        prepared, optimizer = accelerator.prepare(model, optimizer)
+        _restore(state, accelerator, recipe.seed)
+        job = _Job(options, task, accelerator, log, model, optimizer)
+        if state and plan.is_due(plan.start_step, plan.evaluate_every):
+            job.evaluate_if_missing(plan.start_step)
         engine.train(
             prepared,
             training_loader(training_data, batches, num_workers=options.workers),
@@ -162,17 +174,81 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             accelerator=accelerator,
             prepare=task.prepare,
             rate_at=lambda step: (
-                recipe.optimizer.lr * recipe.schedule.factor(step, num_steps=plan.num_steps)
+                recipe.optimizer.lr * recipe.schedule.factor(step, num_steps=batches.num_steps)
             ),
             plan=plan,
             log=log,
-            save=save,
-            evaluate=evaluate,
+            save=job.save,
+            evaluate=job.evaluate,
         )
-        final = evaluations.get(plan.num_steps)
-        if final is not None and accelerator.is_main_process:
-            write_json(options.run / "metrics.json", final.metrics)
-    return final
+    return job.evaluations.get(batches.num_steps)
+
+
+class _Job:
+    """What the loop calls back: evaluation and checkpoints of one training."""
+
+    def __init__(
+        self,
+        options: Options,
+        task: Task,
+        accelerator: Accelerator,
+        log: RunLog,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.evaluations: dict[int, Evaluation] = {}
+        self._options = options
+        self._task = task
+        self._accelerator = accelerator
+        self._log = log
+        self._model = model
+        self._optimizer = optimizer
+        data = options.recipe.data
+        self._data = task.evaluation_data(data.root, split=data.val_split, scale=data.scale)
+        task.check_classes(model, self._data)
+        if accelerator.is_main_process:
+            write_json(options.run / "recipe.json", _as_json(options.recipe))
+
+    def evaluate(self, step: int) -> None:
+        """Score the model without touching the random numbers of the training."""
+        state = random_state()
+        evaluation = evaluate_model(
+            self._model,
+            self._data,
+            self._task,
+            num_workers=self._options.workers,
+            part=(self._accelerator.process_index, self._accelerator.num_processes),
+            gather=gather_object if self._accelerator.num_processes > 1 else None,
+        )
+        restore_random_state(state)
+        self.evaluations[step] = evaluation
+        self._log.metrics(step, evaluation.headline)
+        if self._accelerator.is_main_process:
+            write_json(self._options.run / "metrics.json", evaluation.metrics)
+        self._accelerator.wait_for_everyone()
+
+    def evaluate_if_missing(self, step: int) -> None:
+        """Make up for an evaluation that was cut off after its checkpoint was written."""
+        if not any(
+            line["step"] == step and "metrics" in line for line in read_log(self._options.run)
+        ):
+            self.evaluate(step)
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint with the state of every process."""
+        states = gather_object([random_state()])
+        if self._accelerator.is_main_process:
+            scaler = self._accelerator.scaler
+            state = {
+                "recipe": json.dumps(_as_json(self._options.recipe)),
+                "optimizer": self._optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler is not None else {},
+                "random": states,
+            }
+            save_checkpoint(
+                self._options.run, step, model=self._model, state=state, keep=self._options.keep
+            )
+        self._accelerator.wait_for_everyone()
 
 
 def _accelerator(options: Options) -> Accelerator:
@@ -204,37 +280,25 @@ def _state_to_resume(options: Options) -> dict[str, Any]:
     changed = _differences(before, now)
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
-    return state | {"weights": str(last / WEIGHTS_FILE)}
+    return state
 
 
-def _batches(
-    dataset: Any, options: Options, accelerator: Accelerator, *, start_step: int
-) -> TrainingBatches:
-    recipe = options.recipe
-
-    def batches(num_steps: int) -> TrainingBatches:
-        return TrainingBatches(
-            len(dataset),
-            recipe.batch_size,
-            num_steps=num_steps,
-            start_step=start_step,
-            seed=recipe.seed,
-            groups=getattr(dataset, "aspect_groups", None),
-            part=(accelerator.process_index, accelerator.num_processes),
-            num_parts_in_turn=options.accumulate,
-        )
-
-    return batches(recipe.num_steps(batches(0).steps_per_epoch))
-
-
-def _load_initial(model: nn.Module, options: Options) -> None:
+def _load_initial(model: nn.Module, options: Options, log: RunLog) -> None:
     """Weights of `--resume` or `--init` into a new model."""
     if options.resume:
         last = find_checkpoint(options.run)
         assert last is not None
         load_weights(model, last / WEIGHTS_FILE)
     elif options.init is not None:
-        load_weights(model, options.init)
+        checkpoint = read_checkpoint(options.init)
+        translation = translate(checkpoint.state)
+        report = load_translation(
+            model if translation.is_whole else model.backbone,
+            translation,
+            source=checkpoint.source,
+            new_classes=options.new_classes,
+        )
+        log.note(str(report))
 
 
 def _restore(state: Mapping[str, Any], accelerator: Accelerator, seed: int) -> None:
@@ -256,38 +320,6 @@ def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
     if options.evaluate_every is not None:
         return options.evaluate_every
     return steps_per_epoch if options.recipe.steps is None else 0
-
-
-def _evaluate(
-    model: nn.Module, dataset: Any, task: Task, accelerator: Accelerator
-) -> Evaluation:
-    """Score the model without touching the random numbers of the training."""
-    state = random_state()
-    evaluation = evaluate_model(model, dataset, task)
-    restore_random_state(state)
-    accelerator.wait_for_everyone()
-    return evaluation
-
-
-def _save(
-    step: int,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    options: Options,
-    accelerator: Accelerator,
-) -> None:
-    """Checkpoint of every process's state, written by the main one."""
-    states = gather_object([random_state()])
-    if accelerator.is_main_process:
-        scaler = accelerator.scaler
-        state = {
-            "recipe": json.dumps(_as_json(options.recipe)),
-            "optimizer": optimizer.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else {},
-            "random": states,
-        }
-        save_checkpoint(options.run, step, model=model, state=state, keep=options.keep)
-    accelerator.wait_for_everyone()
 
 
 def _describe(
