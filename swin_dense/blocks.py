@@ -232,20 +232,26 @@ class SwinBlock(nn.Module):
         if len(plan.pieces) == 1:
             keep = self._keep(tokens, plan)
             return self._work(permute(tokens, plan.move), plan.pieces[0], bias, keep)
-        output = tokens.new_empty(0)
+        output = torch.empty_like(tokens)
         for piece in plan.pieces:
-            moved = tokens.index_select(0, plan.move.index[piece.start : piece.stop])
-            worked = self._work(moved, piece, bias, None)
-            if not len(output):
-                output = worked.new_empty(tokens.shape)
-            output[piece.start : piece.stop] = worked
+            span = slice(piece.start, piece.stop)
+            moved = tokens.index_select(0, plan.move.index[span])
+            self._work(moved, piece, bias, None, out=output[span])
         return output
 
-    def _work(self, tokens: Tensor, piece: Piece, bias: Tensor, keep: Tensor | None) -> Tensor:
+    def _work(
+        self,
+        tokens: Tensor,
+        piece: Piece,
+        bias: Tensor,
+        keep: Tensor | None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
         attended = self.attn(self.norm1(tokens), piece.groups, bias)
         tokens = tokens + (attended if keep is None else attended * keep[:, :1])
         mapped = self.mlp(self.norm2(tokens))
-        return tokens + (mapped if keep is None else mapped * keep[:, 1:])
+        return torch.add(tokens, mapped if keep is None else mapped * keep[:, 1:], out=out)
 
     def _keep(self, tokens: Tensor, plan: BlockPlan) -> Tensor | None:
         """Stochastic depth (Huang et al. 2016): `(N, 2)`, 0 or 1/p per image and branch; None:
