@@ -18,7 +18,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from swin_dense.architecture import read_backbone_config
+from swin_dense.architecture import read_backbone_config, read_shape
 from swin_dense.backbone import SwinConfig
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.cascade import CascadeMaskRCNNConfig
@@ -26,7 +26,8 @@ from swin_dense.heads.detector import BoxConfig, MaskConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
 from swin_dense.heads.segmentor import SegmentorConfig
-from swin_dense.layouts import BACKBONE, shorten, translate
+from swin_dense.layouts import BACKBONE
+from swin_dense.translation import shorten, translate
 from swin_dense.weights import load_translation
 
 # What `model` in our files' metadata may be.
@@ -149,8 +150,7 @@ def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> Mo
 
 
 def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) -> SegmentorConfig:
-    _require(state, "decode_head.conv_seg.weight", "decode_head.psp_modules.0.1.conv.weight")
-    num_classes, channels = state["decode_head.conv_seg.weight"].shape[:2]
+    num_classes, channels, _, _ = read_shape(state, "decode_head.conv_seg.weight", rank=4)
     num_scales = _count(state, r"decode_head\.psp_modules\.(\d+)\.")
     scales = SegmentorConfig(backbone=backbone).pool_scales
     if num_scales != len(scales):
@@ -158,12 +158,13 @@ def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) ->
             f"pyramid pooling must have {len(scales)} grids {scales}, got {num_scales}; "
             "the weights do not tell their sizes"
         )
-    auxiliary = state.get("auxiliary_head.convs.0.conv.weight")
+    has_auxiliary = any(key.startswith("auxiliary_head.") for key in state)
+    auxiliary_key = "auxiliary_head.convs.0.conv.weight"
     return SegmentorConfig(
         backbone=backbone,
         num_classes=num_classes,
         decoder_channels=channels,
-        auxiliary_channels=None if auxiliary is None else auxiliary.shape[0],
+        auxiliary_channels=read_shape(state, auxiliary_key, rank=4)[0] if has_auxiliary else None,
     )
 
 
@@ -174,20 +175,10 @@ def _read_detector_config(
     cls = CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
     stage = "0." if is_cascade else ""
     box, mask = f"roi_head.bbox_head.{stage}", f"roi_head.mask_head.{stage}"
-    _require(
-        state,
-        "neck.lateral_convs.0.conv.weight",
-        "rpn_head.rpn_cls.weight",
-        f"{box}fc_cls.weight",
-        f"{box}fc_reg.weight",
-        f"{box}shared_fcs.0.weight",
-        f"{mask}convs.0.conv.weight",
-        f"{mask}conv_logits.weight",
-    )
     released = cls(backbone=backbone)
-    num_classes = state[f"{box}fc_cls.weight"].shape[0] - 1
+    num_classes = read_shape(state, f"{box}fc_cls.weight", rank=2)[0] - 1
     _check_detector(state, released, box=box, num_classes=num_classes)
-    fpn_channels = state["neck.lateral_convs.0.conv.weight"].shape[0]
+    fpn_channels = read_shape(state, "neck.lateral_convs.0.conv.weight", rank=4)[0]
     return dataclasses.replace(
         released,
         num_classes=num_classes,
@@ -195,7 +186,7 @@ def _read_detector_config(
         box=_read_box_config(state, released.box, prefix=box, in_channels=fpn_channels),
         mask=MaskConfig(
             num_convs=_count(state, re.escape(mask) + r"convs\.(\d+)\."),
-            channels=state[f"{mask}convs.0.conv.weight"].shape[0],
+            channels=read_shape(state, f"{mask}convs.0.conv.weight", rank=4)[0],
         ),
     )
 
@@ -208,13 +199,13 @@ def _check_detector(
     num_classes: int,
 ) -> None:
     """What differs from the released models in a way that weights tell but no config allows."""
-    num_anchors = state["rpn_head.rpn_cls.weight"].shape[0]
+    num_anchors = read_shape(state, "rpn_head.rpn_cls.weight", rank=4)[0]
     if num_anchors != len(released.rpn.anchor_ratios):
         raise ValueError(
             f"a cell must have {len(released.rpn.anchor_ratios)} anchors, got {num_anchors}; "
             "the weights do not tell their sizes"
         )
-    num_deltas = state[f"{box}fc_reg.weight"].shape[0]
+    num_deltas = read_shape(state, f"{box}fc_reg.weight", rank=2)[0]
     if num_deltas != 4 * num_classes:
         raise ValueError(
             f"boxes must be refined per class ({4 * num_classes} values for {num_classes} "
@@ -232,23 +223,25 @@ def _check_detector(
 def _read_box_config(
     state: Mapping[str, Tensor], released: BoxConfig, *, prefix: str, in_channels: int
 ) -> BoxConfig:
-    first_fc = state[f"{prefix}shared_fcs.0.weight"].shape
-    conv = state.get(f"{prefix}shared_convs.0.conv.weight")
-    conv_channels = released.conv_channels if conv is None else conv.shape[0]
-    width = in_channels if conv is None else conv_channels
-    roi_size = round((first_fc[1] / width) ** 0.5)
-    if roi_size**2 * width != first_fc[1]:
+    fc_channels, num_inputs = read_shape(state, f"{prefix}shared_fcs.0.weight", rank=2)
+    num_convs = _count(state, re.escape(prefix) + r"shared_convs\.(\d+)\.")
+    conv_channels, width = released.conv_channels, in_channels
+    if num_convs:
+        conv_channels = read_shape(state, f"{prefix}shared_convs.0.conv.weight", rank=4)[0]
+        width = conv_channels
+    roi_size = round((num_inputs / width) ** 0.5)
+    if roi_size**2 * width != num_inputs:
         raise ValueError(
-            f"{prefix}shared_fcs.0 must read square maps of {width} channels, got {first_fc[1]} "
+            f"{prefix}shared_fcs.0 must read square maps of {width} channels, got {num_inputs} "
             "values"
         )
     return dataclasses.replace(
         released,
         roi_size=roi_size,
-        num_convs=_count(state, re.escape(prefix) + r"shared_convs\.(\d+)\."),
+        num_convs=num_convs,
         conv_channels=conv_channels,
         num_fcs=_count(state, re.escape(prefix) + r"shared_fcs\.(\d+)\."),
-        fc_channels=first_fc[0],
+        fc_channels=fc_channels,
     )
 
 
@@ -268,12 +261,6 @@ def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     """How many numbers the pattern's group takes."""
     return len({found[1] for key in state if (found := re.match(pattern, key))})
-
-
-def _require(state: Mapping[str, Tensor], *keys: str) -> None:
-    missing = [key for key in keys if key not in state]
-    if missing:
-        raise ValueError(f"the model is not one that is known here: no {shorten(missing)}")
 
 
 # ---------------------------------------------------------------------------- names and configs

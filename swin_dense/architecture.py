@@ -8,7 +8,8 @@ from torch import Tensor
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.containers import read_checkpoint
-from swin_dense.layouts import BACKBONE, table_window, translate
+from swin_dense.layouts import BACKBONE
+from swin_dense.translation import table_window, translate
 from swin_dense.weights import load_translation
 
 
@@ -53,15 +54,15 @@ def read_backbone_config(state: Mapping[str, Tensor]) -> SwinConfig:
             for key, value in state.items()
             if key.startswith(BACKBONE)
         }
-    stem = _shape(state, "patch_embed.proj.weight", rank=4)
+    stem = read_shape(state, "patch_embed.proj.weight", rank=4)
     if stem[2] != stem[3]:
         raise ValueError(f"patches must be square, got {stem[2]} x {stem[3]}")
     depths = _read_depths(state)
     tables = [
-        _shape(state, f"layers.{i}.blocks.0.attn.relative_position_bias_table", rank=2)
+        read_shape(state, f"layers.{i}.blocks.0.attn.relative_position_bias_table", rank=2)
         for i in range(len(depths))
     ]
-    hidden = _shape(state, "layers.0.blocks.0.mlp.fc1.weight", rank=2)
+    hidden = read_shape(state, "layers.0.blocks.0.mlp.fc1.weight", rank=2)
     norms = sorted(
         int(found[1]) for key in state if (found := re.fullmatch(r"norm(\d+)\.weight", key))
     )
@@ -111,7 +112,12 @@ def _read_window(state: Mapping[str, Tensor]) -> int:
     )
 
 
-def _shape(state: Mapping[str, Tensor], key: str, *, rank: int) -> tuple[int, ...]:
+def read_shape(state: Mapping[str, Tensor], key: str, *, rank: int) -> tuple[int, ...]:
+    """Shape of one of the weights.
+
+    Raises:
+        ValueError: it is missing, has another number of dimensions, or is empty.
+    """
     if key not in state:
         raise ValueError(f"{key} is missing from the weights")
     shape = tuple(state[key].shape)

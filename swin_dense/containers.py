@@ -5,33 +5,23 @@ stay in the file, memory-mapped, until they are copied into a module. A file tha
 raises a `ValueError` that says what it is instead.
 """
 
-import io
 import json
-import mmap
 import os
 import struct
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from swin_dense.download import resolve
-from swin_dense.unpickling import (
-    ArrayRecord,
-    PickleFault,
-    StorageRecord,
-    TensorRecord,
-    unpickle,
-)
+from swin_dense.pickled_names import ArrayRecord, PickleFault, TensorRecord
+from swin_dense.torch_files import StoredValues, open_pickle, open_torch_zip
 
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_PROTOCOL = 1001
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
 _SNIFFED = 512  # bytes at the start of a file that tell what it is
 
@@ -134,13 +124,14 @@ def _read_file(path: Path) -> Checkpoint:
     if fault is not None:
         raise PickleFault(fault)
     if start.startswith(b"PK\x03\x04"):
-        return _read_torch_zip(path)
+        content, values = open_torch_zip(path)
+        return _unwrap(path, "torch", content, values)
     if start[8:9] == b"{" or path.suffix == ".safetensors":
         return _read_safetensors(path, start, num_bytes)
-    if start[:1] == b"\x80":
-        return _read_pickle(path)
-    if start[:1] in b"(]}cl" and path.suffix in (".pkl", ".pickle", ".pth", ".pt", ".bin"):
-        return _read_pickle(path)  # protocol 0 has no mark of its own
+    # protocol 0 has no mark of its own
+    if start[:1] == b"\x80" or (start[:1] in b"(]}cl" and path.suffix in _PICKLE_SUFFIXES):
+        pickled, stored = open_pickle(path)
+        return _unwrap(path, "pickle" if stored is None else "torch legacy", pickled, stored)
     raise PickleFault(
         f"not a checkpoint: it starts with {start[:8]!r}, as neither torch, pickle nor safetensors "
         "files do"
@@ -216,158 +207,10 @@ def _parse_json(text: str) -> object:
         return text
 
 
-# --------------------------------------------------------------------------------------- torch
-
-
-class _Values:
-    """The values of a torch file's storages, memory-mapped, each checked against the file."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as stream:
-            # a private mapping: torch wants writable memory, and the file must not change
-            self._mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-        self.places: dict[str, tuple[int, int]] = {}  # key -> first byte, number of bytes
-
-    def read(self, record: TensorRecord) -> Tensor:
-        storage = record.storage
-        values = self._storage(storage)
-        return values.as_strided(record.size, record.stride, record.offset)
-
-    def _storage(self, storage: StorageRecord) -> Tensor:
-        if storage.root not in self.places:
-            raise PickleFault(f"the values of storage {storage.root!r} are missing")
-        start, num_bytes = self.places[storage.root]
-        itemsize = storage.dtype.itemsize
-        start += storage.root_offset * itemsize
-        if (storage.root_offset + storage.num_values) * itemsize > num_bytes:
-            raise PickleFault(
-                f"storage {storage.root!r} should hold {storage.num_values} values of "
-                f"{storage.dtype}, it has {num_bytes} bytes"
-            )
-        if start + storage.num_values * itemsize > len(self._mapping):
-            raise PickleFault("truncated: the file ends within its values")
-        if storage.num_values == 0:
-            return torch.empty(0, dtype=storage.dtype)
-        if start % itemsize:  # the older stream does not align its values
-            block = bytearray(self._mapping[start : start + storage.num_values * itemsize])
-            return torch.frombuffer(block, dtype=storage.dtype)
-        return torch.frombuffer(
-            self._mapping, dtype=storage.dtype, count=storage.num_values, offset=start
-        )
-
-
-def _read_torch_zip(path: Path) -> Checkpoint:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.filename: member for member in archive.infolist()}
-            pickles = [name for name in members if name.endswith("data.pkl")]
-            if len(pickles) != 1:
-                raise PickleFault(
-                    "a zip archive that is not a torch checkpoint "
-                    f"({len(pickles)} members named data.pkl); unpack it first if it holds one"
-                )
-            root = pickles[0].removesuffix("data.pkl")
-            if f"{root}constants.pkl" in members:
-                raise PickleFault("a TorchScript program, not a checkpoint; save its state_dict()")
-            _check_members(path, members)
-            if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
-                raise PickleFault("written on a big-endian machine, which is not read here")
-            content = unpickle(io.BytesIO(archive.read(pickles[0])))
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise PickleFault(
-            f"truncated or damaged torch file ({error}); download it again"
-        ) from error
-    values = _Values(path)
-    for name, member in members.items():
-        if name.startswith(f"{root}data/"):
-            key = name.removeprefix(f"{root}data/")
-            values.places[key] = (_first_byte(path, member), member.file_size)
-    return _unwrap(path, "torch", content, values)
-
-
-def _check_members(path: Path, members: Mapping[str, zipfile.ZipInfo]) -> None:
-    """Refuse what torch never writes and what would blow up: compressed or overlapping members."""
-    for name, member in members.items():
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-            raise PickleFault(
-                f"member {name!r} is compressed or encrypted, which torch never does (it would "
-                f"grow to {member.file_size} bytes); unpack the archive first if it is a plain zip"
-            )
-    total = sum(member.file_size for member in members.values())
-    if total > path.stat().st_size:
-        raise PickleFault(
-            f"its members claim {total} bytes, the file has {path.stat().st_size}: truncated or "
-            "made to overlap"
-        )
-
-
-def _first_byte(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes start: behind its local header and the padding in it."""
-    with path.open("rb") as stream:
-        stream.seek(member.header_offset)
-        header = stream.read(30)
-    if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise PickleFault(f"damaged torch file (no member where {member.filename!r} should start)")
-    name_length, extra_length = struct.unpack("<HH", header[26:30])
-    return member.header_offset + 30 + int(name_length) + int(extra_length)
-
-
-def _read_pickle(path: Path) -> Checkpoint:
-    """A plain pickle (detectron2), or the stream of pickles that torch wrote before 1.6."""
-    with path.open("rb") as stream:
-        content = unpickle(stream)
-        if content != _LEGACY_MAGIC:
-            return _unwrap(path, "pickle", content, None)
-        protocol, system = unpickle(stream), unpickle(stream)
-        if protocol != _LEGACY_PROTOCOL or not isinstance(system, dict):
-            raise PickleFault(f"a torch file of unknown version ({str(protocol)[:20]})")
-        if system.get("little_endian") is not True:
-            raise PickleFault("written on a big-endian machine, which is not read here")
-        content, keys = unpickle(stream), unpickle(stream)
-        if not isinstance(keys, list):
-            raise PickleFault("damaged torch file (no list of storages)")
-        values = _Values(path)
-        _place_legacy(stream, keys, _itemsizes(content), values)
-    return _unwrap(path, "torch legacy", content, values)
-
-
-def _place_legacy(
-    stream: BinaryIO, keys: list[object], itemsizes: dict[str, int], values: _Values
-) -> None:
-    """Find each storage: a count of 8 bytes, then the values, in the order of the keys."""
-    num_bytes = os.fstat(stream.fileno()).st_size
-    for key in map(str, keys):
-        header = stream.read(8)
-        if len(header) < 8:
-            raise PickleFault("truncated: the file ends before its values do")
-        count = struct.unpack("<q", header)[0]
-        size = count * itemsizes.get(key, 1)
-        start = stream.tell()
-        if count < 0 or start + size > num_bytes:
-            raise PickleFault("truncated: the file ends within its values")
-        values.places[key] = (start, size)
-        stream.seek(start + size)
-
-
-def _itemsizes(content: object) -> dict[str, int]:
-    """Bytes per value of every storage that the content refers to."""
-    sizes: dict[str, int] = {}
-    seen: set[int] = set()
-    waiting = [content]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, TensorRecord):
-            sizes[value.storage.root] = value.storage.dtype.itemsize
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
-    return sizes
-
-
 # ----------------------------------------------------------------------- finding the state dict
 
 
-def _unwrap(path: Path, container: str, content: object, values: _Values | None) -> Checkpoint:
+def _unwrap(path: Path, container: str, content: object, values: StoredValues | None) -> Checkpoint:
     """The state dict within what was read, and the plain data beside it."""
     if not isinstance(content, dict):
         raise PickleFault(f"holds a {type(content).__name__}, not a state dict")
@@ -405,7 +248,7 @@ def _is_training_state(key: object) -> bool:
     return key in ("optimizer", "lr_scheduler", "message_hub", "param_schedulers", "amp", "scaler")
 
 
-def _materialise(state: Mapping[str, object], values: _Values | None) -> dict[str, Tensor]:
+def _materialise(state: Mapping[str, object], values: StoredValues | None) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for key, value in state.items():
         if isinstance(value, TensorRecord) and values is not None:

@@ -1,101 +1,26 @@
 """Read pickles without running anything that they say.
 
 A pickle is a program for a small stack machine, and Python's own machine calls whatever function
-the program names. The machine here knows a fixed table of names, all of which build plain data; any
-other name stops it before anything is called. Tensors come out as records (`TensorRecord`) that say
-where their values lie; the values themselves are not touched.
-
-The opcodes are decoded by `pickletools.genops`, which only parses.
+the program names. The machine here calls only what stands in the table of `pickled_names.py`, which
+builds plain data; any other name stops it before anything is called. The opcodes are decoded by
+`pickletools.genops`, which only parses.
 """
 
 import pickletools
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
-import torch
+from swin_dense.pickled_names import (
+    PickleFault,
+    build_storage,
+    call,
+    find_name,
+    hashable,
+    set_items,
+    set_state,
+)
 
-_MAX_RANK = 32
-_MAX_NAME = 120  # characters of a foreign name that an error message repeats
-
-
-class PickleFault(ValueError):
-    """What is wrong with a pickle; whoever knows the file's name adds it."""
-
-
-@dataclass(frozen=True)
-class StorageRecord:
-    """A block of values of a torch file: which one, of which type, and how many values."""
-
-    key: str
-    dtype: torch.dtype
-    num_values: int
-    root: str  # the block that holds the values: `key`, or another one if this is a part of it
-    root_offset: int  # values
-
-
-@dataclass(frozen=True)
-class TensorRecord:
-    """A tensor of a torch file: a strided view of a block of values."""
-
-    storage: StorageRecord
-    offset: int  # values
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-@dataclass
-class ArrayRecord:
-    """A NumPy array of a pickle; filled when its state arrives."""
-
-    shape: tuple[int, ...] = ()
-    dtype: str | None = None
-    values: bytes | None = None
-    column_major: bool = False
-
-    def to_numpy(self) -> np.ndarray:
-        """The array, copied; raises `PickleFault` if it never got its values."""
-        if self.dtype is None or self.values is None:
-            raise PickleFault("a NumPy array has no plain values (an array of objects?)")
-        flat = np.frombuffer(self.values, dtype=self.dtype)
-        num_values = int(np.prod(self.shape, dtype=object)) if self.shape else 1
-        if len(flat) != num_values:
-            raise PickleFault(f"a NumPy array of shape {self.shape} has {len(flat)} values")
-        return flat.reshape(self.shape, order="F" if self.column_major else "C").copy()
-
-
-@dataclass
-class Inert:
-    """What is left of an object of a known class that is of no use here."""
-
-    kind: str
-    state: object = None
-
-
-@dataclass
-class _DType:
-    """A NumPy data type under construction."""
-
-    code: str
-    order: str = "<"
-
-    def __str__(self) -> str:
-        return self.code if self.code[-1] == "1" or self.code == "?" else self.order + self.code
-
-
-class _Attributes(dict[object, object]):
-    """An object whose attributes are its content, such as `argparse.Namespace`."""
-
-
-@dataclass(frozen=True)
-class _Global:
-    """A name of the table; `build` makes plain data from the arguments."""
-
-    name: str
-    build: Callable[..., object]
-
+_MAX_REASON = 120  # characters of the decoder's complaint that an error message repeats
 
 _MARK = object()
 _MISSING = object()
@@ -138,7 +63,7 @@ def _operations(stream: BinaryIO) -> Iterator[tuple[str, object]]:
             reason = str(error) or type(error).__name__
             cut = "exhausted" in reason or "remain" in reason or "not enough data" in reason
             what = "truncated" if cut else "damaged"
-            raise PickleFault(f"{what} pickle ({reason[:_MAX_NAME]})") from error
+            raise PickleFault(f"{what} pickle ({reason[:_MAX_REASON]})") from error
         yield opcode.name, argument
 
 
@@ -241,11 +166,11 @@ class _Machine:
         self._stack.append(self._pop_to_mark())
 
     def _do_frozenset(self, _: object) -> None:
-        self._stack.append(frozenset(_hashable(item) for item in self._pop_to_mark()))
+        self._stack.append(frozenset(hashable(item) for item in self._pop_to_mark()))
 
     def _do_dict(self, _: object) -> None:
         content: dict[object, object] = {}
-        _set_items(content, self._pop_to_mark())
+        set_items(content, self._pop_to_mark())
         self._stack.append(content)
 
     def _do_append(self, _: object) -> None:
@@ -265,46 +190,46 @@ class _Machine:
         target = self._top()
         if not isinstance(target, set):
             raise PickleFault("damaged pickle (it adds to what is not a set)")
-        target.update(_hashable(item) for item in items)
+        target.update(hashable(item) for item in items)
 
     def _do_setitem(self, _: object) -> None:
         value, key = self._pop(), self._pop()
-        _set_items(self._top(), [key, value])
+        set_items(self._top(), [key, value])
 
     def _do_setitems(self, _: object) -> None:
         items = self._pop_to_mark()
-        _set_items(self._top(), items)
+        set_items(self._top(), items)
 
     # -- names, calls, state
 
     def _do_global(self, argument: object) -> None:
         assert isinstance(argument, str)
         module, _, name = argument.partition(" ")
-        self._stack.append(_find_global(module, name))
+        self._stack.append(find_name(module, name))
 
     def _do_stack_global(self, _: object) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise PickleFault("damaged pickle (a name is not text)")
-        self._stack.append(_find_global(module, name))
+        self._stack.append(find_name(module, name))
 
     def _do_inst(self, argument: object) -> None:
         assert isinstance(argument, str)
         arguments = self._pop_to_mark()
         module, _, name = argument.partition(" ")
-        self._stack.append(_call(_find_global(module, name), arguments))
+        self._stack.append(call(find_name(module, name), arguments))
 
     def _do_obj(self, _: object) -> None:
         items = self._pop_to_mark()
         if not items:
             raise PickleFault("damaged pickle (an object without a class)")
-        self._stack.append(_call(items[0], items[1:]))
+        self._stack.append(call(items[0], items[1:]))
 
     def _do_reduce(self, _: object) -> None:
         arguments, function = self._pop(), self._pop()
         if not isinstance(arguments, tuple):
             raise PickleFault("damaged pickle (a call's arguments are not a tuple)")
-        self._stack.append(_call(function, arguments))
+        self._stack.append(call(function, arguments))
 
     _do_newobj = _do_reduce
 
@@ -315,10 +240,10 @@ class _Machine:
 
     def _do_build(self, _: object) -> None:
         state = self._pop()
-        _set_state(self._top(), state)
+        set_state(self._top(), state)
 
     def _do_binpersid(self, _: object) -> None:
-        self._stack.append(_storage(self._pop()))
+        self._stack.append(build_storage(self._pop()))
 
 
 _LITERALS = frozenset(
@@ -338,284 +263,3 @@ _CONSTANTS: dict[str, Callable[[], object]] = {
     "EMPTY_DICT": dict,
     "EMPTY_SET": set,
 }
-
-
-def _find_global(module: str, name: str) -> _Global:
-    known = _GLOBALS.get((module, name))
-    if known is None:
-        full_name = f"{module}.{name}"[:_MAX_NAME]
-        raise PickleFault(
-            f"refused: the pickle names {full_name!r}, which is none of the plain containers of "
-            "checkpoints; nothing was run"
-        )
-    return known
-
-
-def _call(function: object, arguments: list[object] | tuple[object, ...]) -> object:
-    if not isinstance(function, _Global):
-        raise PickleFault(f"damaged pickle (it calls a {type(function).__name__})")
-    return function.build(*arguments)
-
-
-def _hashable(key: object) -> object:
-    """The key, if hashing it is cheap; a deeply nested tuple would overflow the C stack."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if all(isinstance(part, str | int | float | bytes | None) for part in parts):
-        return key
-    raise PickleFault(f"damaged pickle (a {type(key).__name__} as a key)")
-
-
-def _set_items(target: object, items: list[object]) -> None:
-    if not isinstance(target, dict) or len(items) % 2:
-        raise PickleFault("damaged pickle (it sets items of what is not a dict)")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        target[_hashable(key)] = value
-
-
-def _set_state(target: object, state: object) -> None:
-    """What `__setstate__` would do, for the kinds of objects that the table builds."""
-    if isinstance(target, _Attributes):
-        if not isinstance(state, dict):
-            raise PickleFault("damaged pickle (an object's attributes are not a dict)")
-        target.update(state)
-    elif isinstance(target, ArrayRecord):
-        _set_array_state(target, state)
-    elif isinstance(target, _DType):
-        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
-            raise PickleFault("damaged pickle (state of a NumPy data type)")
-        target.order = str(state[1])
-    elif isinstance(target, Inert):
-        target.state = state
-    elif not isinstance(target, dict):  # a dict's attributes (`_metadata`) are of no use here
-        raise PickleFault(f"damaged pickle (it sets the state of a {type(target).__name__})")
-
-
-def _set_array_state(array: ArrayRecord, state: object) -> None:
-    if not isinstance(state, tuple) or len(state) != 5:
-        raise PickleFault("damaged pickle (state of a NumPy array)")
-    _, shape, dtype, column_major, values = state
-    if isinstance(values, list) or (isinstance(dtype, _DType) and dtype.code.startswith("O")):
-        return  # an array of objects: stays without values, which is said if it is asked for
-    if isinstance(values, str):
-        values = values.encode("latin1")  # Python 2 wrote byte strings
-    if not isinstance(values, bytes | bytearray) or not isinstance(dtype, _DType):
-        raise PickleFault("damaged pickle (values of a NumPy array)")
-    array.shape = _sizes(shape)
-    array.dtype, array.values, array.column_major = str(dtype), bytes(values), bool(column_major)
-
-
-# ------------------------------------------------------------------ what the known names build
-
-
-def _storage(identity: object) -> StorageRecord:
-    """A persistent id of torch: `("storage", type, key, location, num_values[, view])`."""
-    if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-        raise PickleFault("damaged pickle (a persistent id that is not torch's)")
-    _, kind, key, _, num_values, *view = identity
-    if not isinstance(kind, _Global) or kind.name not in _STORAGE_DTYPES:
-        raise PickleFault("damaged pickle (a storage of unknown type)")
-    if not isinstance(key, str | int) or not _is_count(num_values):
-        raise PickleFault("damaged pickle (a storage without key or size)")
-    dtype = _STORAGE_DTYPES[kind.name]
-    root = str(key)
-    if not view or view[0] is None:
-        return StorageRecord(root, dtype, num_values, root, 0)
-    view_key, offset, view_size = view[0]
-    if not _is_count(offset) or not _is_count(view_size) or offset + view_size > num_values:
-        raise PickleFault(f"damaged pickle (storage {root} has a part that is larger than it)")
-    return StorageRecord(str(view_key), dtype, view_size, root, offset)
-
-
-def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> object:
-    """`torch._utils._rebuild_tensor_v2`, as a record whose bounds are checked."""
-    sizes, strides = _sizes(size), _sizes(stride)
-    if not isinstance(storage, StorageRecord) or not _is_count(offset):
-        raise PickleFault("damaged pickle (a tensor without storage)")
-    assert isinstance(offset, int)
-    if len(sizes) != len(strides):
-        raise PickleFault(f"damaged pickle (a tensor of size {sizes} and stride {strides})")
-    num_values, last = 1, offset
-    for extent, step in zip(sizes, strides, strict=True):
-        num_values *= extent
-        last += (extent - 1) * step
-    if num_values > storage.num_values or (num_values and last >= storage.num_values):
-        raise PickleFault(
-            f"damaged pickle (a tensor of size {sizes} in a storage of {storage.num_values} values)"
-        )
-    return TensorRecord(storage, offset, sizes, strides)
-
-
-def _untyped_tensor(storage: object, offset: object, size: object, stride: object) -> object:
-    return _tensor(storage, offset, size, stride)
-
-
-def _parameter(value: object, *_: object) -> object:
-    if not isinstance(value, TensorRecord):
-        raise PickleFault("damaged pickle (a parameter without a tensor)")
-    return value
-
-
-def _array(*_: object) -> ArrayRecord:
-    return ArrayRecord()
-
-
-def _array_from_buffer(values: object, dtype: object, shape: object, order: object) -> ArrayRecord:
-    """`numpy._core.numeric._frombuffer`, the form of pickle protocol 5."""
-    array = ArrayRecord()
-    _set_array_state(array, (1, shape, dtype, order == "F", values))
-    return array
-
-
-def _dtype(code: object, *_: object) -> _DType:
-    if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?([biufcSUOV?]\d{0,4})", code):
-        raise PickleFault(f"damaged pickle (NumPy data type {str(code)[:_MAX_NAME]!r})")
-    return _DType(code.lstrip("<>|="))
-
-
-def _scalar(dtype: object, values: object = b"") -> object:
-    if isinstance(values, str):
-        values = values.encode("latin1")
-    if not isinstance(dtype, _DType) or not isinstance(values, bytes) or dtype.code[0] in "OV":
-        raise PickleFault("damaged pickle (a NumPy scalar)")
-    return np.frombuffer(values, dtype=str(dtype))[0].item()
-
-
-def _encode(text: object, encoding: object = "utf-8") -> bytes:
-    """`_codecs.encode`, as Python 2's protocols write bytes; no other codec is looked up."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8"):
-        raise PickleFault(f"refused: the pickle asks for the codec {str(encoding)[:_MAX_NAME]!r}")
-    return text.encode(str(encoding))
-
-
-def _method(owner: object, name: object) -> Inert:
-    """`getattr`, as HistoryBuffer's pickles name that class's own methods; nothing is looked up."""
-    if not isinstance(owner, _Global) or "HistoryBuffer" not in owner.name:
-        raise PickleFault("refused: the pickle asks for an attribute (getattr); nothing was run")
-    return Inert(f"{owner.name}.{str(name)[:_MAX_NAME]}")
-
-
-def _reconstructor(cls: object, *_: object) -> object:
-    return _call(cls, ())
-
-
-def _mapping(*arguments: object) -> dict[object, object]:
-    """A dict subclass, as a dict; `defaultdict`'s factory and an empty start are passed over."""
-    content: dict[object, object] = {}
-    for argument in arguments:
-        if isinstance(argument, dict):
-            _set_items(content, [part for item in argument.items() for part in item])
-        elif isinstance(argument, list):
-            for pair in argument:
-                if not isinstance(pair, list | tuple) or len(pair) != 2:
-                    raise PickleFault("damaged pickle (a dict's item is not a pair)")
-                _set_items(content, list(pair))
-    return content
-
-
-def _set(items: object = ()) -> set[object]:
-    if not isinstance(items, list | tuple):
-        raise PickleFault("damaged pickle (a set of what is not a list)")
-    return {_hashable(item) for item in items}
-
-
-def _path(*parts: object) -> str:
-    return "/".join(str(part) for part in parts if isinstance(part, str))
-
-
-def _size(sizes: object = ()) -> tuple[int, ...]:
-    return _sizes(sizes)
-
-
-def _device(*parts: object) -> str:
-    return ":".join(str(part) for part in parts if isinstance(part, str | int))
-
-
-def _plain_type(*_: object) -> object:
-    raise PickleFault("damaged pickle (it calls a type that stands only as a name)")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**60
-
-
-def _sizes(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or len(value) > _MAX_RANK:
-        raise PickleFault("damaged pickle (a size that is not a short tuple)")
-    if not all(_is_count(extent) for extent in value):
-        raise PickleFault(f"damaged pickle (size {str(value)[:_MAX_NAME]})")
-    return tuple(value)
-
-
-_STORAGE_DTYPES = {
-    "torch.FloatStorage": torch.float32,
-    "torch.DoubleStorage": torch.float64,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ShortStorage": torch.int16,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
-}
-
-_BUILDERS: dict[str, Callable[..., object]] = {
-    "collections.OrderedDict": _mapping,
-    "collections.defaultdict": _mapping,
-    "collections.Counter": _mapping,
-    "builtins.dict": _mapping,
-    "builtins.list": lambda items=(): list(items),
-    "builtins.set": _set,
-    "builtins.frozenset": lambda items=(): frozenset(_set(items)),
-    "builtins.bytearray": lambda text="", encoding="latin1": bytearray(_encode(text, encoding)),
-    "builtins.object": lambda: Inert("object"),
-    "builtins.int": _plain_type,
-    "builtins.float": _plain_type,
-    "builtins.getattr": _method,
-    "copyreg._reconstructor": _reconstructor,
-    "_codecs.encode": _encode,
-    "numpy.ndarray": _plain_type,
-    "numpy.dtype": _dtype,
-    "numpy.core.multiarray._reconstruct": _array,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _array_from_buffer,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor": _untyped_tensor,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch.Size": _size,
-    "torch.device": _device,
-    **dict.fromkeys(_STORAGE_DTYPES, _plain_type),
-    # what training frameworks add beside the weights
-    "argparse.Namespace": _Attributes,
-    "pathlib.PosixPath": _path,
-    "pathlib.PurePosixPath": _path,
-    "pathlib.WindowsPath": _path,
-    "addict.addict.Dict": _mapping,
-    "yacs.config.CfgNode": _mapping,
-    "fvcore.common.config.CfgNode": _mapping,
-    "detectron2.config.config.CfgNode": _mapping,
-    "mmcv.utils.config.ConfigDict": _mapping,
-    "mmengine.config.config.ConfigDict": _mapping,
-    "mmengine.logging.history_buffer.HistoryBuffer": lambda *_: Inert("HistoryBuffer"),
-}
-
-# The same module under the name that another version of Python or NumPy writes.
-_MODULE_ALIASES = {
-    "builtins": ("__builtin__",),
-    "copyreg": ("copy_reg",),
-    "numpy.core.multiarray": ("numpy._core.multiarray",),
-    "numpy.core.numeric": ("numpy._core.numeric",),
-    "pathlib": ("pathlib._local",),
-}
-
-
-def _build_globals() -> dict[tuple[str, str], _Global]:
-    table: dict[tuple[str, str], _Global] = {}
-    for full_name, build in _BUILDERS.items():
-        module, _, name = full_name.rpartition(".")
-        for alias in (module, *_MODULE_ALIASES.get(module, ())):
-            table[alias, name] = _Global(full_name, build)
-    return table
-
-
-_GLOBALS = _build_globals()

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from swin_dense.containers import Checkpoint, read_checkpoint
-from swin_dense.layouts import BACKBONE, Translation, shorten, table_window, translate
+from swin_dense.layouts import BACKBONE
+from swin_dense.translation import Translation, shorten, table_window, translate
 
 __all__ = ["Checkpoint", "LoadReport", "load_weights", "read_checkpoint"]
 
