@@ -14,7 +14,6 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from swin_dense.datasets.samplers import AspectRatioBatches
-from swin_dense.translation import translate
 from swin_dense.tools import engine
 from swin_dense.tools.checkpoint import (
     WEIGHTS_FILE,
@@ -32,6 +31,7 @@ from swin_dense.tools.optim import create_optimizer
 from swin_dense.tools.recipes import RECIPES, Recipe, find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.tasks import Evaluation, Task, find_task
+from swin_dense.translation import translate
 from swin_dense.weights import load_translation, load_weights, read_checkpoint
 
 
