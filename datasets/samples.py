@@ -1,0 +1,57 @@
+"""What one image of a data set looks like on its way to a model.
+
+A sample is a plain dict. A batch is a list of samples: images keep their own sizes until they are
+padded on the device.
+"""
+
+from typing import NamedTuple, TypedDict, TypeVar
+
+from torch import Tensor
+
+
+class Size(NamedTuple):
+    """Height and width in px; a named tuple, because pinning memory turns plain ones into lists."""
+
+    height: int
+    width: int
+
+
+class DetectionSample(TypedDict):
+    """One image with its objects, in the frame of the transformed image (*input* frame).
+
+    `image`: `(3, H, W)` uint8 RGB, already resized. `original_size` is the file's size before any
+    transform. Of the `G` objects (0 is allowed): `boxes` `(G, 4)` float32 xyxy px inside the image,
+    each with an area; `labels` `(G,)` int64 in `0..K-1`; their masks as run lengths, concatenated:
+    `mask_counts` `(S,)` int32 and `mask_num_runs` `(G,)` int64 say how many of the `S` runs each
+    object has. Runs go down the columns, alternate between outside and inside, start with outside
+    for every object, and sum to `H*W` (`masks.bitmaps_from_runs` expands them). Crowds are left
+    out.
+    """
+
+    image: Tensor
+    image_id: int
+    original_size: Size
+    boxes: Tensor
+    labels: Tensor
+    mask_counts: Tensor
+    mask_num_runs: Tensor
+
+
+class SegmentationSample(TypedDict):
+    """One image with its label map: `(H, W)` int64 in `0..K-1`, 255 is ignored.
+
+    `image`: `(3, H, W)` uint8 RGB, already transformed. `original_size` is the file's size.
+    """
+
+    image: Tensor
+    image_id: str
+    original_size: Size
+    label_map: Tensor
+
+
+Sample = TypeVar("Sample")
+
+
+def collate_samples(samples: list[Sample]) -> list[Sample]:
+    """Leave a batch as the list it is (`collate_fn` of a `DataLoader`)."""
+    return samples
