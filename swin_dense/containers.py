@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from swin_dense.download import resolve
@@ -180,6 +179,9 @@ _ARCHIVES = {
 
 
 def _read_safetensors(path: Path, start: bytes, num_bytes: int) -> Checkpoint:
+    # Imported here: `import swin_dense` costs torch and nothing else.
+    from safetensors import SafetensorError, safe_open
+
     header = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else _MAX_HEADER + 1
     if header > _MAX_HEADER or start[8:9] != b"{":
         raise PickleFault("not a safetensors file, whatever its name says")
