@@ -16,6 +16,7 @@ from swin_dense.heads.roi_pool import join_rois, pool_rois
 _PASTE_BYTES = 256 * 2**20
 """Bound on temporary memory while masks are pasted on an accelerator."""
 _BYTES_PER_PIXEL = 16  # of the sampling grid (two float32), the samples and their copies
+_ONE_BY_ONE = ("cpu",)  # devices whose boxes can be read without waiting
 
 
 class MaskHead(nn.Module):
@@ -174,10 +175,10 @@ def paste_masks(
     height, width = size
     num = len(boxes)
     pasted = torch.zeros(num, height, width, dtype=torch.bool, device=boxes.device)
-    if boxes.device.type == "cpu":
+    if boxes.device.type in _ONE_BY_ONE:
         limits = boxes.new_tensor([width, height, width, height])
-        lower, upper = (boxes.floor() - 1).clamp(min=0), (boxes.ceil() + 1).minimum(limits)
-        corners = torch.cat([lower[:, :2], upper[:, 2:]], dim=1).int().tolist()
+        corners = torch.cat([boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1], dim=1)
+        corners = corners.clamp(min=0).minimum(limits).int().tolist()
         regions = [(slice(i, i + 1), *corner) for i, corner in enumerate(corners)]
     else:
         chunk = max(1, _PASTE_BYTES // (_BYTES_PER_PIXEL * height * width))
@@ -197,9 +198,9 @@ def _sample_masks(
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)  # (n, 1) each
     x = torch.arange(*columns, device=boxes.device) + 0.5
     y = torch.arange(*rows, device=boxes.device) + 0.5
-    # -1..1 across the box; +-2 is outside already, and keeps boxes without area finite.
-    x = ((x - x1) / (x2 - x1).clamp(min=1e-6) * 2 - 1).clamp(-2, 2)  # (n, columns)
-    y = ((y - y1) / (y2 - y1).clamp(min=1e-6) * 2 - 1).clamp(-2, 2)  # (n, rows)
+    # -1..1 across the box; 2 is well outside, which is where boxes without area have all pixels.
+    x = torch.where(x2 > x1, (x - x1) / (x2 - x1) * 2 - 1, 2)  # (n, columns)
+    y = torch.where(y2 > y1, (y - y1) / (y2 - y1) * 2 - 1, 2)  # (n, rows)
     shape = (len(boxes), y.shape[1], x.shape[1])
     grid = torch.stack([x[:, None].expand(shape), y[:, :, None].expand(shape)], dim=3)
     return F.grid_sample(masks[:, None], grid, align_corners=False)[:, 0]  # (n, rows, columns)
