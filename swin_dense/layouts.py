@@ -3,7 +3,7 @@
 One table per framework leads from our names, which are those of Microsoft's detection repository,
 to its own. In a template `{stage}` counts stages and `{block}` blocks from 0; `{next}`, `{odd}` and
 `{even}` stand for stage + 1, 2 * stage + 1 and 2 * stage + 2; what stands in brackets may be
-absent.
+absent, in angle brackets only when it is read.
 
 Two things besides names differ. Some frameworks store query, key and value apart. And patch merging
 reads the four tokens of a 2 x 2 patch in one of two orders, which no shape betrays: one token after
@@ -99,7 +99,7 @@ class Layout:
             numbers = {name: factor * stage + add for name, (factor, add) in _COUNTERS.items()}
             names = self.names[ours]
             return tuple(
-                re.sub(r"\[(.*?)\]", r"\1" if with_brackets else "", template).format(
+                _fill(template, with_brackets).format(
                     **numbers, block=found.groupdict().get("block")
                 )
                 + suffix
@@ -128,8 +128,14 @@ _COUNTERS = {"stage": (1, 0), "next": (1, 1), "odd": (2, 1), "even": (2, 2)}
 def _compile(template: str) -> re.Pattern[str]:
     """A template as a pattern whose groups are its numbers."""
     pattern = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\d{1,4})", pattern)
-    return re.compile(re.sub(r"\\\[(.*?)\\\]", r"(?:\1)?", pattern))
+    pattern = re.sub(r"(?:\\\[|<)(.*?)(?:\\\]|>)", r"(?:\1)?", pattern)
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>\\d{1,4})", pattern))
+
+
+def _fill(template: str, with_brackets: bool) -> str:
+    """A template with or without what stands in brackets."""
+    template = re.sub(r"\[(.*?)\]", r"\1" if with_brackets else "", template)
+    return re.sub(r"[<>]", "", template)
 
 
 _OUR_PATTERNS = tuple((_compile(template), template) for template in _OURS)
@@ -209,7 +215,7 @@ _HF = {
     "layers.{stage}.downsample.norm": "[swin.]encoder.layers.{stage}.downsample.norm",
     "layers.{stage}.downsample.reduction": "[swin.]encoder.layers.{stage}.downsample.reduction",
     "norm{stage}": "hidden_states_norms.stage{next}",
-    "norm": "[swin.]layernorm",
+    "norm": "<swin.>layernorm",
     "head": "classifier",
 }
 _HF_V4 = {

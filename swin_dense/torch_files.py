@@ -21,6 +21,17 @@ from swin_dense.unpickling import unpickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+# What `zipfile` raises for damaged archives, depending on where the damage is.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 class StoredValues:
@@ -87,7 +98,9 @@ def open_torch_zip(path: Path) -> tuple[object, StoredValues]:
             if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
                 raise PickleFault("written on a big-endian machine, which is not read here")
             content = unpickle(io.BytesIO(archive.read(pickles[0])))
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except PickleFault:
+        raise
+    except _ZIP_ERRORS as error:
         raise PickleFault(
             f"truncated or damaged torch file ({error}); download it again"
         ) from error
