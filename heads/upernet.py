@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from swin_dense.heads.conv_norm import ConvNormReLU
 from swin_dense.heads.upsampling import convolve_resized, resize_maps, resize_rows
 
-# Cells of the finest level that are decoded together in inference: whole rows, in one piece up to
-# about 720 x 720 px.
-_CELLS_AT_A_TIME = 2**15
+# Cells of the finest level that are decoded together in inference, as whole rows: a 512 x 512 px
+# crop is one piece.
+_CELLS_AT_A_TIME = 2**14
 
 
 class UPerHead(nn.Module):
@@ -81,26 +81,11 @@ class UPerHead(nn.Module):
         Returns:
             `(B, K, H_0, W_0)`.
         """
-        finest, *middle, coarsest = features
-        laterals = [
-            conv(_channels_innermost(x))
-            for conv, x in zip(self.lateral_convs[1:], middle, strict=True)
-        ]
-        laterals.append(self.pool_pyramid(_channels_innermost(coarsest)))
-        for i in reversed(range(len(laterals) - 1)):
-            above = resize_maps(laterals[i + 1], laterals[i].shape[-2:])
-            laterals[i] = laterals[i] + above  # (B, channels, H_(i+1), W_(i+1))
-        outputs = [conv(x) for conv, x in zip(self.fpn_convs[1:], laterals, strict=False)]
-        outputs.append(laterals[-1])
-
-        height, width = finest.shape[-2:]
-        by_strips = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        step = max(1, _CELLS_AT_A_TIME // width) if by_strips else height
-        strips = [
-            self._decode_rows(finest, laterals[0], outputs, (top, min(top + step, height)))
-            for top in range(0, height, step)
-        ]
-        return torch.cat(strips, dim=2) if len(strips) > 1 else strips[0]  # (B, K, H_0, W_0)
+        finest, *coarser = features
+        lateral, outputs = self._decode_coarser(coarser)
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._decode_rows(finest, lateral, outputs, (0, finest.shape[-2]))
+        return self._decode_by_strips(finest, lateral, outputs)
 
     def pool_pyramid(self, coarsest: Tensor) -> Tensor:
         """Add context of several reaches to the coarsest level (Zhao et al. 2017, PSPNet).
@@ -115,32 +100,85 @@ class UPerHead(nn.Module):
         pooled = [resize_maps(module(coarsest), size) for module in self.psp_modules]
         return self.bottleneck(torch.cat([coarsest, *pooled], dim=1))
 
+    def _decode_coarser(self, features: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Decode all levels but the finest.
+
+        Args:
+            features: `(B, C_i, H_i, W_i)` from the second finest to the coarsest level.
+
+        Returns:
+            `(B, channels, H_1, W_1)`, which is added to the finest level; and for each level the
+            maps `(B, channels, H_i, W_i)` that are joined.
+        """
+        *middle, coarsest = (_channels_innermost(maps) for maps in features)
+        laterals = [conv(maps) for conv, maps in zip(self.lateral_convs[1:], middle, strict=True)]
+        laterals.append(self.pool_pyramid(coarsest))
+        for i in reversed(range(len(laterals) - 1)):
+            laterals[i] = laterals[i] + resize_maps(laterals[i + 1], laterals[i].shape[-2:])
+        outputs = [conv(maps) for conv, maps in zip(self.fpn_convs[1:], laterals[:-1], strict=True)]
+        return laterals[0], [*outputs, laterals[-1]]
+
+    def _decode_by_strips(
+        self, finest: Tensor, lateral: Tensor, outputs: Sequence[Tensor]
+    ) -> Tensor:
+        """Give all logits `(B, K, H_0, W_0)`, filled in strip by strip."""
+        batch, _, height, width = finest.shape
+        step = max(1, _CELLS_AT_A_TIME // width)
+        logits: Tensor | None = None
+        for top in range(0, height, step):
+            rows = top, min(top + step, height)
+            strip = self._decode_rows(finest, lateral, outputs, rows)  # (B, K, step, W_0)
+            if rows == (0, height):
+                return strip
+            if logits is None:
+                logits = torch.empty(
+                    (batch, strip.shape[1], height, width),
+                    dtype=strip.dtype,
+                    device=strip.device,
+                    memory_format=torch.channels_last,
+                )
+            logits[:, :, slice(*rows)] = strip
+        assert logits is not None
+        return logits
+
     def _decode_rows(
         self, finest: Tensor, lateral: Tensor, outputs: Sequence[Tensor], rows: tuple[int, int]
     ) -> Tensor:
         """Give logits `(B, K, last - first, W_0)` of the rows `(first, last)` of the finest level.
 
-        Each 3 x 3 convolution needs one row more on either side than it gives. At a cut, where its
-        own zero padding stands for a row that exists, the row it then gets wrong is dropped.
-
         `fpn_bottleneck` convolves all levels, resized to the finest and joined. It is computed as
         a sum over levels, which lets the coarser ones be convolved at their own size.
+        """
+        size = finest.shape[-2:]
+        weight, bias = self.fpn_bottleneck.kernel()
+        weight, *weights = weight.split(self.channels, dim=1)  # each (channels, channels, 3, 3)
+        joined = self._convolve_finest(finest, lateral, weight, bias, rows)
+        for output, weight in zip(outputs, weights, strict=True):
+            joined += convolve_resized(output, weight, size, rows)
+        return self.conv_seg(self.dropout(self.fpn_bottleneck.finish(joined)))
+
+    def _convolve_finest(
+        self,
+        finest: Tensor,
+        lateral: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        rows: tuple[int, int],
+    ) -> Tensor:
+        """The finest level's part `(B, channels, last - first, W_0)` of the joining convolution.
+
+        Each 3 x 3 convolution needs one row more on either side than it gives. At a cut, where its
+        own zero padding stands for a row that exists, the row it then gets wrong is dropped.
         """
         size = finest.shape[-2:]
         first, last = rows
         outer = max(first - 2, 0), min(last + 2, size[0])
         inner = max(first - 1, 0), min(last + 1, size[0])
-        merged = self.lateral_convs[0](_channels_innermost(finest[:, :, slice(*outer)]))
-        merged = merged + resize_rows(lateral, [size], outer)
-        merged = self.fpn_convs[0](merged)[:, :, inner[0] - outer[0] : inner[1] - outer[0]]
-
-        weight, bias = self.fpn_bottleneck.kernel()
-        weight, *weights = weight.split(self.channels, dim=1)  # each (channels, channels, 3, 3)
-        joined = F.conv2d(merged, weight, bias, padding=1)
-        joined = joined[:, :, first - inner[0] : last - inner[0]]
-        for output, weight in zip(outputs, weights, strict=True):
-            joined += convolve_resized(output, weight, size, rows)
-        return self.conv_seg(self.dropout(self.fpn_bottleneck.finish(joined)))
+        maps = self.lateral_convs[0](_channels_innermost(finest[:, :, slice(*outer)]))
+        maps = maps + resize_rows(lateral, [size], outer)
+        maps = self.fpn_convs[0](maps)[:, :, inner[0] - outer[0] : inner[1] - outer[0]]
+        maps = F.conv2d(maps, weight, bias, padding=1)
+        return maps[:, :, first - inner[0] : last - inner[0]]
 
 
 def _channels_innermost(maps: Tensor) -> Tensor:

@@ -89,12 +89,12 @@ def convolve_resized(
     maps = maps[:, :, slice(*needed)].permute(0, 2, 3, 1)  # (B, h', w, C)
     batch, low_height, low_width, channels = maps.shape
     mix = weight.permute(2, 1, 3, 0).reshape(3, channels, -1)  # (3, C, 3*O), a row of taps each
-    mixed = []
-    for row_of_taps in mix:
-        taps = (maps @ row_of_taps).view(batch * low_height, low_width, 3, -1)  # (B*h', w, 3, O)
-        mixed.append(_sum_across(taps, width).view(batch, low_height, -1))  # (B, h', width*O)
-    joined = down.flatten(1) @ torch.cat(mixed, dim=1)  # (B, n, width*O)
-    return joined.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
+    total: Tensor | int = 0
+    for k in range(3):
+        taps = (maps @ mix[k]).view(batch * low_height, low_width, 3, -1)  # (B*h', w, 3, O)
+        enlarged = _sum_across(taps, width).view(batch, low_height, -1)  # (B, h', width*O)
+        total += down[:, k] @ enlarged  # (B, n, width*O)
+    return total.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
 
 
 def _sum_across(taps: Tensor, width: int) -> Tensor:
