@@ -42,16 +42,16 @@ def rasterise_polygons(
         objects: for each object its parts, each `(P, 2)` x, y px with at least 3 points.
         size: `(height, width)` of the masks, px.
     """
-    height, width = size
     parts = [part.ravel() for polygons in objects for part in polygons]
-    if not parts:
-        return [empty_mask(size) for _ in objects]
-    drawn = coco_mask.frPyObjects(parts, height, width)
-    masks, first = [], 0
+    drawn = iter(coco_mask.frPyObjects(parts, *size) if parts else ())
+    masks = []
     for polygons in objects:
-        last = first + len(polygons)
-        masks.append(drawn[first] if last == first + 1 else coco_mask.merge(drawn[first:last]))
-        first = last
+        drawn_parts = [next(drawn) for _ in polygons]
+        # Merging is slow for one part and undefined for none.
+        if len(drawn_parts) > 1:
+            masks.append(coco_mask.merge(drawn_parts))
+        else:
+            masks.append(drawn_parts[0] if drawn_parts else empty_mask(size))
     return masks
 
 
@@ -70,8 +70,9 @@ def compress_bitmaps(bitmaps: np.ndarray) -> list[CompressedMask]:
 
 
 def decompress(masks: Sequence[CompressedMask]) -> np.ndarray:
-    """Expand masks of one size to `(G, H, W)` uint8 bitmaps of 0 and 1; `G` is at least 1."""
-    return coco_mask.decode(list(masks)).transpose(2, 0, 1)  # (G, H, W)
+    """Expand masks of one size to `(G, H, W)` bool bitmaps; `G` is at least 1."""
+    height, width = masks[0]["size"]
+    return bitmaps_from_runs(*run_lengths(masks), (height, width)).numpy()
 
 
 def mask_area(mask: CompressedMask) -> int:
