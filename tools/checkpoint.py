@@ -11,6 +11,7 @@ is replaced in one operation.
 """
 
 import os
+import pickle
 import random
 import re
 import shutil
@@ -102,8 +103,9 @@ def load_state(folder: Path) -> dict[str, Any]:
     path = folder / STATE_FILE
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a training state: {error}") from error
+    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["it is cut off"])[0]
+        raise ValueError(f"{path} cannot be read as a training state: {reason}") from error
     if not isinstance(state, dict) or "step" not in state:
         raise ValueError(f"{path} must hold a training state, got {type(state).__name__}")
     return state

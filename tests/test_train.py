@@ -1,0 +1,213 @@
+"""Training from data to files: what a run leaves, continuing to the bit, and what is refused."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.datasets.shapes import write_shapes
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
+from swin_dense.heads.mask_rcnn import MaskRCNNConfig
+from swin_dense.tools import train as train_module
+from swin_dense.tools.folders import hold
+from swin_dense.tools.recipes import Recipe, find_recipe
+from swin_dense.tools.run_log import read_log
+from swin_dense.tools.train import Options, choose_default, describe_choices, train
+
+_BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A detector of a few thousand weights on drawn images of 64 px."""
+    root = tmp_path_factory.mktemp("shapes")
+    write_shapes(root / "data", num_train=6, num_val=2, size=64, seed=0)
+    demo = find_recipe("mask_rcnn_demo")
+    return replace(
+        demo,
+        model=MaskRCNNConfig(
+            backbone=_BACKBONE,
+            fpn_channels=8,
+            rpn=RPNConfig(train_nms_pre=20, train_max_proposals=20, test_max_proposals=10),
+            box=BoxConfig(fc_channels=8, num_samples=8, max_detections=5),
+            mask=MaskConfig(num_convs=1, channels=8),
+        ),
+        data=replace(
+            demo.data, root=root / "data", train_shorts=(48, 64), train_long=64, scale=(64, 64)
+        ),
+        batch_size=2,
+        steps=5,
+    )
+
+
+def _options(recipe: Recipe, out: Path, **changes: Any) -> Options:
+    defaults: dict[str, Any] = {"workers": 0, "log_every": 2, "device": "cpu"}
+    return Options(recipe=recipe, out=out, **(defaults | changes))
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "last" / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of five steps that nothing interrupted."""
+    out = tmp_path_factory.mktemp("finished")
+    assert train(_options(recipe, out)) is not None
+    return out
+
+
+def test_a_run_leaves_weights_log_scores_and_recipe(finished: Path, recipe: Recipe) -> None:
+    model = from_checkpoint(finished / "last" / "model.safetensors")
+    assert model.class_names == ("circle", "square", "triangle", "star", "ring", "cross")
+    assert model.config == replace(recipe.model, num_classes=6)
+    lines = read_log(finished)
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 5]
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert list(metrics) == ["bbox", "segm"]
+    assert all(len(numbers) == 12 for numbers in metrics.values())
+    assert json.loads((finished / "recipe.json").read_text())["batch_size"] == 2
+    assert list((finished / "tensorboard").iterdir())
+
+
+def test_a_killed_run_continues_to_the_bit(
+    finished: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        _interrupt_after(patched, num_batches=4)
+        with pytest.raises(KeyboardInterrupt):
+            train(_options(recipe, tmp_path, save_every=3))
+    assert (tmp_path / "last").resolve().name == "step_00000003"
+    evaluation = train(_options(recipe, tmp_path, save_every=3, resume=True))
+    expected, continued = _weights(finished), _weights(tmp_path)
+    assert expected.keys() == continued.keys()
+    assert all(torch.equal(expected[name], continued[name]) for name in expected)
+    assert evaluation is not None
+    assert evaluation.metrics == json.loads((finished / "metrics.json").read_text())
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(recipe, steps=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module, "evaluate_model", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(_options(short, tmp_path))
+    assert not (tmp_path / "metrics.json").exists()
+    assert train(_options(short, tmp_path, resume=True)) is not None
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_a_backbone_file_starts_the_backbone(recipe: Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    backbone = SwinTransformer(_BACKBONE)
+    torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
+    optimizer = replace(recipe.optimizer, lr=1e-12)
+    run = tmp_path / "run"
+    train(
+        _options(replace(recipe, steps=1, optimizer=optimizer), run, init=tmp_path / "backbone.pth")
+    )
+    weight = _weights(run)["backbone.patch_embed.proj.weight"]
+    assert torch.allclose(weight, backbone.patch_embed.proj.weight, atol=1e-9)
+
+
+def test_a_whole_model_of_other_classes_needs_the_flag(
+    finished: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    annotations = recipe.data.root / "annotations" / "instances_train2017.json"
+    content = json.loads(annotations.read_text())
+    data = tmp_path / "data"
+    for split in ("train2017", "val2017"):
+        (data / "annotations").mkdir(parents=True, exist_ok=True)
+        (data / split).symlink_to(recipe.data.root / split)
+        source = recipe.data.root / "annotations" / f"instances_{split}.json"
+        content = json.loads(source.read_text())
+        content["categories"] = content["categories"][:2]
+        content["annotations"] = [a for a in content["annotations"] if a["category_id"] <= 2]
+        (data / "annotations" / source.name).write_text(json.dumps(content))
+    two = replace(recipe, steps=1, data=replace(recipe.data, root=data))
+    weights = finished / "last" / "model.safetensors"
+    with pytest.raises(ValueError, match="does not fit"):
+        train(_options(two, tmp_path / "refused", init=weights))
+    train(_options(two, tmp_path / "run", init=weights, new_classes=True))
+    model = from_checkpoint(tmp_path / "run" / "last" / "model.safetensors")
+    assert model.class_names == ("circle", "square")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resume": True}, r"--resume must find a checkpoint in .*empty, got none"),
+        ({"accumulate": 3}, r"divisible by processes x --accumulate, got 2 and 1 x 3"),
+        ({"precision": "fp16"}, "fp16 must have a GPU"),
+    ],
+)
+def test_flags_that_cannot_work_are_refused(
+    recipe: Recipe, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(_options(recipe, tmp_path / "empty", **changes))
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(finished: Path, recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match=r"must not hold a run already.*use --resume"):
+        train(_options(recipe, finished))
+
+
+def test_a_run_is_not_continued_with_another_recipe(finished: Path, recipe: Recipe) -> None:
+    other = replace(recipe, optimizer=replace(recipe.optimizer, lr=0.5))
+    with pytest.raises(ValueError, match=r"another optimizer.lr: 0.5 instead of"):
+        train(_options(other, finished, resume=True))
+
+
+def test_a_folder_in_use_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    with hold(tmp_path), pytest.raises(ValueError, match="in use by a live run"):
+        train(_options(recipe, tmp_path))
+
+
+def test_an_output_path_that_is_a_file_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="output folder must be writable"):
+        train(_options(recipe, tmp_path / "file" / "run"))
+
+
+def test_a_wrong_data_root_is_said(recipe: Recipe, tmp_path: Path) -> None:
+    wrong = replace(recipe, data=replace(recipe.data, root=tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train(_options(wrong, tmp_path / "run"))
+
+
+def test_options_are_checked_at_the_door(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="--keep must be at least 1, got 0"):
+        Options(recipe=recipe, keep=0)
+
+
+def test_a_recipe_name_gives_the_defaults_and_its_folder() -> None:
+    options = choose_default("mask_rcnn_swin_t_coco_1x")
+    assert options.recipe.epochs == 12
+    assert options.run == Path("runs/mask_rcnn_swin_t_coco_1x")
+    assert "mask_rcnn_swin_s_coco_3x" in describe_choices()
+
+
+def _interrupt_after(patched: pytest.MonkeyPatch, *, num_batches: int) -> None:
+    loader = train_module.training_loader
+
+    def cut_off(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for index, batch in enumerate(loader(*arguments, **options)):
+            if index == num_batches:
+                raise KeyboardInterrupt
+            yield batch
+
+    patched.setattr(train_module, "training_loader", cut_off)
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
