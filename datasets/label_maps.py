@@ -1,0 +1,99 @@
+"""Label maps on disk: reading them, and the step from stored class numbers to labels.
+
+ADE20K's scene parsing files store 0 for "no class" and 1..K for the classes; other sets store the
+labels 0..K-1 themselves. In memory a label map holds 0..K-1, and 255 where it is ignored.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from swin_dense.datasets.samples import Size
+
+IGNORED_LABEL = 255
+
+# Kinds of one-channel images in Pillow's terms: 1, 8, 16 and 32 bits, and palette indices.
+_CLASS_NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
+
+
+def read_class_numbers(path: str | Path) -> np.ndarray:
+    """Read the numbers that a label map file stores; a palette image gives its indices.
+
+    Returns:
+        `(H, W)` int64.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has colours instead of class numbers.
+    """
+    try:
+        with Image.open(path) as image:
+            _check_mode(image, path)
+            return np.array(image).astype(np.int64)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no label map file {path}") from None
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a label map: {error}") from error
+
+
+def labels_from_numbers(
+    numbers: np.ndarray, *, num_classes: int, zero_is_ignored: bool, where: str | Path
+) -> np.ndarray:
+    """Turn stored class numbers into labels; 255 stays 255 (ignored) whatever the rule.
+
+    Args:
+        numbers: `(H, W)` integers. With `zero_is_ignored`: 0 becomes 255 and k becomes k - 1;
+            otherwise k is k already.
+        num_classes: classes K.
+        zero_is_ignored: the rule.
+        where: the file, named in errors.
+
+    Returns:
+        `(H, W)` uint8 in 0..K-1 or 255.
+
+    Raises:
+        ValueError: a number is no class.
+    """
+    ignored = numbers == IGNORED_LABEL
+    labels = numbers
+    if zero_is_ignored:
+        ignored = ignored | (numbers == 0)
+        labels = numbers - 1
+    wrong = ~ignored & ((labels < 0) | (labels >= num_classes))
+    if wrong.any():
+        first = int(zero_is_ignored)
+        values = np.unique(numbers[wrong]).tolist()
+        rule = "0 (ignored), " if zero_is_ignored else ""
+        raise ValueError(
+            f"class numbers must be {rule}{first}..{num_classes - 1 + first} or 255 (ignored), "
+            f"got {values[:8]}{' and more' if len(values) > 8 else ''} in {where}"
+        )
+    return np.where(ignored, IGNORED_LABEL, labels).astype(np.uint8)
+
+
+def read_label_map_header(path: str | Path) -> Size:
+    """Size of a label map, from the head of its file; raises as `read_class_numbers`."""
+    try:
+        with Image.open(path) as image:
+            _check_mode(image, path)
+            return Size(image.height, image.width)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as a label map: {error}") from error
+
+
+def read_image_header(path: str | Path) -> Size:
+    """Size of an image as stored, from the head of its file."""
+    try:
+        with Image.open(path) as image:
+            return Size(image.height, image.width)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+
+
+def _check_mode(image: Image.Image, path: str | Path) -> None:
+    if image.mode not in _CLASS_NUMBER_MODES:
+        raise ValueError(
+            f"a label map must have one channel of class numbers, got an {image.mode} image in "
+            f"{path}; colours must be translated to class numbers first"
+        )
