@@ -59,7 +59,8 @@ class Layout:
         brackets: when what stands in brackets is written.
         wrapper: what every key starts with on top of all else.
         heads: pairs of (our part, their part) of the names of a whole model's heads.
-        drops_rest: whether a file holds other networks beside the backbone, which are passed over.
+        drops_rest: whether what a file holds beside the backbone is passed over: other networks,
+            heads that we do not have.
     """
 
     name: str
@@ -106,6 +107,12 @@ class Layout:
                 for template in ((names,) if isinstance(names, str) else names)
             )
         return None
+
+    def find_stems(self) -> set[str]:
+        """What the first convolution's weight may be called."""
+        stem = "patch_embed.proj.weight"
+        found = (self.find_theirs(stem, with_brackets=choice) for choice in (True, False))
+        return {name for names in found for name in names or ()}
 
     @property
     def splits_qkv(self) -> bool:
@@ -259,6 +266,7 @@ LAYOUTS: dict[str, Layout] = {
             "detectron2",
             _prefixed("backbone.bottom_up.", _without(_OURS, "norm", "head")),
             stores_index="square",
+            drops_rest=True,
         ),
         Layout(
             "timm",

@@ -169,11 +169,15 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
 
 
 def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
+    """How each layout reads the keys, for those whose stem is there."""
     matches = []
     for layout in LAYOUTS.values():
         if layout.wrapper:
             continue  # taken off before
         for prefix in ("", BACKBONE) if layout.whole else ("",):
+            stems = layout.find_stems()
+            if not any(prefix + stem in state for stem in stems):
+                continue
             match = _Match(layout, prefix)
             for key in state:
                 _place(key, match)
