@@ -1,6 +1,6 @@
 """Every whole model by name, and the one function that builds them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from swin_dense.backbone import SWIN_VARIANTS
@@ -24,12 +24,12 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
         for size in "tsbl"
     },
     **{
-        f"upernet_swin_{size}": SegmentorConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
-        for size in "tsbl"
+        f"upernet_{name}": SegmentorConfig(backbone=backbone)
+        for name, backbone in SWIN_VARIANTS.items()
     },
 }
 
-_MODELS: dict[type[ModelConfig], type[Model]] = {
+_MODELS: dict[type, Callable[..., Model]] = {
     MaskRCNNConfig: MaskRCNN,
     CascadeMaskRCNNConfig: CascadeMaskRCNN,
     SegmentorConfig: Segmentor,
@@ -57,17 +57,18 @@ def create_model(
     Raises:
         ValueError: unknown name, or the numbers of classes, names and ids differ.
     """
-    config = name_or_config
-    if isinstance(config, str):
-        if config not in MODEL_VARIANTS:
+    if isinstance(name_or_config, str):
+        if name_or_config not in MODEL_VARIANTS:
             choices = ", ".join(MODEL_VARIANTS)
-            raise ValueError(f"unknown model {config!r}; choose one of {choices}")
-        config = MODEL_VARIANTS[config]
+            raise ValueError(f"unknown model {name_or_config!r}; choose one of {choices}")
+        config = MODEL_VARIANTS[name_or_config]
+    else:
+        config = name_or_config
+    if type(config) not in _MODELS:
+        choices = ", ".join(kind.__name__ for kind in _MODELS)
+        raise ValueError(f"config must be one of {choices}, got {type(config).__name__}")
     if num_classes is None and class_names is not None:
         num_classes = len(class_names)
     if num_classes is not None:
         config = replace(config, num_classes=num_classes)
-    if type(config) not in _MODELS:
-        choices = ", ".join(kind.__name__ for kind in _MODELS)
-        raise ValueError(f"config must be one of {choices}, got {type(config).__name__}")
     return _MODELS[type(config)](config, class_names=class_names, category_ids=category_ids)
