@@ -4,3 +4,31 @@ import os
 
 # albumentations asks the network for a newer version when it is imported, unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from swin_dense.datasets.coco import CocoDetection
+from swin_dense.datasets.coco_eval import CocoEvaluator
+from swin_dense.datasets.images import init_worker, read_image
+from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.datasets.samplers import AspectRatioBatches, EvaluationBatches
+from swin_dense.datasets.samples import collate_samples
+from swin_dense.datasets.shapes import write_shapes
+from swin_dense.datasets.transforms import (
+    detection_eval,
+    detection_train,
+    keep_ratio_size,
+)
+
+__all__ = [
+    "AspectRatioBatches",
+    "CocoDetection",
+    "CocoEvaluator",
+    "EvaluationBatches",
+    "bitmaps_from_runs",
+    "collate_samples",
+    "detection_eval",
+    "detection_train",
+    "init_worker",
+    "keep_ratio_size",
+    "read_image",
+    "write_shapes",
+]

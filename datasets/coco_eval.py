@@ -248,7 +248,7 @@ def _find_fault(
 
 def _make_truth(coco: CocoFile, kind: str) -> COCO:
     """The annotations as pycocotools wants them."""
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     sizes = {image.id: image.size for image in coco.images}
     for annotation in coco.annotations:
         entry: dict[str, Any] = {

@@ -128,7 +128,7 @@ def transform_instances(
     corners = points[: 4 * num_objects].reshape(-1, 4, 2)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)  # (G, 4)
     boxes = np.clip(boxes, 0, [size.width, size.height] * 2).astype(np.float32)
-    keep = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    keep = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist()
 
     ends = np.cumsum([4 * num_objects, *(len(part) for part in parts)])
     new_parts = iter([points[a:b] for a, b in pairwise(ends)])

@@ -39,18 +39,22 @@ class SemanticScores(TypedDict):
 
 
 class SemanticEvaluator:
-    """Count predictions against labels, image by image, on the device they are on.
+    """Count predictions against labels, image by image, on the device the predictions are on.
+
+    Args:
+        num_classes: classes K.
+        device: where the counts are kept; with several processes, one their group can reduce on.
 
     Attributes:
         num_classes: classes K.
         matrix: `(K, K)` int64; entry [i, j] counts the pixels of label i predicted as j.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, *, device: torch.device | str = "cpu") -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         self.num_classes = num_classes
-        self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
 
     def update(self, predictions: Sequence[Tensor], label_maps: Sequence[Tensor]) -> None:
         """Count some images.
@@ -80,7 +84,7 @@ class SemanticEvaluator:
             self._check_range(found, f"predictions of image {index}")
             pairs = labels * self.num_classes + found  # (N,)
             counts = torch.bincount(pairs, minlength=self.num_classes**2)
-            self.matrix = self.matrix.to(counts.device) + counts.view_as(self.matrix)
+            self.matrix += counts.view_as(self.matrix).to(self.matrix.device)
 
     def merge(self, other: "SemanticEvaluator") -> None:
         """Add what another evaluator counted.
@@ -93,13 +97,12 @@ class SemanticEvaluator:
                 f"evaluators must have one num_classes, got {self.num_classes} and "
                 f"{other.num_classes}"
             )
-        self.matrix = self.matrix + other.matrix.to(self.matrix.device)
+        self.matrix += other.matrix.to(self.matrix.device)
 
     def synchronise(self) -> None:
         """Add up the counts of all processes; afterwards each has the total. Call it once.
 
-        Without `torch.distributed` there is nothing to add. The counts must be on a device that
-        the process group can reduce on.
+        Without `torch.distributed` there is nothing to add.
         """
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(self.matrix)

@@ -92,7 +92,8 @@ def write_shapes(
     for (coco_split, ade_split, stream), count in zip(_SPLITS, (num_train, num_val), strict=True):
         for folder in (coco_split, f"images/{ade_split}", f"annotations/{ade_split}"):
             (root / folder).mkdir(parents=True)
-        images, annotations = [], []
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
         for index in range(count):
             drawn = draw_shapes(np.random.default_rng((seed, stream, index)), size=size)
             name = f"{index:06d}"
@@ -148,7 +149,7 @@ def draw_shapes(random: np.random.Generator, *, size: int) -> DrawnImage:
         labels.append(label)
         full_areas = new_full_areas
     canvas = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
-    canvas += random.normal(0, 0.015, canvas.shape)  # the camera's noise
+    canvas = canvas + random.normal(0, 0.015, canvas.shape)  # the camera's noise
     coverage = [
         cv2.resize(
             (fine_map == index).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA
