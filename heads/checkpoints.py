@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -102,7 +103,7 @@ def save_model(
 
 def describe_model(model: nn.Module) -> dict[str, str]:
     """The metadata of our files: kind of model, config, class names and category ids, as text."""
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     if type(config) not in MODEL_KINDS.values():
         raise ValueError(
             f"model must be one of {', '.join(MODEL_KINDS)}, got {type(model).__name__}"

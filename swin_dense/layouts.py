@@ -205,7 +205,7 @@ _TORCHVISION = {
     "head": "head",
 }
 _HF_BLOCK = "[swin.]encoder.layers.{stage}.blocks.{block}."
-_HF = {
+_HF: dict[str, str | tuple[str, str, str]] = {
     "patch_embed.proj": "[swin.]embeddings.patch_embeddings.projection",
     "patch_embed.norm": "[swin.]embeddings.norm",
     _BLOCK + "norm1": _HF_BLOCK + "layernorm_before",
@@ -225,7 +225,7 @@ _HF = {
     "norm": "<swin.>layernorm",
     "head": "classifier",
 }
-_HF_V4 = {
+_HF_V4: dict[str, str | tuple[str, str, str]] = {
     **_HF,
     _BLOCK + "attn.qkv": (
         _HF_BLOCK + "attention.self.query",

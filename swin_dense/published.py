@@ -230,13 +230,13 @@ def _detectors() -> Iterator[PublishedFile]:
         recipe = f"{model}_coco_{schedule}" if schedule else None
         url = f"{_STORAGE}/{release}/{name}.pth"
         yield _detector(name, url, model, "microsoft", _APACHE, scores, parameters, recipe, note)
-    for name, points, size in (
+    for name, points, millions in (
         (f"reppointsv2_swin_{t}_3x", (50.0, None), 45),
         (f"mask_reppointsv2_swin_{t}_3x", (50.4, 43.8), 47),
     ):
         url = f"{_STORAGE}/v1.0.9/{name}.pth"
         note = f"RepPoints V2 heads, which we do not have; {_ONLY_BACKBONE}"
-        yield _detector(name, url, "swin_t", "microsoft", _APACHE, points, size, None, note)
+        yield _detector(name, url, "swin_t", "microsoft", _APACHE, points, millions, None, note)
     for run, stamp, size, scores, recipe in (
         ("t-p4-w7_fpn_1x", "20210902_120937-9d6b7cfa", "t", (42.7, 39.3), None),
         ("t-p4-w7_fpn_ms-crop-3x", "20210906_131725-bacf6f7b", "t", (46.0, 41.6), "3x"),

@@ -17,7 +17,7 @@ from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.layouts import BACKBONE
 from swin_dense.translation import Translation, shorten, table_window, translate
 
-__all__ = ["Checkpoint", "LoadReport", "load_weights", "read_checkpoint"]
+__all__ = ["Checkpoint", "LoadReport", "initialise", "load_weights", "read_checkpoint"]
 
 _TABLE = ".relative_position_bias_table"
 _CLASSIFIER = re.compile(r"(norm|head)\.(weight|bias)")
@@ -84,16 +84,37 @@ def load_weights(
         ValueError: the file cannot be read safely, its layout is not known, or it does not fit. The
             module is unchanged then.
     """
-    if isinstance(source, Mapping):
-        name, state = "the state dict", source
-    else:
-        checkpoint = read_checkpoint(source)
-        name, state = checkpoint.source, checkpoint.state
-    try:
-        translation = translate(state)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    name, translation = _read(source)
     return load_translation(module, translation, source=name, new_classes=new_classes)
+
+
+def initialise(
+    model: nn.Module,
+    source: str | os.PathLike[str] | Mapping[str, Tensor],
+    *,
+    new_classes: bool = False,
+) -> LoadReport:
+    """Start the training of a whole model from a file.
+
+    A file with the same parts (backbone, neck, ...) goes into the whole model; of any other, the
+    backbone goes into the model's.
+
+    Args:
+        model: a model with a `backbone`.
+        source: see `load_weights`.
+        new_classes: see `load_weights`.
+
+    Returns:
+        See `load_weights`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: see `load_weights`.
+    """
+    name, translation = _read(source)
+    has_same_parts = _parts(translation.state) == _parts(model.state_dict())
+    target = model if has_same_parts else model.get_submodule("backbone")
+    return load_translation(target, translation, source=name, new_classes=new_classes)
 
 
 def load_translation(
@@ -112,6 +133,8 @@ def load_translation(
     if not is_whole:
         state, unused = _pick_backbone(translation, targets)
         dropped += unused
+    else:
+        dropped += _drop_classifier(state, targets)
     new = _allowed_new(state, targets, prefix=BACKBONE if is_whole else "")
     resampled = _resample_tables(state, targets)
     if new_classes:
@@ -123,6 +146,24 @@ def load_translation(
     return LoadReport(
         source, translation.layout.name, len(state), tuple(dropped), tuple(resampled), tuple(new)
     )
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, Translation]:
+    """What to call a source in messages, and its weights under our names."""
+    if isinstance(source, Mapping):
+        name, state = "the state dict", source
+    else:
+        checkpoint = read_checkpoint(source)
+        name, state = checkpoint.source, checkpoint.state
+    try:
+        return name, translate(state)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _parts(state: Mapping[str, Tensor]) -> set[str]:
+    """First parts of the names; `auxiliary_head` may be there or not."""
+    return {key.split(".")[0] for key in state} - {"auxiliary_head"}
 
 
 def describe_module(module: nn.Module) -> str:
@@ -149,6 +190,18 @@ def _pick_backbone(
         else:
             state[inner] = value
     return state, unused
+
+
+def _drop_classifier(state: dict[str, Tensor], targets: Mapping[str, Tensor]) -> list[str]:
+    """Take out, in place, the final norm that transformers 5 keeps in a backbone without using."""
+    unused = [
+        key
+        for key in state
+        if _CLASSIFIER.fullmatch(key.removeprefix(BACKBONE)) and key not in targets
+    ]
+    for key in unused:
+        del state[key]
+    return unused
 
 
 def _allowed_new(

@@ -13,7 +13,7 @@ from swin_dense.backbone import SwinConfig, SwinTransformer, create_backbone
 from swin_dense.heads import MaskRCNNConfig, SegmentorConfig, create_model
 from swin_dense.heads.detector import BoxConfig, MaskConfig
 from swin_dense.translation import to_layout
-from swin_dense.weights import load_weights, resample_table
+from swin_dense.weights import initialise, load_weights, resample_table
 
 _CONFIG = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window_size=4)
 _SEGMENTOR = SegmentorConfig(
@@ -181,6 +181,29 @@ def test_the_flag_excuses_nothing_but_classes(generator: torch.Generator) -> Non
     target = create_model(replace(_SEGMENTOR, decoder_channels=12))
     with pytest.raises(ValueError, match="of another shape"):
         load_weights(target, source.state_dict(), new_classes=True)
+
+
+def test_training_starts_from_a_whole_file_of_the_same_kind_else_from_its_backbone(
+    generator: torch.Generator,
+) -> None:
+    source = _randomised(create_model(_SEGMENTOR), generator)
+    same, other = create_model(_SEGMENTOR, num_classes=5), create_model(_DETECTOR)
+    report = initialise(same, source.state_dict(), new_classes=True)
+    assert {key.split(".")[1] for key in report.new} == {"conv_seg"}
+    for model, state in (
+        (other, source.state_dict()),
+        (create_model(_DETECTOR), source.backbone.state_dict()),
+        (create_model(_SEGMENTOR), _classifier(generator)),
+    ):
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        report = initialise(model, state)
+        assert report.num_loaded + len(report.new) == len(model.backbone.state_dict())
+        assert all(
+            torch.equal(value, before[key])
+            for key, value in model.state_dict().items()
+            if not key.startswith("backbone.")
+        )
+    assert torch.equal(other.backbone.norm0.weight, source.backbone.norm0.weight)
 
 
 def test_unknown_layout_names_the_file(tmp_path: Path) -> None:

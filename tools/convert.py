@@ -88,7 +88,8 @@ def convert_file(
     checkpoint = read_checkpoint(file)
     try:
         translation = translate(checkpoint.state)
-        state, left_out = translation.state, []
+        state = translation.state
+        left_out: list[str] = []
         if backbone_only:
             state, left_out = _take_backbone(translation, layout)
         converted = to_layout(state, layout)
