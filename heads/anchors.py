@@ -29,9 +29,9 @@ def make_anchors(
     Returns:
         `(H*W*A, 4)` float32, xyxy, px of the input frame; ordered by row, column, ratio.
     """
-    roots = torch.tensor(ratios, dtype=torch.float32, device=device).sqrt()  # (A,)
+    roots = torch.tensor(ratios, dtype=torch.float32).sqrt()  # (A,)
     half = 0.5 * scale * stride * torch.stack([1 / roots, roots], dim=1)  # (A, 2)
-    shapes = torch.cat([-half, half], dim=1)  # (A, 4)
+    shapes = torch.cat([-half, half], dim=1).to(device, non_blocking=True)  # (A, 4)
     height, width = feature_size
     y = torch.arange(height, dtype=torch.float32, device=device) * stride
     x = torch.arange(width, dtype=torch.float32, device=device) * stride

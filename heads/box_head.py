@@ -49,15 +49,16 @@ class BoxHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw hidden layers as Glorot 2010, the two outputs near zero; biases are zero."""
-        for conv in self.shared_convs:
-            conv.reset_parameters()
-        for fc in self.shared_fcs:
-            nn.init.xavier_uniform_(fc.weight)
+        """Draw linear layers as Glorot 2010, the two outputs near zero; biases are zero."""
+        for name, parameter in self.shared_fcs.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.xavier_uniform_(parameter)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
         nn.init.normal_(self.fc_reg.weight, std=0.001)
-        for fc in (*self.shared_fcs, self.fc_cls, self.fc_reg):
-            nn.init.zeros_(fc.bias)
+        nn.init.zeros_(self.fc_cls.bias)
+        nn.init.zeros_(self.fc_reg.bias)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Judge pooled features `(R, C, S, S)`.

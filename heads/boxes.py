@@ -84,14 +84,15 @@ def encode_boxes(boxes: Tensor, targets: Tensor, *, stds: Sequence[float]) -> Te
     Returns:
         `(N, 4)`: dx, dy in box sizes and dw, dh in logarithms, each over its std.
     """
-    sizes = boxes[:, 2:] - boxes[:, :2]  # (N, 2)
-    target_sizes = targets[:, 2:] - targets[:, :2]  # (N, 2)
-    centers = (boxes[:, :2] + boxes[:, 2:]) * 0.5
-    target_centers = (targets[:, :2] + targets[:, 2:]) * 0.5
-    deltas = torch.cat(
-        [(target_centers - centers) / sizes, (target_sizes / sizes).log()], dim=1
-    )  # (N, 4)
-    return deltas / deltas.new_tensor(stds)
+    x, y, width, height = _centers_and_sizes(boxes)
+    target_x, target_y, target_width, target_height = _centers_and_sizes(targets)
+    deltas = (
+        (target_x - x) / width,
+        (target_y - y) / height,
+        (target_width / width).log(),
+        (target_height / height).log(),
+    )
+    return torch.stack([d / std for d, std in zip(deltas, stds, strict=True)], dim=1)  # (N, 4)
 
 
 def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Tensor:
@@ -108,11 +109,13 @@ def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Ten
     Returns:
         `(..., 4)`, xyxy, px, not clipped to any image.
     """
-    deltas = deltas * deltas.new_tensor(stds)
-    sizes = boxes[..., 2:] - boxes[..., :2]
-    centers = (boxes[..., :2] + boxes[..., 2:]) * 0.5 + sizes * deltas[..., :2]
-    half = sizes * deltas[..., 2:].clamp(-DELTA_LIMIT, DELTA_LIMIT).exp() * 0.5
-    return torch.cat([centers - half, centers + half], dim=-1)
+    # Numbers and not a tensor of `stds`: copying one to the device would make the host wait.
+    dx, dy, dw, dh = (d * std for d, std in zip(deltas.unbind(-1), stds, strict=True))
+    x, y, width, height = _centers_and_sizes(boxes)
+    x, y = x + width * dx, y + height * dy
+    half_width = width * dw.clamp(-DELTA_LIMIT, DELTA_LIMIT).exp() * 0.5
+    half_height = height * dh.clamp(-DELTA_LIMIT, DELTA_LIMIT).exp() * 0.5
+    return torch.stack([x - half_width, y - half_height, x + half_width, y + half_height], dim=-1)
 
 
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -152,3 +155,9 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
         kept.append(members[nms(shifted[members], scores[members], iou_threshold)])
     indices = torch.cat(kept)
     return indices[scores[indices].argsort(descending=True)]
+
+
+def _centers_and_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Centre x and y, width and height, `(...)` each, of boxes `(..., 4)`."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return (x1 + x2) * 0.5, (y1 + y2) * 0.5, x2 - x1, y2 - y1

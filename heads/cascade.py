@@ -8,18 +8,12 @@ from torch import Tensor, nn
 
 from swin_dense.heads.box_head import box_losses
 from swin_dense.heads.boxes import clip_boxes, decode_boxes
-from swin_dense.heads.detector import (
-    BoxConfig,
-    DetectionResult,
-    DetectionTarget,
-    Detector,
-    DetectorConfig,
-    RPNConfig,
-)
+from swin_dense.heads.detector import BoxConfig, Detector, DetectorConfig, RoIHeads, RPNConfig
 from swin_dense.heads.mask_head import predict_masks, train_masks
 from swin_dense.heads.mask_rcnn import build_box_head, build_mask_head, detect, original_frame
 from swin_dense.heads.matching import sample_rois
 from swin_dense.heads.roi_pool import join_rois, pool_rois
+from swin_dense.heads.targets import DetectionResult, DetectionTarget
 from swin_dense.padding import ImageBatch
 
 
@@ -88,10 +82,10 @@ class CascadeMaskRCNN(Detector):
         super().__init__(
             config, backbone=backbone, class_names=class_names, category_ids=category_ids
         )
-        self.roi_head = CascadeRoIHead(config, strides=self.backbone.strides)
+        self.roi_head = CascadeRoIHeads(config, strides=self.strides)
 
 
-class CascadeRoIHead(nn.Module):
+class CascadeRoIHeads(RoIHeads):
     """A box head and a mask head per stage; each stage works on the boxes of the one before.
 
     Args:
@@ -114,20 +108,10 @@ class CascadeRoIHead(nn.Module):
         targets: Sequence[DetectionTarget],
         batch: ImageBatch,
     ) -> dict[str, Tensor]:
-        """Compute the losses.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            targets: one per image.
-            batch: the images that the pyramid was made from.
-
-        Returns:
-            `loss_cls`, `loss_bbox`, `loss_mask` of each stage, named `s0.loss_cls` and so on.
-        """
+        """See `RoIHeads`; each stage's losses are named `s0.loss_cls` and so on."""
         config = self.config
         object_boxes = [target["boxes"] for target in targets]
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for stage, weight in enumerate(config.stage_loss_weights):
             samples = [
                 sample_rois(
@@ -159,7 +143,7 @@ class CascadeRoIHead(nn.Module):
                 [target["masks"] for target in targets],
                 strides=self.strides,
                 roi_size=config.mask.roi_size,
-                batch_size=tuple(batch.pixels.shape[-2:]),
+                batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
             )
             losses |= {f"s{stage}.{name}": weight * loss for name, loss in stage_losses.items()}
             # The next stage sees the refined boxes, but the objects' own boxes only as they are.
@@ -178,17 +162,7 @@ class CascadeRoIHead(nn.Module):
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
     ) -> list[DetectionResult]:
-        """Find objects: the mean of the stages' logits, boxes of the last stage, mean of the masks.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            sizes: true (height, width) of each input image.
-            original_sizes: (height, width) of each image before it was resized.
-
-        Returns:
-            One result per image, in the original frame.
-        """
+        """See `RoIHeads`; the mean of the stages' logits, boxes of the last, mean of the masks."""
         num_stages = len(self.bbox_head)
         boxes, all_logits = proposals, []
         for stage in range(num_stages):

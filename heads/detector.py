@@ -1,8 +1,8 @@
-"""What every two-stage detector shares: configs, targets, and the way through its parts."""
+"""What every two-stage detector shares: its config and the way through its parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,37 +10,13 @@ from torch import Tensor, nn
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.heads.fpn import FPN
 from swin_dense.heads.rpn import RPNHead, propose, rpn_losses
+from swin_dense.heads.targets import (
+    DetectionResult,
+    DetectionTarget,
+    check_targets,
+    move_target,
+)
 from swin_dense.padding import ImageBatch, batch_images
-
-
-class DetectionTarget(TypedDict):
-    """The objects of one image, without crowds.
-
-    Keys:
-        boxes: `(G, 4)` float32, xyxy, px of the input frame.
-        labels: `(G,)` int64 in 0..K-1.
-        masks: `(G, H, W)` bool or uint8, at the image's true size.
-    """
-
-    boxes: Tensor
-    labels: Tensor
-    masks: Tensor
-
-
-class DetectionResult(TypedDict):
-    """What was found on one image, best first.
-
-    Keys:
-        boxes: `(N, 4)` float32, xyxy, px.
-        scores: `(N,)` float32 in 0..1.
-        labels: `(N,)` int64 in 0..K-1.
-        masks: `(N, H, W)` bool.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    masks: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +143,62 @@ class DetectorConfig:
             )
 
 
+class FeatureShape(Protocol):
+    """What heads know of a backbone.
+
+    Attributes:
+        channels: of each map, fine to coarse.
+        strides: of each map, px.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class RoIHeads(nn.Module):
+    """What a detector does with its proposals; a subclass says how."""
+
+    def forward(
+        self,
+        pyramid: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        targets: Sequence[DetectionTarget],
+        batch: ImageBatch,
+    ) -> dict[str, Tensor]:
+        """Compute the losses.
+
+        Args:
+            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+            proposals: `(N, 4)` per image, xyxy, px of the input frame.
+            targets: one per image.
+            batch: the images that the pyramid was made from.
+
+        Returns:
+            Scalars by name.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self,
+        pyramid: Sequence[Tensor],
+        proposals: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        original_sizes: Sequence[tuple[int, int]],
+    ) -> list[DetectionResult]:
+        """Find objects.
+
+        Args:
+            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+            proposals: `(N, 4)` per image, xyxy, px of the input frame.
+            sizes: true (height, width) of each input image.
+            original_sizes: (height, width) of each image before it was resized.
+
+        Returns:
+            One result per image, in the original frame.
+        """
+        raise NotImplementedError
+
+
 class Detector(nn.Module):
     """Backbone, pyramid, proposals; then the RoI heads that a subclass adds as `roi_head`.
 
@@ -182,7 +214,7 @@ class Detector(nn.Module):
     """
 
     task: ClassVar[str] = "detection"
-    roi_head: nn.Module
+    roi_head: RoIHeads
 
     def __init__(
         self,
@@ -203,10 +235,12 @@ class Detector(nn.Module):
         self.class_names = None if class_names is None else tuple(class_names)
         self.category_ids = None if category_ids is None else tuple(category_ids)
         self.backbone = SwinTransformer(config.backbone) if backbone is None else backbone
-        self.neck = FPN(self.backbone.channels, channels=config.fpn_channels)
+        shape = cast(FeatureShape, self.backbone)
+        self.strides = tuple(shape.strides)
+        self.neck = FPN(shape.channels, channels=config.fpn_channels)
         self.rpn_head = RPNHead(
             config.fpn_channels,
-            strides=(*self.backbone.strides, 2 * self.backbone.strides[-1]),
+            strides=(*self.strides, 2 * self.strides[-1]),
             anchor_scale=config.rpn.anchor_scale,
             anchor_ratios=config.rpn.anchor_ratios,
         )
@@ -299,51 +333,3 @@ class Detector(nn.Module):
         if isinstance(images, ImageBatch):
             return images.to(device)
         return batch_images(images, device, size_divisor=self.config.size_divisor)
-
-
-def check_targets(
-    targets: Sequence[DetectionTarget], sizes: Sequence[tuple[int, int]], *, num_classes: int
-) -> None:
-    """Refuse targets that do not fit their images, without waiting for a device.
-
-    Args:
-        targets: one per image.
-        sizes: true (height, width) of each image.
-        num_classes: K; labels are looked at if they are on the CPU.
-
-    Raises:
-        ValueError: what does not fit, and of which image.
-    """
-    if len(targets) != len(sizes):
-        raise ValueError(f"targets must be one an image, got {len(targets)} for {len(sizes)}")
-    for i, (target, size) in enumerate(zip(targets, sizes, strict=True)):
-        missing = [name for name in ("boxes", "labels", "masks") if name not in target]
-        if missing:
-            raise ValueError(f"target of image {i} must have {', '.join(missing)}")
-        labels = target["labels"]
-        shapes = {
-            "boxes": (len(labels), 4),
-            "labels": (len(labels),),
-            "masks": (len(labels), *size),
-        }
-        for name, shape in shapes.items():
-            if tuple(target[name].shape) != shape:
-                raise ValueError(
-                    f"{name} of image {i} must be {shape} for {len(labels)} labels and a "
-                    f"{size[0]} x {size[1]} image, got {tuple(target[name].shape)}"
-                )
-        if labels.device.type == "cpu" and len(labels):
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= num_classes:
-                raise ValueError(
-                    f"labels of image {i} must be in 0..{num_classes - 1}, got {low}..{high}"
-                )
-
-
-def move_target(target: DetectionTarget, device: torch.device) -> DetectionTarget:
-    """The same objects on a device, boxes as float32."""
-    return {
-        "boxes": target["boxes"].to(device, torch.float32, non_blocking=True),
-        "labels": target["labels"].to(device, torch.int64, non_blocking=True),
-        "masks": target["masks"].to(device, non_blocking=True),
-    }

@@ -42,12 +42,11 @@ class MaskHead(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights as He et al. 2015 (fan-out); biases are zero."""
-        for conv in self.convs:
-            conv.reset_parameters()
+        """Draw the last two layers as He et al. 2015 (fan-out); biases are zero."""
         for layer in (self.upsample, self.conv_logits):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Give mask logits `(R, K, 2*S, 2*S)` for pooled features `(R, C, S, S)`."""
@@ -59,7 +58,7 @@ class MaskHead(nn.Module):
 
 
 def train_masks(
-    head: MaskHead,
+    head: nn.Module,
     pyramid: Sequence[Tensor],
     samples: Sequence[RoISamples],
     masks: Sequence[Tensor],
@@ -71,7 +70,7 @@ def train_masks(
     """Loss of a mask head on the positives among the boxes sampled.
 
     Args:
-        head: the mask head.
+        head: a `MaskHead`, or what stands in for one.
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
         samples: one per image.
         masks: `(G, H, W)` bool or uint8 per image, at its true size.
@@ -96,7 +95,7 @@ def train_masks(
 
 
 def predict_masks(
-    heads: Sequence[MaskHead],
+    heads: Sequence[nn.Module],
     pyramid: Sequence[Tensor],
     detections: Sequence[Detections],
     *,
@@ -106,7 +105,7 @@ def predict_masks(
     """Masks of what was found, each of its box, the mean of the heads' probabilities.
 
     Args:
-        heads: at least one.
+        heads: at least one `MaskHead`.
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
         detections: one per image.
         strides: see `pool_rois`.
@@ -177,8 +176,8 @@ def paste_masks(
     pasted = torch.zeros(num, height, width, dtype=torch.bool, device=boxes.device)
     if boxes.device.type in _ONE_BY_ONE:
         limits = boxes.new_tensor([width, height, width, height])
-        corners = torch.cat([boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1], dim=1)
-        corners = corners.clamp(min=0).minimum(limits).int().tolist()
+        around = torch.cat([boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1], dim=1)
+        corners = around.clamp(min=0).minimum(limits).int().tolist()
         regions = [(slice(i, i + 1), *corner) for i, corner in enumerate(corners)]
     else:
         chunk = max(1, _PASTE_BYTES // (_BYTES_PER_PIXEL * height * width))

@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from swin_dense.heads.box_head import BoxHead, Detections, box_losses, select_detections
-from swin_dense.heads.detector import (
-    DetectionResult,
-    DetectionTarget,
-    Detector,
-    DetectorConfig,
-)
+from swin_dense.heads.detector import Detector, DetectorConfig, RoIHeads
 from swin_dense.heads.mask_head import MaskHead, paste_masks, predict_masks, train_masks
 from swin_dense.heads.matching import sample_rois
 from swin_dense.heads.roi_pool import join_rois, pool_rois
+from swin_dense.heads.targets import DetectionResult, DetectionTarget
 from swin_dense.padding import ImageBatch
 
 
@@ -54,10 +51,10 @@ class MaskRCNN(Detector):
         super().__init__(
             config, backbone=backbone, class_names=class_names, category_ids=category_ids
         )
-        self.roi_head = RoIHead(config, strides=self.backbone.strides)
+        self.roi_head = SingleStageRoIHeads(config, strides=self.strides)
 
 
-class RoIHead(nn.Module):
+class SingleStageRoIHeads(RoIHeads):
     """Box head and mask head side by side on the same proposals.
 
     Args:
@@ -79,17 +76,7 @@ class RoIHead(nn.Module):
         targets: Sequence[DetectionTarget],
         batch: ImageBatch,
     ) -> dict[str, Tensor]:
-        """Compute the losses.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            targets: one per image.
-            batch: the images that the pyramid was made from.
-
-        Returns:
-            `loss_cls`, `loss_bbox`, `loss_mask`.
-        """
+        """See `RoIHeads`; `loss_cls`, `loss_bbox`, `loss_mask`."""
         config = self.config
         samples = [
             sample_rois(
@@ -119,7 +106,7 @@ class RoIHead(nn.Module):
             [target["masks"] for target in targets],
             strides=self.strides,
             roi_size=config.mask.roi_size,
-            batch_size=tuple(batch.pixels.shape[-2:]),
+            batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
         )
         return losses
 
@@ -130,17 +117,7 @@ class RoIHead(nn.Module):
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
     ) -> list[DetectionResult]:
-        """Find objects.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            sizes: true (height, width) of each input image.
-            original_sizes: (height, width) of each image before it was resized.
-
-        Returns:
-            One result per image, in the original frame.
-        """
+        """See `RoIHeads`."""
         logits, deltas = self._judge(pyramid, proposals)
         detections = detect(
             self.config, proposals, logits, deltas, sizes=sizes, delta_stds=self.config.delta_stds
@@ -235,7 +212,8 @@ def original_frame(
     results: list[DetectionResult] = []
     for found, part, size, original in zip(detections, masks, sizes, original_sizes, strict=True):
         y, x = size[0] / original[0], size[1] / original[1]
-        boxes = found.boxes / found.boxes.new_tensor([x, y, x, y])
+        factors = torch.tensor([x, y, x, y]).to(found.boxes.device, non_blocking=True)
+        boxes = found.boxes / factors
         pasted = paste_masks(part, boxes, original)
         results.append(
             {"boxes": boxes, "scores": found.scores, "labels": found.labels, "masks": pasted}

@@ -59,7 +59,8 @@ def pool_rois(
     levels = assign_fpn_levels(rois[:, 1:], finest=finest, coarsest=finest + len(strides) - 1)
     # Boxes sorted by level: the host waits for the device once, for the counts.
     order = levels.argsort(stable=True)
-    counts = torch.bincount(levels - finest, minlength=len(strides)).tolist()
+    steps = torch.arange(finest, finest + len(strides), device=levels.device)
+    counts = (levels == steps[:, None]).sum(dim=1).tolist()
     pooled = [
         roi_align(
             maps.float(),

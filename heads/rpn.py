@@ -68,9 +68,11 @@ class RPNHead(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw all weights from a normal distribution with deviation 0.01; biases are zero."""
-        for conv in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.01)
 
     def forward(self, pyramid: Sequence[Tensor]) -> RPNOutputs:
         """Judge each anchor of the pyramid, one `(B, C, H_i, W_i)` per stride."""
@@ -83,7 +85,7 @@ class RPNHead(nn.Module):
             deltas.append(level_deltas.flatten(1).unflatten(1, (-1, 4)).float())  # (B, H*W*A, 4)
             anchors.append(
                 make_anchors(
-                    tuple(maps.shape[-2:]),
+                    (maps.shape[-2], maps.shape[-1]),
                     stride=stride,
                     scale=self.anchor_scale,
                     ratios=self.anchor_ratios,

@@ -22,8 +22,9 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from swin_dense.heads import create_model, from_checkpoint
-from swin_dense.heads.detector import DetectionResult, DetectionTarget, Detector
+from swin_dense.heads.detector import Detector
 from swin_dense.heads.rpn import propose
+from swin_dense.heads.targets import DetectionResult, DetectionTarget
 from swin_dense.padding import batch_images
 
 LONG_SIDE, SHORT_SIDE = 512, 320  # px, the reference's keep-ratio resize

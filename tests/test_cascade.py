@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig, CascadeRoIHead
+from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig, CascadeRoIHeads
 from swin_dense.heads.detector import BoxConfig, MaskConfig
 from swin_dense.heads.models import MODEL_VARIANTS
 from swin_dense.padding import ImageBatch
@@ -33,9 +33,9 @@ class FixedHead(nn.Module):
         return self.logits.expand(num, -1), self.deltas.expand(num, -1, -1)
 
 
-def head_of(*stages: FixedHead, size: tuple[int, int] = (64, 64)) -> tuple[CascadeRoIHead, list]:
+def head_of(*stages: FixedHead, size: tuple[int, int] = (64, 64)) -> tuple[CascadeRoIHeads, list]:
     """A cascade of these box heads, and a pyramid of one level for one image."""
-    head = CascadeRoIHead(TINY, strides=(4,))
+    head = CascadeRoIHeads(TINY, strides=(4,))
     head.bbox_head = nn.ModuleList(stages)
     return head, [torch.zeros(1, 8, size[0] // 4, size[1] // 4)]
 

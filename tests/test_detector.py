@@ -1,64 +1,14 @@
-"""What every detector checks at its door."""
+"""What every detector shares: checks of its config, stand-ins for its backbone."""
 
 import pytest
 import torch
 from torch import nn
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detector import DetectorConfig, RPNConfig, check_targets, move_target
+from swin_dense.heads.detector import DetectorConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
 
 TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
-
-
-def target(num: int = 2, size: tuple[int, int] = (9, 7)) -> dict:
-    """Objects of class 0 that fit an image of that size."""
-    return {
-        "boxes": torch.tensor([[1.0, 1, 5, 6]]).repeat(num, 1),
-        "labels": torch.zeros(num, dtype=torch.int64),
-        "masks": torch.ones(num, *size, dtype=torch.uint8),
-    }
-
-
-@pytest.mark.parametrize("num", [0, 2])
-def test_targets_that_fit_pass(num: int) -> None:
-    check_targets([target(num)], [(9, 7)], num_classes=1)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"boxes": torch.zeros(3, 4)}, r"boxes of image 0 must be \(2, 4\).* got \(3, 4\)"),
-        ({"masks": torch.zeros(2, 7, 9)}, r"masks of image 0 must be \(2, 9, 7\).* a 9 x 7 image"),
-        ({"labels": torch.tensor([0, 4])}, r"labels of image 0 must be in 0..3, got 0..4"),
-        ({"labels": torch.tensor([-1, 0])}, r"must be in 0..3, got -1..0"),
-    ],
-)
-def test_targets_that_do_not_fit_are_refused(changed: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        check_targets([target() | changed], [(9, 7)], num_classes=4)
-
-
-def test_targets_with_a_part_missing_or_for_another_number_of_images_are_refused() -> None:
-    without = target()
-    del without["masks"]
-    with pytest.raises(ValueError, match="target of image 0 must have masks"):
-        check_targets([without], [(9, 7)], num_classes=4)
-    with pytest.raises(ValueError, match="targets must be one an image, got 2 for 1"):
-        check_targets([target(), target()], [(9, 7)], num_classes=4)
-
-
-def test_moved_targets_have_float32_boxes_and_int64_labels() -> None:
-    moved = move_target(
-        {
-            "boxes": torch.zeros(1, 4, dtype=torch.float64),
-            "labels": torch.zeros(1, dtype=torch.int32),
-            "masks": torch.zeros(1, 2, 2, dtype=torch.bool),
-        },
-        torch.device("cpu"),
-    )
-    assert moved["boxes"].dtype == torch.float32
-    assert moved["labels"].dtype == torch.int64
 
 
 @pytest.mark.parametrize(
@@ -85,6 +35,11 @@ def test_any_module_with_channels_and_strides_can_be_the_backbone() -> None:
 
     config = MaskRCNNConfig(backbone=TINY, num_classes=2, fpn_channels=8)
     model = MaskRCNN(config, backbone=Pooling())
-    losses = model([torch.zeros(3, 40, 50, dtype=torch.uint8)], [target(1, (40, 50))])
+    target = {
+        "boxes": torch.tensor([[1.0, 1, 5, 6]]),
+        "labels": torch.tensor([1]),
+        "masks": torch.ones(1, 40, 50),
+    }
+    losses = model([torch.zeros(3, 40, 50, dtype=torch.uint8)], [target])
     assert all(loss.isfinite() for loss in losses.values())
     assert model.rpn_head.strides == (4, 8, 16)

@@ -254,5 +254,7 @@ def test_names_and_ids_of_classes_travel_with_the_model() -> None:
 def test_unknown_names_and_numbers_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown model 'swin_x'; choose one of mask_rcnn_swin_t"):
         create_model("swin_x")
+    with pytest.raises(ValueError, match=r"config must be one of Mask.* got SwinConfig"):
+        create_model(BACKBONE, num_classes=3)
     with pytest.raises(ValueError, match="class_names must have one entry for each of 3 classes"):
         create_model(CONFIGS["mask_rcnn"], num_classes=3, class_names=["cat"])
