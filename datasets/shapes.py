@@ -1,7 +1,7 @@
 """A drawn data set: overlapping coloured shapes on textured ground, as COCO and as ADE20K.
 
 Something to learn on without a download. Shapes differ in outline and, as things do, tend to differ
-in colour and texture; about one in five takes those of another class.
+in colour and texture; about one in ten draws those of any class.
 """
 
 import json
@@ -26,7 +26,7 @@ _OVERSAMPLING = 4  # drawn so many times larger, then averaged
 _RADIUS_RANGE = (0.06, 0.28)  # of the image's side
 _NUM_OBJECTS = (3, 8)  # both inclusive
 _MIN_VISIBLE = 0.4  # of each object's area, whatever is drawn over it
-_OWN_LOOK = 0.8  # probability of the class's own colour and texture
+_OWN_LOOK = 0.9  # probability of the class's own colour and texture
 _GROUND_LABEL = 1  # 0 is "ignored" in ADE20K
 
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
