@@ -31,8 +31,7 @@ from swin_dense.tools.optim import create_optimizer
 from swin_dense.tools.recipes import RECIPES, Recipe, find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.tasks import Evaluation, Task, find_task
-from swin_dense.translation import translate
-from swin_dense.weights import load_translation, load_weights, read_checkpoint
+from swin_dense.weights import initialise, load_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,14 +289,7 @@ def _load_initial(model: nn.Module, options: Options, log: RunLog) -> None:
         assert last is not None
         load_weights(model, last / WEIGHTS_FILE)
     elif options.init is not None:
-        checkpoint = read_checkpoint(options.init)
-        translation = translate(checkpoint.state)
-        report = load_translation(
-            model if translation.is_whole else model.backbone,
-            translation,
-            source=checkpoint.source,
-            new_classes=options.new_classes,
-        )
+        report = initialise(model, options.init, new_classes=options.new_classes)
         log.note(str(report))
 
 
