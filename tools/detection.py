@@ -11,6 +11,7 @@ from pycocotools import mask as coco_masks
 from rich.table import Table
 from torch import Tensor, nn
 
+from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.coco import CocoDetection
 from swin_dense.datasets.coco_eval import CocoEvaluator
 from swin_dense.datasets.masks import bitmaps_from_runs, compress_bitmaps, decompress
@@ -69,7 +70,8 @@ class DetectionTask:
 
     def resize(self, image: np.ndarray, scale: tuple[int, int]) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        resized = detection_eval(scale)(image=image, keypoints=[])["image"]
+        no_points = np.zeros((0, 2), np.float32)
+        resized = detection_eval(scale)(image=image, keypoints=no_points)["image"]
         return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
@@ -194,8 +196,13 @@ class DetectionWriter:
         num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold
-        self._names = model.class_names or tuple(f"class {i}" for i in range(num_classes))
-        self._ids = model.category_ids or tuple(range(1, num_classes + 1))
+        names, ids = model.class_names, model.category_ids
+        coco = tuple(COCO_CATEGORIES.values())
+        if ids is None and (names == coco or (names is None and num_classes == len(coco))):
+            # published files do not store ids, and the oldest no names; these are COCO's
+            names, ids = coco, tuple(COCO_CATEGORIES)
+        self._names = names or tuple(f"class {i}" for i in range(num_classes))
+        self._ids = ids or tuple(range(1, num_classes + 1))
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
