@@ -228,7 +228,7 @@ def predict_batches(
     model.eval()
     device = next(model.parameters()).device
     for samples in batches:
-        with torch.inference_mode(), autocast(device, precision):
+        with torch.no_grad(), autocast(device, precision):
             images, _ = prepare(samples, device)
             sizes = [tuple(sample["original_size"]) for sample in samples]
             results = model.predict(images, original_sizes=sizes)

@@ -71,13 +71,13 @@ def run(options: Options) -> None:
         num_workers=options.workers,
         precision=options.precision,
     )
-    console = Console()
-    for table in evaluation.tables:
-        console.print(table)
     if options.json is not None:
         write_json(options.json, evaluation.metrics)
     if options.results is not None and evaluation.write_results is not None:
         evaluation.write_results(options.results)
+    console = Console()
+    for table in evaluation.tables:
+        console.print(table)
 
 
 def evaluate_model(

@@ -91,7 +91,7 @@ def run(options: Options) -> None:
         raise ValueError("none of the inputs could be read")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _predict(
     model: nn.Module, task: Task, frames: list[_Frame], options: Options, writer: PredictionWriter
 ) -> list[Picture]:

@@ -140,14 +140,15 @@ _RECIPES = (
         schedule=StepSchedule(milestones=(27 / 36, 33 / 36)),
     ),
     # Small enough for two CPU cores and minutes; learns drawn shapes of 128 px from random weights.
+    # Windows of 4 tokens fit the grids of 32, 16, 8 and 4 cells without padding.
     Recipe(
         name="mask_rcnn_demo",
         source="not published; made for `swin-dense demo`",
         model=MaskRCNNConfig(
             backbone=SwinConfig(
-                embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), drop_path_rate=0.0
+                embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4
             ),
-            fpn_channels=64,
+            fpn_channels=48,
             rpn=RPNConfig(
                 anchor_scale=4.0,
                 train_nms_pre=300,
@@ -155,8 +156,8 @@ _RECIPES = (
                 test_nms_pre=300,
                 test_max_proposals=300,
             ),
-            box=BoxConfig(fc_channels=256, num_samples=64),
-            mask=MaskConfig(num_convs=2, channels=64),
+            box=BoxConfig(fc_channels=256, num_samples=32),
+            mask=MaskConfig(num_convs=2, channels=48),
         ),
         data=DetectionData(
             root=Path("demo/data"),
@@ -169,7 +170,7 @@ _RECIPES = (
         ),
         batch_size=8,
         steps=600,
-        optimizer=AdamWConfig(lr=1e-3, clip_norm=5.0),
+        optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
         schedule=StepSchedule(warmup_steps=50, milestones=(0.75, 0.92)),
     ),
 )

@@ -1,0 +1,82 @@
+"""Evaluation from files alone, against an independent implementation's scores."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swin_dense.datasets.shapes import write_shapes
+from swin_dense.heads.checkpoints import save_model
+from swin_dense.tools.evaluate import Options, run, write_json
+from swin_dense.tools.recipes import find_recipe
+from swin_dense.tools.tasks import find_task
+
+
+@pytest.fixture(scope="module")
+def golden(shared: Path) -> Path:
+    return shared / "golden" / "det_mmdet_mask_rcnn"
+
+
+def test_evaluate_gives_the_24_numbers_of_the_reference(golden: Path, tmp_path: Path) -> None:
+    run(
+        Options(
+            weights=golden / "model.pth",
+            data=golden / "data",
+            split="train2017",
+            scale=(512, 320),
+            json=tmp_path / "metrics.json",
+            results=tmp_path / "results.json",
+            workers=0,
+            device="cpu",
+        )
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(metrics) == ["bbox", "segm"]
+    expected = json.loads((golden / "metrics.json").read_text())["pycocotools_stats"]
+    for kind, numbers in expected.items():
+        assert list(metrics[kind].values()) == pytest.approx(numbers, abs=0.001)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {"image_id", "category_id", "bbox", "score", "segmentation"} <= results[0].keys()
+
+
+def test_data_of_other_classes_is_refused(golden: Path, tmp_path: Path) -> None:
+    data = write_shapes(tmp_path / "data", num_train=1, num_val=1, size=32, seed=0)
+    with pytest.raises(ValueError, match=r"80 .*6 categories"):
+        run(Options(weights=golden / "model.pth", data=data, workers=0))
+
+
+def test_the_numbers_are_printed_with_those_of_each_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_shapes(tmp_path / "data", num_train=1, num_val=2, size=32, seed=0)
+    task = find_task("detection")
+    dataset = task.evaluation_data(data, split="val2017", scale=(64, 64))
+    model = task.create_model(find_recipe("mask_rcnn_demo").model, dataset)
+    save_model(model, tmp_path / "model.safetensors")
+    run(
+        Options(
+            weights=tmp_path / "model.safetensors",
+            data=data,
+            scale=(64, 64),
+            workers=0,
+            device="cpu",
+        )
+    )
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("AP50", "ARl", "circle", "cross"))
+
+
+def test_a_split_that_is_not_there_is_said(golden: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="val2017"):
+        run(Options(weights=golden / "model.pth", data=golden / "data", workers=0))
+
+
+def test_a_batch_needs_an_image() -> None:
+    with pytest.raises(ValueError, match="--batch-size must be at least 1, got 0"):
+        run(Options(weights=Path("w"), data=Path("d"), batch_size=0))
+
+
+def test_json_has_null_for_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"IoU": [0.5, float("nan")]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"IoU": [0.5, None]}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
