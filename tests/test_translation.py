@@ -188,10 +188,10 @@ def test_table_window_is_the_side_of_a_square_of_offsets(rows: int, window: int 
 # --------------------------------------------------- models of other libraries, random weights
 
 
-def _build_timm() -> nn.Module:
+def _build_timm(size: int = 448) -> nn.Module:
     timm = pytest.importorskip("timm")
     return timm.models.swin_transformer.SwinTransformer(
-        img_size=448, embed_dim=12, depths=(2, 1, 3, 2), num_heads=(1, 2, 3, 4), num_classes=5
+        img_size=size, embed_dim=12, depths=(2, 1, 3, 2), num_heads=(1, 2, 3, 4), num_classes=5
     )
 
 
@@ -298,6 +298,42 @@ def test_features_are_those_of_the_library(library: str, generator: torch.Genera
             theirs = F.layer_norm(theirs.permute(0, 2, 3, 1), theirs.shape[1:2]).permute(0, 3, 1, 2)
         error = (ours - theirs).abs().max() / theirs.abs().max()
         assert error < 1e-5, f"stage {index}"  # float32 sums in another order
+
+
+@pytest.mark.parametrize(
+    ("library", "size", "agreeing"),
+    [
+        ("torchvision", 224, 3),  # stage 4 is one window: torchvision does not shift it
+        ("torchvision", 96, 2),  # stages 3 and 4 are smaller than a window, as above
+        ("timm", 224, 3),  # as torchvision
+        ("timm", 512, 0),  # 128 tokens need padding, which timm adds behind the roll
+    ],
+)
+@torch.no_grad()
+def test_features_differ_where_a_library_left_the_published_semantics(
+    library: str, size: int, agreeing: int, generator: torch.Generator
+) -> None:
+    # Ours are those of Microsoft's detection code, mmdetection, mmsegmentation and detectron2,
+    # which the published detectors and segmentors were trained and measured with.
+    model = (_build_timm(size) if library == "timm" else _build_torchvision()).eval()
+    _randomise(model, generator)
+    backbone = SwinTransformer(_CONFIG).eval()
+    load_weights(backbone, model.state_dict())
+    pixels = torch.randn(1, 3, size, size, generator=generator)
+    errors = []
+    for ours, theirs in zip(backbone(pixels), _stages(model, library, pixels), strict=True):
+        theirs = F.layer_norm(theirs.permute(0, 2, 3, 1), theirs.shape[1:2]).permute(0, 3, 1, 2)
+        errors.append(((ours - theirs).abs().max() / theirs.abs().max()).item())
+    assert max([0.0, *errors[:agreeing]]) < 1e-5
+    assert min(errors[agreeing:]) > 1e-4  # ten times what rounding gives; more with real weights
+
+
+@torch.no_grad()
+def test_torchvision_drops_the_pixels_that_fill_no_patch() -> None:
+    pixels = torch.zeros(1, 3, 45, 50)
+    ours = SwinTransformer(_CONFIG).eval()(pixels)[0]
+    theirs = _stages(_build_torchvision().eval(), "torchvision", pixels)[0]
+    assert (ours.shape[2:], theirs.shape[2:]) == ((12, 13), (11, 12))
 
 
 def test_every_layout_is_tried() -> None:
