@@ -1,9 +1,10 @@
 """Whole models on a pyramid of features: Mask R-CNN, Cascade Mask R-CNN, and UPerNet."""
 
 from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.checkpoints import from_checkpoint, save_model
 from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.models import MODEL_VARIANTS, create_model
+from swin_dense.heads.pretrained import from_pretrained, save_pretrained
 from swin_dense.heads.segmentor import Segmentor, SegmentorConfig
 
 __all__ = [
@@ -16,4 +17,7 @@ __all__ = [
     "SegmentorConfig",
     "create_model",
     "from_checkpoint",
+    "from_pretrained",
+    "save_model",
+    "save_pretrained",
 ]
