@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 import torch
+from scipy.io.matlab import MatReadError
 from torch.utils.data import Dataset
 
 from swin_dense.datasets.images import image_size, read_image
@@ -187,7 +188,7 @@ def read_colours(path: str | Path) -> np.ndarray:
         raise FileNotFoundError(f"no colour file {path}")
     try:
         content = scipy.io.loadmat(path)
-    except (ValueError, NotImplementedError, TypeError) as error:
+    except (MatReadError, ValueError, NotImplementedError) as error:
         raise ValueError(f"{path} cannot be read as a MATLAB file: {error}") from error
     colours = content.get("colors")
     if colours is None or colours.ndim != 2 or colours.shape[1] != 3:

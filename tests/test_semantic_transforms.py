@@ -1,0 +1,134 @@
+"""Augmentation of segmentation: sizes, the rule of the crop, colours by hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from swin_dense.datasets.semantic_transforms import (
+    PhotometricDistortion,
+    RandomCropOfClasses,
+    multi_scale_views,
+    segmentation_eval,
+    segmentation_train,
+)
+from swin_dense.datasets.transforms import seed_transforms
+
+NO_CHANGE = {"shift": 0.0, "contrast": 1.0, "contrast_first": False, "saturation": 1.0, "turn": 0}
+
+
+def distort(pixel: list[int], **changes) -> list[int]:
+    image = np.array([[pixel]], dtype=np.uint8)
+    return PhotometricDistortion().apply(image, **{**NO_CHANGE, **changes})[0, 0].tolist()
+
+
+def make_pair(height: int = 60, width: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose red channel is its label map."""
+    labels = np.random.default_rng(0).integers(0, 4, (height, width), dtype=np.uint8)
+    return np.stack([labels, labels, labels], axis=-1), labels
+
+
+def test_image_and_label_map_move_together():
+    image, labels = make_pair()
+    pipeline = segmentation_train(
+        scale=(90, 60), ratios=(1.0, 1.0), crop=(32, 40), photometric=False
+    )
+    for key in range(10):
+        seed_transforms(pipeline, key)
+        moved = pipeline(image=image, mask=labels)
+        assert moved["mask"].shape == (32, 40)
+        assert np.array_equal(moved["image"][..., 0], moved["mask"])
+
+
+def test_sizes_follow_the_ratio_and_small_images_are_not_padded():
+    image, labels = make_pair()
+    pipeline = segmentation_train(scale=(90, 60), ratios=(0.5, 2.0), crop=(64, 64))
+    sizes = set()
+    for key in range(30):
+        seed_transforms(pipeline, key)
+        moved = pipeline(image=image, mask=labels)
+        assert moved["image"].shape[:2] == moved["mask"].shape
+        sizes.add(moved["mask"].shape)
+    assert max(sizes) == (64, 64)
+    assert min(sizes)[0] < 40
+    assert min(sizes)[0] >= 30
+
+
+def test_evaluation_resizes_the_image_and_keeps_the_label_map():
+    image, labels = make_pair()
+    moved = segmentation_eval((45, 30))(image=image, mask=labels)
+    assert moved["image"].shape == (30, 45, 3)
+    assert np.array_equal(moved["mask"], labels)
+    expected = cv2.resize(image, (45, 30), interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(moved["image"], expected)
+
+
+def test_a_crop_with_too_much_of_one_class_is_drawn_again():
+    labels = np.zeros((40, 400), dtype=np.uint8)
+    labels[:, 300:] = np.arange(100) % 2  # only crops from here are mixed
+    crop = RandomCropOfClasses((40, 100))
+    shares = []
+    for key in range(100):
+        seed_transforms(crop, key)
+        place = crop.get_params_dependent_on_data({"shape": labels.shape}, {"mask": labels})
+        shares.append((labels[place["place"]] == 0).mean())
+    # One draw in six is mixed enough; with eleven draws 87% of the crops are.
+    assert 0.7 < np.mean(np.array(shares) < 0.75) < 0.97
+
+
+@pytest.mark.parametrize(
+    ("labels", "balanced"),
+    [
+        ([0, 0, 0, 1], False),  # exactly 75%
+        ([0, 0, 1, 1], True),
+        ([0, 0, 0, 0], False),
+        ([0, 1, 255, 255], True),
+        ([0, 255, 255, 255], False),
+        ([255, 255, 255, 255], False),
+    ],
+)
+def test_ignored_pixels_do_not_count_for_the_share(labels, balanced):
+    assert RandomCropOfClasses((1, 4))._is_balanced(np.array(labels, dtype=np.uint8)) == balanced
+
+
+def test_colours_by_hand():
+    assert distort([100, 50, 25]) == [100, 50, 25]
+    assert distort([100, 50, 250], shift=10.7) == [110, 60, 255]
+    assert distort([5, 50, 250], shift=-20) == [0, 30, 230]
+    assert distort([100, 50, 25], contrast=1.5) == [150, 75, 37]
+    # Contrast before saturation clips: (250, 125, 0) doubles to (255, 250, 0).
+    assert distort([250, 125, 0], contrast=2.0, contrast_first=True) == [255, 250, 0]
+    # No saturation is left: all channels are the largest.
+    assert distort([200, 100, 50], saturation=0.0) == [200, 200, 200]
+    # A turn by 60 of 180 steps makes red green, back makes it blue.
+    assert distort([200, 0, 0], turn=60) == [0, 200, 0]
+    assert distort([200, 0, 0], turn=-60) == [0, 0, 200]
+
+
+def test_each_change_of_colour_is_drawn_half_of_the_time():
+    transform = PhotometricDistortion()
+    seed_transforms(transform, 0)
+    drawn = [transform.get_params() for _ in range(400)]
+    for name, neutral in NO_CHANGE.items():
+        assert 0.4 < np.mean([params[name] != neutral for params in drawn]) < 0.6
+    assert all(-32 <= params["shift"] <= 32 for params in drawn)
+    assert all(-18 <= params["turn"] < 18 for params in drawn)
+
+
+def test_views_have_the_published_ratios_of_the_image():
+    views = multi_scale_views(np.zeros((5, 7, 3), dtype=np.uint8))
+    assert [view.shape[:2] for view in views] == [
+        (3, 4), (4, 5), (5, 7), (6, 9), (8, 11), (9, 12),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ratios": (2.0, 0.5)}, "ratios must be positive and rise"),
+        ({"crop": (0, 5)}, "size of a crop must be at least 1 px"),
+        ({"max_class_share": 0.0}, "max_class_share must be in"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        segmentation_train(**options)
