@@ -55,12 +55,12 @@ def whole_scores(logits: Tensor, sizes: Sequence[Size]) -> ScoreSource:
 
 
 def window_scores(
-    logits: Tensor, origins: Sequence[Size], window: Size, sizes: tuple[Size, Size]
+    logits: Sequence[Tensor], origins: Sequence[Size], window: Size, sizes: tuple[Size, Size]
 ) -> ScoreSource:
     """Score a label map from the logits of overlapping windows, averaged where they overlap.
 
     Args:
-        logits: `(N, K, h, w)` floats, one entry per window.
+        logits: `(K, h, w)` floats of each window.
         origins: `(top, left)` of each window in the input, px.
         window: `(height, width)` of each window, px.
         sizes: `(height, width)` of the input, which the windows must cover, and of the label map.
@@ -70,8 +70,8 @@ def window_scores(
     def averaged(rows: tuple[int, int]) -> Tensor:
         """Average the windows in `rows` of the input: `(last - first, input width, K)`."""
         first, last = rows
-        total = logits.new_zeros(last - first, input_size[1], logits.shape[1])
-        count = logits.new_zeros(last - first, input_size[1], 1)
+        total = logits[0].new_zeros(last - first, input_size[1], len(logits[0]))
+        count = logits[0].new_zeros(last - first, input_size[1], 1)
         for entry, (top, left) in zip(logits, origins, strict=True):
             begin, end = max(first, top), min(last, top + window[0])
             if begin < end:
@@ -84,7 +84,7 @@ def window_scores(
     def scores(rows: tuple[int, int]) -> Tensor:
         if size == input_size:
             return averaged(rows)
-        matrix, needed = banded_matrix(input_size[0], size[0], rows, like=logits)
+        matrix, needed = banded_matrix(input_size[0], size[0], rows, like=logits[0])
         maps = averaged(needed).permute(2, 0, 1)[None]  # (1, K, n, input width)
         maps = resize_maps(maps, (maps.shape[-2], size[1]))  # (1, K, n, width)
         return mix_rows(matrix, maps)[0].permute(1, 2, 0)  # (last - first, width, K)
@@ -124,7 +124,7 @@ def window_origins(size: Size, window: Size, stride: Size) -> list[Size]:
 
 def window_logits(
     decode: Callable[[Tensor], Tensor], pixels: Tensor, origins: Sequence[Size], window: Size
-) -> Tensor:
+) -> list[Tensor]:
     """Decode windows of one image, a few at a time.
 
     Args:
@@ -134,11 +134,11 @@ def window_logits(
         window: `(height, width)` of each window, px.
 
     Returns:
-        `(N, K, h, w)`.
+        `(K, h, w)` of each window.
     """
     crops = [pixels[:, top : top + window[0], left : left + window[1]] for top, left in origins]
     batches = (
         torch.stack(crops[start : start + _WINDOWS_AT_A_TIME])  # (n, 3, *window)
         for start in range(0, len(crops), _WINDOWS_AT_A_TIME)
     )
-    return torch.cat([decode(batch) for batch in batches])  # (N, K, h, w)
+    return [logits for batch in batches for logits in decode(batch)]

@@ -251,7 +251,7 @@ class Segmentor(nn.Module):
         origins = window_origins((height, width), window, stride)
         label_maps = []
         for image, target in zip(pixels, wanted, strict=True):
-            logits = window_logits(self._decode, image, origins, window)  # (N, K, h, w)
+            logits = window_logits(self._decode, image, origins, window)  # (K, h, w) each
             scores = window_scores(logits, origins, window, ((height, width), target))
             label_maps.append(self._label_map(scores, target))
         return label_maps
