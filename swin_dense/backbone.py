@@ -4,9 +4,10 @@ Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifte
 are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -210,7 +211,7 @@ class SwinTransformer(nn.Module):
         self._check(pixels)
         tokens = self.patch_embed(pixels)  # (B, H/4, W/4, C)
         features = []
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
             tokens = stage(tokens)  # (B, H_i, W_i, C_i)
             if i in self.config.out_indices:
                 normed = getattr(self, f"norm{i}")(tokens)
@@ -251,6 +252,7 @@ class SwinStage(nn.Module):
         rate_step = config.drop_path_rate / max(1, sum(config.depths) - 1)
         self.window_size = config.window_size
         self.gradient_checkpointing = config.gradient_checkpointing
+        self.has_drop_path = config.drop_path_rate > 0
         self.blocks = nn.ModuleList(
             SwinBlock(
                 channels,
@@ -277,7 +279,7 @@ class SwinStage(nn.Module):
             window=self.window_size,
             device=tokens.device,
             max_tokens=piece_tokens(tokens),
-            with_image_indices=self.training and self.blocks[-1].drop_path > 0,
+            with_image_indices=self.training and self.has_drop_path,
         )
         for block, plan in zip(self.blocks, plans, strict=True):
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():

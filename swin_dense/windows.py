@@ -141,7 +141,7 @@ class WindowGrid:
         if layout not in self._orders:
             if layout == "raster":
                 num_tokens = self.batch * self.height * self.width
-                self._orders[layout] = _Order(np.arange(num_tokens), np.empty((0, 0)), ())
+                self._orders[layout] = _Order(np.arange(num_tokens), np.empty((0, 0)), np.empty(0))
             else:
                 shift = self._window // 2 if layout == "shifted" else 0
                 size = (self.batch, self.height, self.width)
@@ -154,7 +154,7 @@ class WindowGrid:
         pieces: list[Piece] = []
         groups: list[WindowGroup] = []
         piece_start = 0
-        for kind, window, count in _runs(order.kinds, order.occupied.all(axis=1)):
+        for kind, window, count in _runs(order.kinds, order.is_full):
             while count:
                 room = max_tokens - (int(first_tokens[window]) - piece_start)
                 if groups and room < num_slots:
@@ -301,7 +301,12 @@ class _Order:
 
     tokens: np.ndarray
     occupied: np.ndarray
-    kinds: np.ndarray | tuple[()]
+    kinds: np.ndarray
+
+    @property
+    def is_full(self) -> np.ndarray:
+        """Whether each window holds real tokens alone."""
+        return np.asarray(self.occupied.all(axis=1))
 
 
 def _window_order(size: tuple[int, int, int], *, window: int, shift: int) -> _Order:
