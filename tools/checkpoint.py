@@ -113,7 +113,8 @@ def load_state(folder: Path) -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """State of every random source of this process, in types that load without unpickling."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    kind, keys, position, has_gauss, gauss = numpy_state
     version, internal, gauss_next = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),

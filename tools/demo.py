@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.models import Model
 from swin_dense.tools import report
 from swin_dense.tools.checkpoint import WEIGHTS_FILE
 from swin_dense.tools.drawing import Picture, save_picture
@@ -113,7 +113,7 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
 
 
 def _draw_pictures(
-    model: nn.Module, task_name: str, root: Path, folder: Path, data: Any
+    model: Model, task_name: str, root: Path, folder: Path, data: Any
 ) -> list[tuple[str, Picture]]:
     """Held-out images with the ground truth beside the prediction, also written to `folder`."""
     task = find_task(task_name)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from pycocotools import mask as coco_masks
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.coco import CocoDetection
 from swin_dense.datasets.coco_eval import CocoEvaluator
 from swin_dense.datasets.masks import bitmaps_from_runs, compress_bitmaps, decompress
 from swin_dense.datasets.transforms import detection_eval, detection_train
+from swin_dense.heads.detector import Detector
 from swin_dense.heads.models import create_model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
@@ -53,18 +54,20 @@ class DetectionTask:
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
         """Width / height of each photograph."""
-        return dataset.aspect_ratios
+        return dataset.aspect_ratios.tolist()
 
-    def create_model(self, config: Any, dataset: CocoDetection) -> nn.Module:
+    def create_model(self, config: Any, dataset: CocoDetection) -> Detector:
         """Detector with random weights for the data set's categories."""
-        return create_model(
+        model = create_model(
             config,
             num_classes=len(dataset.class_names),
             class_names=dataset.class_names,
             category_ids=dataset.category_ids,
         )
+        assert isinstance(model, Detector)
+        return model
 
-    def check_classes(self, model: nn.Module, dataset: CocoDetection) -> None:
+    def check_classes(self, model: Detector, dataset: CocoDetection) -> None:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
@@ -93,7 +96,7 @@ class DetectionTask:
 
     def evaluate(
         self,
-        model: nn.Module,
+        model: Detector,
         dataset: CocoDetection,
         predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
         *,
@@ -121,7 +124,7 @@ class DetectionTask:
         )
 
     def draw_beside_truth(
-        self, dataset: CocoDetection, sample: Sample, result: dict[str, Tensor], model: nn.Module
+        self, dataset: CocoDetection, sample: Sample, result: dict[str, Tensor], model: Detector
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
         index = dataset.image_ids.index(sample["image_id"])
@@ -143,7 +146,7 @@ class DetectionTask:
         ]
         return side_by_side(pictures, ["ground truth", "prediction"])
 
-    def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> "DetectionWriter":
+    def writer(self, out: Path, model: Detector, *, score_threshold: float) -> "DetectionWriter":
         """Writer of `predictions.json`."""
         return DetectionWriter(out / "predictions.json", model, score_threshold=score_threshold)
 
@@ -151,7 +154,7 @@ class DetectionTask:
 TASK = DetectionTask()
 
 
-def match_classes(model: nn.Module, dataset: CocoDetection) -> list[int]:
+def match_classes(model: Detector, dataset: CocoDetection) -> list[int]:
     """The data set's label for each label of a model.
 
     By name where the model knows its names, else in order. A class that the data does not have gets
@@ -192,7 +195,7 @@ class DetectionWriter:
         score_threshold: detections below it are left out.
     """
 
-    def __init__(self, path: Path, model: nn.Module, *, score_threshold: float) -> None:
+    def __init__(self, path: Path, model: Detector, *, score_threshold: float) -> None:
         num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold

@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from swin_dense.heads.models import Model
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.run_log import RunLog
 
@@ -208,7 +209,7 @@ def _any_process(wish: bool, step: int, plan: LoopPlan, accelerator: Accelerator
 
 
 def predict_batches(
-    model: nn.Module,
+    model: Model,
     batches: Iterable[list[Sample]],
     *,
     prepare: Prepare,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import track
-from torch import nn
 
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.models import Model
 from swin_dense.tools.engine import choose_device, predict_batches
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
@@ -81,7 +81,7 @@ def run(options: Options) -> None:
 
 
 def evaluate_model(
-    model: nn.Module,
+    model: Model,
     dataset: Any,
     task: Task,
     *,

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import torch
 import tyro
-from torch import nn
 
 from swin_dense.datasets.images import read_image
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.models import Model
 from swin_dense.padding import batch_images
 from swin_dense.tools.drawing import Picture, save_picture
 from swin_dense.tools.engine import autocast, choose_device
@@ -93,7 +93,7 @@ def run(options: Options) -> None:
 
 @torch.no_grad()
 def _predict(
-    model: nn.Module, task: Task, frames: list[_Frame], options: Options, writer: PredictionWriter
+    model: Model, task: Task, frames: list[_Frame], options: Options, writer: PredictionWriter
 ) -> list[Picture]:
     """Results of a few images go to the writer; their pictures come back."""
     device = next(model.parameters()).device

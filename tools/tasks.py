@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
+from swin_dense.heads.models import Model
 from swin_dense.tools.drawing import Picture
 from swin_dense.tools.loading import Sample
 
@@ -67,10 +68,10 @@ class Task(Protocol):
     def aspect_ratios(self, dataset: Any) -> Sequence[float]:
         """Width / height of each sample; wide and high ones come in batches of their own."""
 
-    def create_model(self, config: Any, dataset: Any) -> nn.Module:
+    def create_model(self, config: Any, dataset: Any) -> Model:
         """Whole model with random weights, with the classes of the data set."""
 
-    def check_classes(self, model: nn.Module, dataset: Any) -> None:
+    def check_classes(self, model: Model, dataset: Any) -> None:
         """Refuse a data set whose classes are not the model's (ValueError)."""
 
     def resize(self, image: Any, scale: tuple[int, int]) -> Tensor:
@@ -81,7 +82,7 @@ class Task(Protocol):
 
     def evaluate(
         self,
-        model: nn.Module,
+        model: Model,
         dataset: Any,
         predictions: Iterable[tuple[list[Sample], list[Any]]],
         *,
@@ -89,12 +90,10 @@ class Task(Protocol):
     ) -> Evaluation:
         """Score predictions of every sample; `gather` joins those of several processes."""
 
-    def draw_beside_truth(
-        self, dataset: Any, sample: Sample, result: Any, model: nn.Module
-    ) -> Picture:
+    def draw_beside_truth(self, dataset: Any, sample: Sample, result: Any, model: Model) -> Picture:
         """Ground truth and prediction of a sample, side by side."""
 
-    def writer(self, out: Path, model: nn.Module, *, score_threshold: float) -> PredictionWriter:
+    def writer(self, out: Path, model: Model, *, score_threshold: float) -> PredictionWriter:
         """Writer of predictions into a folder."""
 
 

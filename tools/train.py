@@ -11,9 +11,9 @@ import torch
 import tyro
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import nn
 
 from swin_dense.datasets.samplers import AspectRatioBatches
+from swin_dense.heads.models import Model
 from swin_dense.tools import engine
 from swin_dense.tools.checkpoint import (
     WEIGHTS_FILE,
@@ -192,7 +192,7 @@ class _Job:
         task: Task,
         accelerator: Accelerator,
         log: RunLog,
-        model: nn.Module,
+        model: Model,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         self.evaluations: dict[int, Evaluation] = {}
@@ -282,7 +282,7 @@ def _state_to_resume(options: Options) -> dict[str, Any]:
     return state
 
 
-def _load_initial(model: nn.Module, options: Options, log: RunLog) -> None:
+def _load_initial(model: Model, options: Options, log: RunLog) -> None:
     """Weights of `--resume` or `--init` into a new model."""
     if options.resume:
         last = find_checkpoint(options.run)
