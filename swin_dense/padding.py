@@ -103,6 +103,7 @@ def batch_images(
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is remembered must also serve a later training
 def _normalisation(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:

@@ -188,6 +188,7 @@ class WindowGrid:
 
 
 @torch.compiler.disable
+@torch.inference_mode(False)  # what is remembered must also serve a later training
 def plan_blocks(
     size: tuple[int, int, int],
     layouts: Sequence[Layout],
@@ -246,6 +247,7 @@ def window_grid(
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is remembered must also serve a later training
 def relative_position_index(window: int, device: torch.device) -> Tensor:
     """Which row of the bias table each pair of tokens of a window reads.
 
@@ -263,6 +265,7 @@ def relative_position_index(window: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def shift_masks(window: int, device: torch.device) -> Tensor:
     """The masks of the four kinds of windows of a layout that is shifted by `window // 2`.
 

@@ -72,6 +72,15 @@ def test_inference_and_training_mode_give_the_same_without_drop_path(generator):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_what_inference_mode_remembered_serves_training(generator):
+    backbone = make(window_size=5)  # a window and a size that no other test has
+    pixels = sd.batch_images([torch.rand(3, 41, 47, generator=generator)], size_divisor=1).pixels
+    with torch.inference_mode():
+        backbone.eval()(pixels)
+    sum(f.square().sum() for f in backbone.train()(pixels)).backward()
+    assert backbone.layers[0].blocks[0].attn.relative_position_bias_table.grad is not None
+
+
 def test_gradient_checkpointing_changes_no_value(generator):
     pixels = torch.randn(1, 3, 40, 40, generator=generator)
     gradients = []
