@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.tools.detection import TASK, DetectionWriter, match_classes
-from swin_dense.tools.recipes import DetectionData
+from swin_dense.tools.recipe import DetectionData
 from swin_dense.tools.tasks import find_task
 
 

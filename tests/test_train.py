@@ -17,7 +17,8 @@ from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.tools import train as train_module
 from swin_dense.tools.folders import hold
-from swin_dense.tools.recipes import Recipe, find_recipe
+from swin_dense.tools.recipe import Recipe
+from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.run_log import read_log
 from swin_dense.tools.train import Options, choose_default, describe_choices, train
 

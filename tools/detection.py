@@ -21,7 +21,7 @@ from swin_dense.heads.models import create_model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.loading import Sample
-from swin_dense.tools.recipes import DetectionData
+from swin_dense.tools.recipe import DetectionData
 from swin_dense.tools.tasks import Evaluation, Gather
 
 _SHOWN_SCORE = 0.3

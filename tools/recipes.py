@@ -4,11 +4,10 @@ The numbers of the published recipes are those of the released configurations, w
 published weights; where the paper's text says otherwise, the comment says so.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -16,77 +15,12 @@ from swin_dense.backbone import SwinConfig
 from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
-from swin_dense.tools.optim import AdamWConfig, StepSchedule
+from swin_dense.heads.segmentor import SegmentorConfig
+from swin_dense.published import PUBLISHED, PublishedFile
+from swin_dense.tools.optim import AdamWConfig, PolySchedule, StepSchedule
+from swin_dense.tools.recipe import DetectionData, Recipe, SegmentationData
 
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionData:
-    """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
-
-    task: ClassVar[str] = "detection"
-
-    root: Path = Path("data/coco")
-    """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
-    train_split: str = "train2017"
-    """Split to train on."""
-    val_split: str = "val2017"
-    """Split to evaluate on."""
-    flip: float = 0.5
-    """Probability of the mirror image."""
-    train_shorts: tuple[int, ...] = tuple(range(480, 801, 32))
-    """Lengths of the short side to choose from, px."""
-    train_long: int = 1333
-    """Largest long side in training, px."""
-    crop_shorts: tuple[int, ...] = (400, 500, 600)
-    """Half of the images are first resized to one of these short sides, px, and cropped; empty: no
-    crops."""
-    crop_range: tuple[int, int] = (384, 600)
-    """Smallest and largest side of that crop, px."""
-    scale: tuple[int, int] = (1333, 800)
-    """LONG SHORT side of the keep-ratio resize in evaluation, px."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Model, data, optimiser and schedule; every field is a flag of `swin-dense train`."""
-
-    name: Annotated[str, tyro.conf.Suppress]
-    source: Annotated[str, tyro.conf.Suppress]
-    """Where the published scores stand."""
-    published: Annotated[tuple[tuple[str, float], ...], tyro.conf.Suppress] = ()
-    """Published scores in percent, by name."""
-    model: ModelConfig
-    """The network; the number of classes is the data's."""
-    data: DetectionData
-    """Data set and augmentation."""
-    batch_size: int = 16
-    """Images of one step, over all processes."""
-    epochs: int = 12
-    """Passes over the data."""
-    steps: int | None = None
-    """Number of steps instead of passes over the data."""
-    optimizer: AdamWConfig = field(default_factory=AdamWConfig)
-    """AdamW."""
-    schedule: StepSchedule = field(default_factory=StepSchedule)
-    """Learning rate over the training."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-
-    @property
-    def task(self) -> str:
-        """ "detection" or "segmentation"."""
-        return self.data.task
-
-    def num_steps(self, steps_per_epoch: int) -> int:
-        """Length of the training for a data set of so many steps an epoch."""
-        return self.steps if self.steps is not None else self.epochs * steps_per_epoch
+_PLAIN_WIDTH = 200  # columns of the table where the output is no terminal
 
 
 def find_recipe(name: str) -> Recipe:
@@ -105,39 +39,66 @@ def _with_drop_path(variant: str, rate: float) -> ModelConfig:
     return replace(config, backbone=replace(config.backbone, drop_path_rate=rate))
 
 
-_OFFICIAL_COCO = "SwinTransformer/Swin-Transformer-Object-Detection, README"
+def _coco(model: str, epochs: int, *, drop_path: float, box_ap: float, mask_ap: float) -> Recipe:
+    """A released COCO recipe; the rate drops after 8/12 and 11/12, or 27/36 and 33/36."""
+    drops = {12: (8 / 12, 11 / 12), 36: (27 / 36, 33 / 36)}
+    return Recipe(
+        name=f"{model}_coco_{epochs // 12}x",
+        source="SwinTransformer/Swin-Transformer-Object-Detection, README",
+        published=(("box AP", box_ap), ("mask AP", mask_ap)),
+        model=_with_drop_path(model, drop_path),
+        data=DetectionData(),
+        epochs=epochs,
+        schedule=StepSchedule(milestones=drops[epochs]),
+    )
+
+
+def _ade20k(model: str, *, source: str, single: float, multi: float) -> Recipe:
+    """A released ADE20K recipe; scores are mIoU at one scale, and at six with mirror images."""
+    return Recipe(
+        name=f"{model}_ade20k_160k",
+        source=source,
+        published=(("mIoU", single), ("mIoU (ms+flip)", multi)),
+        model=_with_drop_path(model, 0.3),
+        data=SegmentationData(),
+        steps=160_000,
+        optimizer=AdamWConfig(lr=6e-5, weight_decay=0.01),
+        schedule=PolySchedule(),
+    )
+
+
+_OFFICIAL_ADE20K = "SwinTransformer/Swin-Transformer-Semantic-Segmentation, README"
 
 _RECIPES = (
     # 43.7 / 39.8 published; drop path 0.1 in the released configuration, 0.2 in the paper's text.
     # Users who repeat it without half precision report 43.2 / 39.5.
-    Recipe(
-        name="mask_rcnn_swin_t_coco_1x",
-        source=_OFFICIAL_COCO,
-        published=(("box AP", 43.7), ("mask AP", 39.8)),
-        model=_with_drop_path("mask_rcnn_swin_t", 0.1),
-        data=DetectionData(),
-        epochs=12,
-        schedule=StepSchedule(milestones=(8 / 12, 11 / 12)),
-    ),
+    _coco("mask_rcnn_swin_t", 12, drop_path=0.1, box_ap=43.7, mask_ap=39.8),
     # 46.0 / 41.6 published.
-    Recipe(
-        name="mask_rcnn_swin_t_coco_3x",
-        source=_OFFICIAL_COCO,
-        published=(("box AP", 46.0), ("mask AP", 41.6)),
-        model=_with_drop_path("mask_rcnn_swin_t", 0.2),
-        data=DetectionData(),
-        epochs=36,
-        schedule=StepSchedule(milestones=(27 / 36, 33 / 36)),
-    ),
+    _coco("mask_rcnn_swin_t", 36, drop_path=0.2, box_ap=46.0, mask_ap=41.6),
     # 48.5 / 43.3 published.
-    Recipe(
-        name="mask_rcnn_swin_s_coco_3x",
-        source=_OFFICIAL_COCO,
-        published=(("box AP", 48.5), ("mask AP", 43.3)),
-        model=_with_drop_path("mask_rcnn_swin_s", 0.2),
-        data=DetectionData(),
-        epochs=36,
-        schedule=StepSchedule(milestones=(27 / 36, 33 / 36)),
+    _coco("mask_rcnn_swin_s", 36, drop_path=0.2, box_ap=48.5, mask_ap=43.3),
+    # 48.1 / 41.7 published; drop path 0 in the released configuration, 0.2 in the paper's text.
+    _coco("cascade_mask_rcnn_swin_t", 12, drop_path=0.0, box_ap=48.1, mask_ap=41.7),
+    # 50.4 / 43.7 published (50.5 / 43.7 in the paper).
+    _coco("cascade_mask_rcnn_swin_t", 36, drop_path=0.2, box_ap=50.4, mask_ap=43.7),
+    # 51.9 / 45.0 published (51.8 / 44.7 in the paper).
+    _coco("cascade_mask_rcnn_swin_s", 36, drop_path=0.2, box_ap=51.9, mask_ap=45.0),
+    # 51.9 / 45.0 published; drop path 0.3 in the released configuration, 0.2 in the paper's text.
+    _coco("cascade_mask_rcnn_swin_b", 36, drop_path=0.3, box_ap=51.9, mask_ap=45.0),
+    # Drop path of all that follow: 0.3 in the released configurations, 0.2 in the paper's text.
+    # 44.51 published, 45.81 at several scales with mirror images (46.1 in the paper).
+    _ade20k("upernet_swin_t", source=_OFFICIAL_ADE20K, single=44.51, multi=45.81),
+    # 47.64 / 49.47 published (49.3 in the paper).
+    _ade20k("upernet_swin_s", source=_OFFICIAL_ADE20K, single=47.64, multi=49.47),
+    # 48.13 / 49.72 published, from a backbone trained on ImageNet-1K.
+    _ade20k("upernet_swin_b", source=_OFFICIAL_ADE20K, single=48.13, multi=49.72),
+    # 51.17 / 52.99 published, from a backbone trained on ImageNet-22K with window 7. The paper's
+    # 52.05 / 53.53 are of crops of 640 px; neither that configuration nor its weights are public.
+    _ade20k(
+        "upernet_swin_l",
+        source="open-mmlab/mmsegmentation, configs/swin",
+        single=51.17,
+        multi=52.99,
     ),
     # Small enough for two CPU cores and minutes; learns drawn shapes of 128 px from random weights.
     # Windows of 4 tokens fit the grids of 32, 16, 8 and 4 cells without padding.
@@ -173,6 +134,30 @@ _RECIPES = (
         optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
         schedule=StepSchedule(warmup_steps=50, milestones=(0.75, 0.92)),
     ),
+    # Small enough for two CPU cores and minutes. Without flags it learns the drawn shapes.
+    Recipe(
+        name="upernet_demo",
+        source="not published; made for `swin-dense demo`",
+        model=SegmentorConfig(
+            backbone=SwinConfig(
+                embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4
+            ),
+            decoder_channels=64,
+            auxiliary_channels=32,
+        ),
+        data=SegmentationData(
+            root=Path("demo/data"),
+            scale=(128, 128),
+            ratios=(0.75, 1.5),
+            crop=(128, 128),
+            max_class_share=0.9,
+            photometric=False,
+        ),
+        batch_size=8,
+        steps=600,
+        optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
+        schedule=PolySchedule(warmup_steps=50, warmup_ratio=1e-3),
+    ),
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
@@ -180,15 +165,41 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """List the recipes with their published scores."""
+    """List the recipes and the published files, with their published scores."""
 
 
 def run(options: Options) -> None:
-    """Print the recipes on stdout."""
+    """Print the recipes and the published files on stdout."""
     del options
-    table = Table("recipe", "length", "published", "source")
+    console = Console(width=None if Console().is_terminal else _PLAIN_WIDTH)
+    recipes = Table("recipe", "length", "published", "source", title="Recipes")
     for recipe in RECIPES.values():
         length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
-        scores = ", ".join(f"{name} {value}" for name, value in recipe.published)
-        table.add_row(recipe.name, length, scores or "-", recipe.source)
-    Console(width=None if Console().is_terminal else 200).print(table)
+        scores = _in_words(dict(recipe.published))
+        recipes.add_row(recipe.name, length, scores, recipe.source)
+    console.print(recipes)
+    for task in ("segmentation", "detection", "classification"):
+        print(f"\nPublished files: {task}\n")
+        for file in PUBLISHED.values():
+            if file.task == task:
+                print(_describe(file))
+    print(
+        "\nA file's name stands for the file in --weights and --init; it is fetched when it is "
+        "first used.\nScores and licences are as their publishers state them; none was measured "
+        "here."
+    )
+
+
+def _describe(file: PublishedFile) -> str:
+    """The file's name, then what it is and scores, where it is, and its licence."""
+    size = "size not known" if file.megabytes is None else f"about {file.megabytes:.0f} MB"
+    about = [file.model, _in_words(file.scores), size]
+    if file.recipe is not None:
+        about.append(f"recipe {file.recipe}")
+    if file.note:
+        about.append(file.note)
+    return f"{file.name}\n    {'; '.join(about)}\n    {file.url}\n    licence: {file.licence}"
+
+
+def _in_words(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in scores.items()) or "no published score"

@@ -28,7 +28,8 @@ from swin_dense.tools.evaluate import evaluate_model, write_json
 from swin_dense.tools.folders import hold, make_writable
 from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.optim import create_optimizer
-from swin_dense.tools.recipes import RECIPES, Recipe, find_recipe
+from swin_dense.tools.recipe import Recipe
+from swin_dense.tools.recipes import RECIPES, find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.tasks import Evaluation, Task, find_task
 from swin_dense.weights import initialise, load_weights
