@@ -38,9 +38,11 @@ class ConvNormReLU(nn.Module):
         Where neither training nor gradients need the normalisation apart, it is a fixed scale and
         shift and is folded into them, which saves a pass over the maps and their copy.
         """
+        bn = self.bn
         if not self._folds:
             return self.conv.weight, None
-        bn = self.bn
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
         scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)  # (out_channels,)
         return self.conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
 

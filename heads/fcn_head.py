@@ -27,7 +27,8 @@ class FCNHead(nn.Module):
     def reset_parameters(self) -> None:
         """Start the classifier near zero, so that all classes are equally likely."""
         nn.init.normal_(self.conv_seg.weight, std=0.01)
-        nn.init.zeros_(self.conv_seg.bias)
+        if self.conv_seg.bias is not None:
+            nn.init.zeros_(self.conv_seg.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Give logits `(B, K, H, W)` for `maps` `(B, in_channels, H, W)`."""

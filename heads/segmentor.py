@@ -22,7 +22,7 @@ from swin_dense.heads.inference import (
     window_scores,
 )
 from swin_dense.heads.upernet import UPerHead
-from swin_dense.heads.upsampling import resize_maps
+from swin_dense.heads.upsampling import map_size, resize_maps
 from swin_dense.padding import ImageBatch, batch_images
 
 IGNORED_LABEL = 255
@@ -184,7 +184,7 @@ class Segmentor(nn.Module):
             raise ValueError(f"unknown mode {mode!r}; choose one of whole, slide")
         if mode == "slide" and not all(1 <= s <= c for s, c in zip(stride, crop, strict=True)):
             raise ValueError(f"stride must be in 1..crop, got {stride} for crop {crop}")
-        sizes = [tuple(image.shape[-2:]) for image in images]
+        sizes = [map_size(image) for image in images]
         wanted = sizes if original_sizes is None else [(int(h), int(w)) for h, w in original_sizes]
         if len(wanted) != len(sizes):
             raise ValueError(
@@ -229,7 +229,7 @@ class Segmentor(nn.Module):
         with _in_eval_mode(self):
             for index, view in enumerate(views):
                 pixels = self._pixels(views, [index])  # (1, 3, H, W)
-                sizes = [tuple(view.shape[-2:]), original_size]
+                sizes = [map_size(view), original_size]
                 sources.append(whole_scores(self._decode(pixels)[0], sizes))
                 if mirror:
                     logits = self._decode(pixels.flip(-1)).flip(-1)[0]
@@ -237,7 +237,7 @@ class Segmentor(nn.Module):
         return self._label_map(averaged_scores(sources), original_size)
 
     def _predict_whole(self, pixels: Tensor, wanted: Sequence[Size]) -> list[Tensor]:
-        size = tuple(pixels.shape[-2:])
+        size = map_size(pixels)
         return [
             self._label_map(whole_scores(logits, [size, target]), target)
             for logits, target in zip(self._decode(pixels), wanted, strict=True)
@@ -246,7 +246,7 @@ class Segmentor(nn.Module):
     def _predict_windows(
         self, pixels: Tensor, wanted: Sequence[Size], crop: Size, stride: Size
     ) -> list[Tensor]:
-        height, width = pixels.shape[-2:]
+        height, width = map_size(pixels)
         window = min(crop[0], height), min(crop[1], width)
         origins = window_origins((height, width), window, stride)
         label_maps = []
@@ -312,7 +312,7 @@ class Segmentor(nn.Module):
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over all pixels at the size of `labels` `(B, H, W)`; ignored pixels count as 0."""
-    logits = resize_maps(logits.float(), tuple(labels.shape[-2:]))  # (B, K, H, W)
+    logits = resize_maps(logits.float(), map_size(labels))  # (B, K, H, W)
     losses = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none")
     return losses.mean()
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.conv_norm import ConvNormReLU
-from swin_dense.heads.upsampling import convolve_resized, resize_maps, resize_rows
+from swin_dense.heads.upsampling import convolve_resized, map_size, resize_maps, resize_rows
 
 # Cells of the finest level that are decoded together in inference, as whole rows: a 512 x 512 px
 # crop is one piece.
@@ -66,7 +66,8 @@ class UPerHead(nn.Module):
     def reset_parameters(self) -> None:
         """Start the classifier near zero, so that all classes are equally likely."""
         nn.init.normal_(self.conv_seg.weight, std=0.01)
-        nn.init.zeros_(self.conv_seg.bias)
+        if self.conv_seg.bias is not None:
+            nn.init.zeros_(self.conv_seg.bias)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Give logits for a pyramid.
@@ -96,7 +97,7 @@ class UPerHead(nn.Module):
         Returns:
             `(B, channels, H_3, W_3)`.
         """
-        size = coarsest.shape[-2:]
+        size = map_size(coarsest)
         pooled = [resize_maps(module(coarsest), size) for module in self.psp_modules]
         return self.bottleneck(torch.cat([coarsest, *pooled], dim=1))
 
@@ -114,7 +115,7 @@ class UPerHead(nn.Module):
         laterals = [conv(maps) for conv, maps in zip(self.lateral_convs[1:], middle, strict=True)]
         laterals.append(self.pool_pyramid(coarsest))
         for i in reversed(range(len(laterals) - 1)):
-            laterals[i] = laterals[i] + resize_maps(laterals[i + 1], laterals[i].shape[-2:])
+            laterals[i] = laterals[i] + resize_maps(laterals[i + 1], map_size(laterals[i]))
         outputs = [conv(maps) for conv, maps in zip(self.fpn_convs[1:], laterals[:-1], strict=True)]
         return laterals[0], [*outputs, laterals[-1]]
 
@@ -149,7 +150,7 @@ class UPerHead(nn.Module):
         `fpn_bottleneck` convolves all levels, resized to the finest and joined. It is computed as
         a sum over levels, which lets the coarser ones be convolved at their own size.
         """
-        size = finest.shape[-2:]
+        size = map_size(finest)
         weight, bias = self.fpn_bottleneck.kernel()
         weight, *weights = weight.split(self.channels, dim=1)  # each (channels, channels, 3, 3)
         joined = self._convolve_finest(finest, lateral, weight, bias, rows)
@@ -170,7 +171,7 @@ class UPerHead(nn.Module):
         Each 3 x 3 convolution needs one row more on either side than it gives. At a cut, where its
         own zero padding stands for a row that exists, the row it then gets wrong is dropped.
         """
-        size = finest.shape[-2:]
+        size = map_size(finest)
         first, last = rows
         outer = max(first - 2, 0), min(last + 2, size[0])
         inner = max(first - 1, 0), min(last + 1, size[0])

@@ -17,9 +17,15 @@ from torch import Tensor
 _COLUMNS_AT_A_TIME = 256
 
 
+def map_size(maps: Tensor) -> tuple[int, int]:
+    """Height and width of `(..., H, W)` maps."""
+    height, width = maps.shape[-2:]
+    return height, width
+
+
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize `(B, C, h, w)` maps to `(B, C, *size)`; maps of that size are returned as they are."""
-    if maps.shape[-2:] == size:
+    if map_size(maps) == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
@@ -89,12 +95,12 @@ def convolve_resized(
     maps = maps[:, :, slice(*needed)].permute(0, 2, 3, 1)  # (B, h', w, C)
     batch, low_height, low_width, channels = maps.shape
     mix = weight.permute(2, 1, 3, 0).reshape(3, channels, -1)  # (3, C, 3*O), a row of taps each
-    total: Tensor | int = 0
+    joined = maps.new_zeros(())
     for k in range(3):
         taps = (maps @ mix[k]).view(batch * low_height, low_width, 3, -1)  # (B*h', w, 3, O)
         enlarged = _sum_across(taps, width).view(batch, low_height, -1)  # (B, h', width*O)
-        total += down[:, k] @ enlarged  # (B, n, width*O)
-    return total.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
+        joined = joined + down[:, k] @ enlarged  # (B, n, width*O)
+    return joined.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
 
 
 def _sum_across(taps: Tensor, width: int) -> Tensor:
