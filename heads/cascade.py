@@ -62,27 +62,14 @@ class CascadeMaskRCNNConfig(DetectorConfig):
 class CascadeMaskRCNN(Detector):
     """Cascade Mask R-CNN as released with Swin.
 
-    Args:
-        config: what it is made of.
-        backbone: see `Detector`.
-        class_names: see `Detector`.
-        category_ids: see `Detector`.
+    Arguments as `Detector`'s.
     """
 
     config: CascadeMaskRCNNConfig
 
-    def __init__(
-        self,
-        config: CascadeMaskRCNNConfig,
-        *,
-        backbone: nn.Module | None = None,
-        class_names: Sequence[str] | None = None,
-        category_ids: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            config, backbone=backbone, class_names=class_names, category_ids=category_ids
-        )
-        self.roi_head = CascadeRoIHeads(config, strides=self.strides)
+    def build_roi_head(self) -> RoIHeads:
+        """See `Detector`."""
+        return CascadeRoIHeads(self.config, strides=self.strides)
 
 
 class CascadeRoIHeads(RoIHeads):

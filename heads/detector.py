@@ -200,7 +200,7 @@ class RoIHeads(nn.Module):
 
 
 class Detector(nn.Module):
-    """Backbone, pyramid, proposals; then the RoI heads that a subclass adds as `roi_head`.
+    """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
     Args:
         config: what the detector is made of.
@@ -214,7 +214,6 @@ class Detector(nn.Module):
     """
 
     task: ClassVar[str] = "detection"
-    roi_head: RoIHeads
 
     def __init__(
         self,
@@ -244,6 +243,11 @@ class Detector(nn.Module):
             anchor_scale=config.rpn.anchor_scale,
             anchor_ratios=config.rpn.anchor_ratios,
         )
+        self.roi_head = self.build_roi_head()
+
+    def build_roi_head(self) -> RoIHeads:
+        """Make what works on the proposals, from `self.config` and `self.strides`."""
+        raise NotImplementedError
 
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[DetectionTarget]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from swin_dense.heads.box_head import BoxHead, Detections, box_losses, select_detections
 from swin_dense.heads.detector import Detector, DetectorConfig, RoIHeads
@@ -31,27 +31,14 @@ class MaskRCNNConfig(DetectorConfig):
 class MaskRCNN(Detector):
     """Mask R-CNN as released with Swin.
 
-    Args:
-        config: what it is made of.
-        backbone: see `Detector`.
-        class_names: see `Detector`.
-        category_ids: see `Detector`.
+    Arguments as `Detector`'s.
     """
 
     config: MaskRCNNConfig
 
-    def __init__(
-        self,
-        config: MaskRCNNConfig,
-        *,
-        backbone: nn.Module | None = None,
-        class_names: Sequence[str] | None = None,
-        category_ids: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(
-            config, backbone=backbone, class_names=class_names, category_ids=category_ids
-        )
-        self.roi_head = SingleStageRoIHeads(config, strides=self.strides)
+    def build_roi_head(self) -> RoIHeads:
+        """See `Detector`."""
+        return SingleStageRoIHeads(self.config, strides=self.strides)
 
 
 class SingleStageRoIHeads(RoIHeads):
