@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN (Microsoft's layout) against reference outputs of another framework."""
+"""Both detectors against reference outputs of another framework, each built from its file alone."""
 
 from pathlib import Path
 
@@ -13,10 +13,14 @@ from golden_detection import (
 )
 
 
-@pytest.fixture(scope="module")
-def golden(shared: Path) -> GoldenDetector:
-    """The folder's model and outputs."""
-    return GoldenDetector(shared / "golden/det_official_cascade")
+@pytest.fixture(
+    scope="module",
+    params=["det_mmdet_mask_rcnn", "det_official_cascade"],
+    ids=["mask_rcnn_in_mmdetection_layout", "cascade_in_microsoft_layout"],
+)
+def golden(request: pytest.FixtureRequest, shared: Path) -> GoldenDetector:
+    """A folder's model and outputs."""
+    return GoldenDetector(shared / "golden" / request.param)
 
 
 def test_backbone_and_pyramid_equal_the_reference(golden: GoldenDetector) -> None:
