@@ -35,6 +35,10 @@ def _data(*names: str) -> Any:
     return SimpleNamespace(class_names=names, category_ids=tuple(range(1, len(names) + 1)))
 
 
+def _targets(samples: list[Any]) -> list[dict[str, torch.Tensor]]:
+    return TASK.prepare(samples, torch.device("cpu"), data=DetectionData())[1]
+
+
 def test_classes_are_matched_by_name_whatever_their_order() -> None:
     labels = match_classes(_model(("dog", "cat", "cow")), _data("cat", "dog"))
     assert labels == [1, 0, -1]
@@ -59,7 +63,7 @@ def test_classes_that_cannot_be_matched_are_refused(model: Any, message: str) ->
 def test_targets_hold_boxes_labels_and_bitmaps_of_the_input(root: Path) -> None:
     data = DetectionData(root=root, train_shorts=(96,), train_long=96, crop_shorts=())
     dataset = TASK.training_data(data, seed=0)
-    images, targets = TASK.prepare([dataset[0], dataset[1]], torch.device("cpu"))
+    images, targets = TASK.prepare([dataset[0], dataset[1]], torch.device("cpu"), data=data)
     assert images.sizes == ((96, 96), (96, 96))
     for target in targets:
         count = len(target["labels"])
@@ -69,9 +73,9 @@ def test_targets_hold_boxes_labels_and_bitmaps_of_the_input(root: Path) -> None:
 
 
 def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
-    dataset = TASK.evaluation_data(root, split="val2017", scale=(64, 64))
+    dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
     samples = [dataset[index] for index in range(len(dataset))]
-    _, targets = TASK.prepare(samples, torch.device("cpu"))
+    targets = _targets(samples)
     results = [target | {"scores": torch.ones(len(target["labels"]))} for target in targets]
     model = _model(dataset.class_names)
     evaluation = TASK.evaluate(model, dataset, [(samples, results)], gather=list)
@@ -83,9 +87,9 @@ def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
 
 
 def test_classes_that_the_data_does_not_have_are_left_out(root: Path) -> None:
-    dataset = TASK.evaluation_data(root, split="val2017", scale=(64, 64))
+    dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
     sample = dataset[0]
-    _, (target,) = TASK.prepare([sample], torch.device("cpu"))
+    (target,) = _targets([sample])
     extra = {name: torch.cat([value, value]) for name, value in target.items()}
     extra["labels"] = torch.cat([target["labels"] + 1, torch.zeros_like(target["labels"])])
     extra["scores"] = torch.ones(len(extra["labels"]))
@@ -129,9 +133,9 @@ def test_an_image_is_resized_as_in_evaluation() -> None:
 
 
 def test_truth_and_prediction_stand_side_by_side(root: Path) -> None:
-    dataset = TASK.evaluation_data(root, split="val2017", scale=(64, 64))
+    dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
     sample = dataset[0]
-    _, (target,) = TASK.prepare([sample], torch.device("cpu"))
+    (target,) = _targets([sample])
     result = target | {"scores": torch.ones(len(target["labels"]))}
     picture = TASK.draw_beside_truth(dataset, sample, result, _model(dataset.class_names))
     assert picture.shape[1] > 2 * 64 * 7  # enlarged eight times

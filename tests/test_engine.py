@@ -23,7 +23,7 @@ from swin_dense.tools.run_log import RunLog, read_log
 
 
 class _Line(nn.Module):
-    """`forward` has two losses; `predict` says which size it was asked for."""
+    """A model with two losses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,9 +35,12 @@ class _Line(nn.Module):
             "loss_size": 0.1 * self.weight.square().sum(),
         }
 
-    def predict(self, images: Tensor, *, original_sizes: list[Any]) -> list[Any]:
-        assert not torch.is_grad_enabled()
-        return [(size, self.training) for size in original_sizes]
+
+def _predict(model: Any, images: Sequence[Tensor], original_sizes: Sequence[Any]) -> list[Any]:
+    """Say which sizes were asked for, and in which mode."""
+    assert not torch.is_grad_enabled()
+    assert len(images) == len(original_sizes)
+    return [(size, model.training) for size in original_sizes]
 
 
 def _prepare(samples: Sequence[dict[str, Any]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -170,8 +173,8 @@ def test_a_second_interrupt_does_not_wait() -> None:
 
 
 def test_predicting_is_in_eval_mode_and_in_the_original_frame() -> None:
-    batches = [[{"image_id": 1, "x": [1.0, 2.0], "original_size": (4, 6)}]]
-    ((samples, results),) = predict_batches(_Line(), batches, prepare=_prepare)
+    batches = [[{"image_id": 1, "image": torch.ones(2), "original_size": (4, 6)}]]
+    ((samples, results),) = predict_batches(_Line(), batches, predict=_predict)
     assert samples == batches[0]
     assert results == [((4, 6), False)]
 

@@ -8,6 +8,7 @@ import pytest
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.evaluate import Options, run, write_json
+from swin_dense.tools.recipe import DetectionData
 from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.tasks import find_task
 
@@ -50,7 +51,7 @@ def test_the_numbers_are_printed_with_those_of_each_class(
 ) -> None:
     data = write_shapes(tmp_path / "data", num_train=1, num_val=2, size=32, seed=0)
     task = find_task("detection")
-    dataset = task.evaluation_data(data, split="val2017", scale=(64, 64))
+    dataset = task.evaluation_data(DetectionData(root=data), scale=(64, 64))
     model = task.create_model(find_recipe("mask_rcnn_demo").model, dataset)
     save_model(model, tmp_path / "model.safetensors")
     run(

@@ -8,6 +8,7 @@ expected error (one line on stderr), 1 a bug (a traceback).
 import contextlib
 import importlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +20,7 @@ _COMMANDS = {
     "recipes": "list the recipes with their published scores",
     "train": "train a recipe: train RECIPE [--field value ...]",
     "evaluate": "the COCO numbers, or mIoU, of a model on a data set",
-    "predict": "find objects in images, folders or a video",
+    "predict": "find objects or classes in images, folders or a video",
     "inspect": "say what a weights file holds",
     "convert": "write a weights file in another layout",
 }
@@ -95,6 +96,10 @@ def _unboxed(text: str) -> str:
 
 
 def _in_one_line(text: str) -> str:
+    """The message; of an error in a worker process that reads images, without its traceback."""
+    worker = re.match(r"Caught (\w+) in DataLoader worker process", text)
+    if worker:
+        text = text.rpartition(f"\n{worker[1]}: ")[2]
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 

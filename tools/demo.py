@@ -4,7 +4,6 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,13 +17,14 @@ from swin_dense.tools.engine import choose_device, predict_batches
 from swin_dense.tools.evaluate import write_json
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
+from swin_dense.tools.recipe import Data
 from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.run_log import clock, read_log
-from swin_dense.tools.tasks import find_task
+from swin_dense.tools.tasks import Inference, find_task
 from swin_dense.tools.train import Options as TrainOptions
 from swin_dense.tools.train import train
 
-_RECIPES = {"detection": "mask_rcnn_demo"}
+_RECIPES = {"detection": "mask_rcnn_demo", "segmentation": "upernet_demo"}
 _NUM_PICTURES = 12
 
 
@@ -95,7 +95,7 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
         raise KeyboardInterrupt
     write_json(out / "metrics.json", evaluation.metrics)
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
-    pictures = _draw_pictures(model, task_name, data, out / "overlays", recipe.data)
+    pictures = _draw_pictures(model, recipe.data, out / "overlays")
     log = [line for line in read_log(out) if "loss" in line]
     steps = [line["step"] for line in log]
     parts = [name for name in (log[0] if log else {}) if name.startswith("loss")]
@@ -112,17 +112,16 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
     ]
 
 
-def _draw_pictures(
-    model: Model, task_name: str, root: Path, folder: Path, data: Any
-) -> list[tuple[str, Picture]]:
+def _draw_pictures(model: Model, data: Data, folder: Path) -> list[tuple[str, Picture]]:
     """Held-out images with the ground truth beside the prediction, also written to `folder`."""
-    task = find_task(task_name)
+    task = find_task(model.task)
     make_writable(folder)
-    dataset = task.evaluation_data(root, split=data.val_split, scale=data.scale)
+    predictor = task.predictor(Inference(scale=data.scale))
+    dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     chosen = torch.utils.data.Subset(dataset, range(min(_NUM_PICTURES, len(dataset))))
     loader = evaluation_loader(chosen, batch_size=1, num_workers=0)
     pictures = []
-    for samples, results in predict_batches(model, loader, prepare=task.prepare):
+    for samples, results in predict_batches(model, loader, predict=predictor.predict):
         for sample, result in zip(samples, results, strict=True):
             drawn = task.draw_beside_truth(dataset, sample, result, model)
             name = f"image {sample['image_id']}"

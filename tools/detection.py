@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipe import DetectionData
-from swin_dense.tools.tasks import Evaluation, Gather
+from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predictor
 
 _SHOWN_SCORE = 0.3
 _KINDS = {"bbox": "boxes", "segm": "masks"}
@@ -32,8 +33,28 @@ class DetectionTask:
     """Data, scores and pictures of instance detection; the words of `tasks.Task`."""
 
     name = "detection"
-    default_split = "val2017"
-    default_scale = (1333, 800)
+
+    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> DetectionData:
+        """COCO data in a folder.
+
+        Raises:
+            ValueError: `zero_is_ignored` is not as always.
+        """
+        if not zero_is_ignored:
+            raise ValueError("--no-zero-is-ignored is for segmentation, got a detector")
+        data = DetectionData(root=root)
+        return data if split is None else replace(data, val_split=split)
+
+    def predictor(self, inference: Inference) -> Predictor:
+        """Whole images, resized.
+
+        Raises:
+            ValueError: a flag of segmentation is given.
+        """
+        for name in ("mode", "crop", "stride"):
+            if getattr(inference, name) is not None:
+                raise ValueError(f"--{name} is for segmentation, got a detector")
+        return Predictor(scale=inference.scale or DetectionData().scale, predict=_predict)
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
@@ -48,9 +69,17 @@ class DetectionTask:
             data.root, data.train_split, transforms=transforms, drop_empty=True, seed=seed
         )
 
-    def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> CocoDetection:
-        """A split as it is, resized."""
-        return CocoDetection(root, split, transforms=detection_eval(scale))
+    def evaluation_data(
+        self,
+        data: DetectionData,
+        *,
+        scale: tuple[int, int] | None,
+        model: Detector | None = None,
+    ) -> CocoDetection:
+        """The split to evaluate on as it is, resized; it names its classes itself."""
+        del model
+        transforms = detection_eval(scale or data.scale)
+        return CocoDetection(data.root, data.val_split, transforms=transforms)
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
         """Width / height of each photograph."""
@@ -71,21 +100,21 @@ class DetectionTask:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
-    def resize(self, image: np.ndarray, scale: tuple[int, int]) -> Tensor:
+    def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
         no_points = np.zeros((0, 2), np.float32)
-        resized = detection_eval(scale)(image=image, keypoints=no_points)["image"]
+        transforms = detection_eval(scale or DetectionData().scale)
+        resized = transforms(image=image, keypoints=no_points)["image"]
         return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
-        self, samples: Sequence[Sample], device: torch.device
+        self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
     ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
         """Batch and targets on the device; masks become bitmaps there."""
+        del data
         images = batch_images([sample["image"] for sample in samples], device=device)
         targets = []
         for sample, size in zip(samples, images.sizes, strict=True):
-            if "boxes" not in sample:
-                continue
             moved = {
                 name: sample[name].to(device, non_blocking=True)
                 for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
@@ -247,6 +276,12 @@ class DetectionWriter:
         partial = self._path.with_name(f".{self._path.name}.partial")
         partial.write_text(json.dumps(content))
         partial.replace(self._path)
+
+
+def _predict(
+    model: Detector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+) -> list[dict[str, Tensor]]:
+    return model.predict(images, original_sizes=original_sizes)
 
 
 def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Pictures of results: masks, boxes, names and scores, readable on images of any size.
+"""Pictures of results: masks, boxes, names, scores, label maps; readable on images of any size.
 
 Everything is drawn on arrays in memory; no window system is needed.
 """
@@ -19,6 +19,10 @@ Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
 _MIN_SIDE = 480  # px; the longer side of a smaller image is enlarged to about this before drawing
 _MASK_OPACITY = 0.45
+_LABEL_OPACITY = 0.6
+_IGNORED_LABEL = 255
+_LEGEND_FONT = 15  # px
+_LONGEST_NAME = 24  # characters of a class name in a legend
 _GOLDEN_RATIO = 0.618033988749895
 
 
@@ -75,6 +79,80 @@ def draw_detections(
         scores = result["scores"].detach().float().cpu().tolist()
         captions = [f"{name} {score:.2f}" for name, score in zip(captions, scores, strict=True)]
     return _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+
+
+def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) -> Picture:
+    """Tint each pixel of an image in the colour of its class, with dark lines between classes.
+
+    Args:
+        image: `(3, H, W)` uint8 RGB.
+        labels: `(H, W)` integers in 0..K-1; pixels with 255 (ignored) stay as they are.
+        colours: `(K, 3)` RGB.
+
+    Returns:
+        `(s H, s W, 3)` uint8 RGB: small images are enlarged by a whole number s, others are not.
+
+    Raises:
+        ValueError: the image, or the label map's size, is not as above.
+    """
+    picture, scale = _canvas(image)
+    if tuple(labels.shape) != tuple(image.shape[1:]):
+        raise ValueError(
+            f"labels must have the image's size {tuple(image.shape[1:])}, got {tuple(labels.shape)}"
+        )
+    found = labels.cpu().numpy().astype(np.uint8)
+    found = np.repeat(np.repeat(found, scale, axis=0), scale, axis=1)  # (s H, s W)
+    table = np.zeros((256, 3), np.float32)
+    table[: len(colours)] = colours
+    tinted = picture * (1 - _LABEL_OPACITY) + table[found] * _LABEL_OPACITY
+    edge = np.zeros(found.shape, bool)
+    edge[1:] |= found[1:] != found[:-1]
+    edge[:, 1:] |= found[:, 1:] != found[:, :-1]
+    tinted[edge] *= 0.6
+    return np.where((found == _IGNORED_LABEL)[..., None], picture, tinted).astype(np.uint8)
+
+
+def draw_legend(
+    labels: Sequence[int],
+    class_names: Sequence[str],
+    colours: NDArray[np.uint8],
+    *,
+    height: int,
+    remarks: Sequence[str] = (),
+) -> Picture:
+    """Draw a column of colours and class names, as many as there is room for.
+
+    Args:
+        labels: the classes to name, the most important first.
+        class_names: name of every label.
+        colours: `(K, 3)` RGB.
+        height: px of the legend.
+        remarks: what stands behind each name, such as its share.
+
+    Returns:
+        `(height, width, 3)`; the width depends on `class_names` alone, so that all frames of a
+        video have one.
+    """
+    font, row = _font(_LEGEND_FONT), _LEGEND_FONT + 8
+    names = [
+        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        for name in class_names
+    ]
+    width = round(max(font.getlength(f"{name}  100.0%") for name in names)) + 2 * row
+    page = Image.new("RGB", (width, height), (255, 255, 255))
+    pen = ImageDraw.Draw(page)
+    room = max(1, height // row)
+    shown = labels if len(labels) <= room else labels[: room - 1]
+    for place, label in enumerate(shown):
+        top = place * row
+        swatch = (6, top + 4, row + 2, top + row)
+        pen.rectangle(swatch, fill=tuple(colours[label].tolist()), outline=(60, 60, 60))
+        text = names[label] if not remarks else f"{names[label]}  {remarks[place]}"
+        pen.text((row + 10, top + 3), text, fill=(0, 0, 0), font=font)
+    if len(shown) < len(labels):
+        rest = f"and {len(labels) - len(shown)} more"
+        pen.text((row + 10, len(shown) * row + 3), rest, fill=(90, 90, 90), font=font)
+    return np.asarray(page)
 
 
 def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int = 8) -> Picture:

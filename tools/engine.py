@@ -1,7 +1,8 @@
 """The loops: train for a number of steps, and predict over a loader.
 
-Both are plain functions of a model, an iterable of lists of samples, and the task's `prepare`,
-which turns samples into `(ImageBatch, targets)` on the device. Nothing here knows what the task is.
+Both are plain functions of a model, an iterable of lists of samples, and what the task does with
+them: `prepare` turns samples into `(ImageBatch, targets)` on the device, `predict` images into
+results. Nothing here knows what the task is.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from swin_dense.heads.models import Model
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.tasks import Predict
 
 Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
 
@@ -212,7 +214,7 @@ def predict_batches(
     model: Model,
     batches: Iterable[list[Sample]],
     *,
-    prepare: Prepare,
+    predict: Predict,
     precision: str = "fp32",
 ) -> Iterator[tuple[list[Sample], list[Any]]]:
     """Predict over a loader, in the frame of the original images.
@@ -220,7 +222,7 @@ def predict_batches(
     Args:
         model: whole model, on the device to use; put into eval mode.
         batches: lists of samples with `original_size`.
-        prepare: samples to what the model takes, on the device.
+        predict: gives the results of images.
         precision: "fp32", or "bf16" or "fp16" for autocast.
 
     Yields:
@@ -230,9 +232,9 @@ def predict_batches(
     device = next(model.parameters()).device
     for samples in batches:
         with torch.no_grad(), autocast(device, precision):
-            images, _ = prepare(samples, device)
+            images = [sample["image"] for sample in samples]
             sizes = [tuple(sample["original_size"]) for sample in samples]
-            results = model.predict(images, original_sizes=sizes)
+            results = predict(model, images, sizes)
         yield samples, results
 
 

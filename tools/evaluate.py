@@ -14,25 +14,25 @@ from swin_dense.tools.engine import choose_device, predict_batches
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.run_log import finite_or_none
-from swin_dense.tools.tasks import Evaluation, Gather, Task, find_task
+from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predict, Task, find_task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """The COCO numbers of a detector on a split of a data set."""
+class Options(Inference):
+    """The scores of a model on a split of a data set: COCO's 12 numbers, or mIoU."""
 
     weights: Path
     """Weights file of a whole model; the architecture is read off it."""
     data: Path
     """Folder of the data set."""
     split: str | None = None
-    """Part of the data set; None: the task's (val2017)."""
+    """Part of the data set; None: the task's (val2017, validation)."""
     json: Path | None = None
     """File for the scores."""
     results: Path | None = None
-    """File for the detections, as COCO results (boxes and masks in one)."""
-    scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800)."""
+    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
+    zero_is_ignored: bool = True
+    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
     batch_size: int = 1
     """Images predicted together."""
     workers: int = 2
@@ -58,15 +58,16 @@ def run(options: Options) -> None:
         make_writable(options.results.parent)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
-    dataset = task.evaluation_data(
-        options.data,
-        split=options.split or task.default_split,
-        scale=options.scale or task.default_scale,
-    )
+    if options.results is not None and task.name != "detection":
+        raise ValueError("--results is for detection, got a segmentor; predict writes label maps")
+    predictor = task.predictor(options)
+    data = task.data_at(options.data, split=options.split, zero_is_ignored=options.zero_is_ignored)
+    dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     evaluation = evaluate_model(
         model,
         dataset,
         task,
+        predict=predictor.predict,
         batch_size=options.batch_size,
         num_workers=options.workers,
         precision=options.precision,
@@ -85,6 +86,7 @@ def evaluate_model(
     dataset: Any,
     task: Task,
     *,
+    predict: Predict,
     batch_size: int = 1,
     num_workers: int = 0,
     precision: str = "fp32",
@@ -97,6 +99,7 @@ def evaluate_model(
         model: whole model, on the device to use.
         dataset: what `task.evaluation_data` gave.
         task: of the model.
+        predict: of the task's predictor, for whose scale the data set was made.
         batch_size: images predicted together.
         num_workers: processes that read images.
         precision: "fp32", "bf16" or "fp16".
@@ -107,7 +110,7 @@ def evaluate_model(
     batches = track(
         loader, "evaluating", console=Console(stderr=True), transient=True, total=len(loader)
     )
-    predictions = predict_batches(model, batches, prepare=task.prepare, precision=precision)
+    predictions = predict_batches(model, batches, predict=predict, precision=precision)
     return task.evaluate(model, dataset, predictions, gather=gather)
 
 

@@ -35,3 +35,24 @@ def hold(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise ValueError(f"{folder} is in use by a live run; choose another --out") from error
         yield
+
+
+class UniqueNames:
+    """Paths in a folder; two inputs of one name do not overwrite each other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._claimed: set[Path] = set()
+
+    def claim(self, name: str, suffixes: tuple[str, ...]) -> Path:
+        """A path not given before; the first of `suffixes` unless the name has one of them."""
+        path = self._folder / name
+        if path.suffix.lower() not in suffixes:
+            path = path.with_suffix(suffixes[0])
+        stem, number = path.stem, 1
+        while path in self._claimed:
+            number += 1
+            path = path.with_stem(f"{stem}_{number}")
+        self._claimed.add(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

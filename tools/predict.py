@@ -1,33 +1,32 @@
-"""`swin-dense predict`: what a model finds in images, folders of images or a video."""
+"""`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import torch
 import tyro
 
-from swin_dense.datasets.images import read_image
+from swin_dense.datasets.images import image_size, read_image
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.models import Model
-from swin_dense.padding import batch_images
 from swin_dense.tools.drawing import Picture, save_picture
 from swin_dense.tools.engine import autocast, choose_device
-from swin_dense.tools.folders import make_writable
-from swin_dense.tools.tasks import PredictionWriter, Task, find_task
+from swin_dense.tools.folders import UniqueNames, make_writable
+from swin_dense.tools.tasks import Inference, PredictionWriter, Predictor, Task, find_task
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Find objects in images, folders of images or videos; writes overlays and results."""
+class Options(Inference):
+    """Run a model over images, folders of images or videos; writes overlays and results."""
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, folders (searched through) or videos."""
@@ -36,9 +35,7 @@ class Options:
     out: Path
     """Folder for the pictures and results."""
     score_threshold: float = 0.3
-    """Detections below this score are left out, 0..1."""
-    scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's."""
+    """Detection: what scores less is left out, 0..1."""
     batch_size: int = 1
     """Images predicted together."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -71,13 +68,14 @@ def run(options: Options) -> None:
     pictures = make_writable(options.out / "overlays")
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
+    predictor = task.predictor(options)
     writer = task.writer(options.out, model, score_threshold=options.score_threshold)
-    names = _Names(pictures)
+    names = UniqueNames(pictures)
     videos = _VideoWriter(names)
     frames = _read_frames(sources)
     num_done = 0
     while chunk := list(islice(frames, options.batch_size)):
-        shown = _predict(model, task, chunk, options, writer)
+        shown = _predict(model, task, predictor, chunk, options.precision, writer)
         for frame, picture in zip(chunk, shown, strict=True):
             if frame.video is None:
                 save_picture(picture, names.claim(frame.name, (".jpg", ".png")))
@@ -93,17 +91,19 @@ def run(options: Options) -> None:
 
 @torch.no_grad()
 def _predict(
-    model: Model, task: Task, frames: list[_Frame], options: Options, writer: PredictionWriter
+    model: Model,
+    task: Task,
+    predictor: Predictor,
+    frames: list[_Frame],
+    precision: str,
+    writer: PredictionWriter,
 ) -> list[Picture]:
     """Results of a few images go to the writer; their pictures come back."""
     device = next(model.parameters()).device
-    scale = options.scale or task.default_scale
-    resized = [task.resize(frame.pixels, scale) for frame in frames]
-    sizes = [frame.pixels.shape[:2] for frame in frames]
-    with autocast(device, options.precision):
-        results: list[Any] = model.predict(
-            batch_images(resized, device=device), original_sizes=sizes
-        )
+    resized = [task.resize(frame.pixels, predictor.scale) for frame in frames]
+    sizes = [image_size(frame.pixels) for frame in frames]
+    with autocast(device, precision):
+        results = predictor.predict(model, resized, sizes)
     images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in frames]  # (3, H, W)
     return [
         writer.add(frame.name, image, result)
@@ -160,7 +160,7 @@ def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
 class _VideoWriter:
     """Overlay videos, one for each video that was read."""
 
-    def __init__(self, names: "_Names") -> None:
+    def __init__(self, names: UniqueNames) -> None:
         self._names = names
         self._current: Path | None = None
         self._writer: cv2.VideoWriter | None = None
@@ -181,24 +181,3 @@ class _VideoWriter:
         if self._writer is not None:
             self._writer.release()
         self._writer = None
-
-
-class _Names:
-    """Paths in a folder; two inputs of one name do not overwrite each other."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._claimed: set[Path] = set()
-
-    def claim(self, name: str, suffixes: tuple[str, ...]) -> Path:
-        """A path not given before; the first of `suffixes` unless the name has one of them."""
-        path = self._folder / name
-        if path.suffix.lower() not in suffixes:
-            path = path.with_suffix(suffixes[0])
-        stem, number = path.stem, 1
-        while path in self._claimed:
-            number += 1
-            path = path.with_stem(f"{stem}_{number}")
-        self._claimed.add(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path

@@ -1,4 +1,4 @@
-"""What the commands must know of a task; `detection.py` holds one such object.
+"""What the commands must know of a task; `detection.py` and `segmentation.py` hold one such object.
 
 The commands (`train`, `evaluate`, `predict`, `demo`) and the loops work for any task through this
 seam: it builds data sets, makes a batch's targets, scores results and draws them.
@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from rich.table import Table
@@ -18,7 +18,42 @@ from swin_dense.heads.models import Model
 from swin_dense.tools.drawing import Picture
 from swin_dense.tools.loading import Sample
 
-_MODULES = {"detection": "swin_dense.tools.detection"}
+_MODULES = {
+    "detection": "swin_dense.tools.detection",
+    "segmentation": "swin_dense.tools.segmentation",
+}
+
+# Results of resized images `(3, h, w)` uint8, in the frame of their originals (height, width).
+Predict = Callable[[Model, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """How a model is run over images; flags of `evaluate` and `predict`."""
+
+    scale: tuple[int, int] | None = None
+    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
+    2048 512 for segmentation)."""
+    mode: Literal["whole", "slide", "ms_flip"] | None = None
+    """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
+    own size, with mirror images (--scale has no effect then)."""
+    crop: tuple[int, int] | None = None
+    """HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
+    stride: tuple[int, int] | None = None
+    """Vertical and horizontal step of the windows, px; None: two thirds of --crop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """An `Inference` that fits its task.
+
+    Attributes:
+        scale: LONG SHORT side of the resize that images need before, px; None: none.
+        predict: gives the results.
+    """
+
+    scale: tuple[int, int] | None
+    predict: Predict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +91,23 @@ class Task(Protocol):
     """One kind of model and data set."""
 
     name: str
-    default_split: str
-    default_scale: tuple[int, int]
+
+    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> Any:
+        """A recipe's `data` for a folder to evaluate on; no split is the task's own."""
+
+    def predictor(self, inference: Inference) -> Predictor:
+        """How to predict; raises ValueError where a flag is of another task or does not fit."""
 
     def training_data(self, data: Any, *, seed: int) -> Any:
         """Data set of a recipe's `data`, augmented."""
 
-    def evaluation_data(self, root: Path, *, split: str, scale: tuple[int, int]) -> Any:
-        """Data set as it is, resized to LONG SHORT px keeping the ratio."""
+    def evaluation_data(
+        self, data: Any, *, scale: tuple[int, int] | None, model: Model | None = None
+    ) -> Any:
+        """Data set of a recipe's `data` as it is, resized to LONG SHORT px keeping the ratio.
+
+        The model names the classes where the data does not.
+        """
 
     def aspect_ratios(self, dataset: Any) -> Sequence[float]:
         """Width / height of each sample; wide and high ones come in batches of their own."""
@@ -74,11 +118,13 @@ class Task(Protocol):
     def check_classes(self, model: Model, dataset: Any) -> None:
         """Refuse a data set whose classes are not the model's (ValueError)."""
 
-    def resize(self, image: Any, scale: tuple[int, int]) -> Tensor:
+    def resize(self, image: Any, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
 
-    def prepare(self, samples: Sequence[Sample], device: torch.device) -> tuple[Any, Any]:
-        """Images and targets of a batch on the device."""
+    def prepare(
+        self, samples: Sequence[Sample], device: torch.device, *, data: Any
+    ) -> tuple[Any, Any]:
+        """Images and targets of a training batch of a recipe's `data`, on the device."""
 
     def evaluate(
         self,

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,7 +32,7 @@ from swin_dense.tools.optim import create_optimizer
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.recipes import RECIPES, find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
-from swin_dense.tools.tasks import Evaluation, Task, find_task
+from swin_dense.tools.tasks import Evaluation, Inference, Task, find_task
 from swin_dense.weights import initialise, load_weights
 
 
@@ -172,7 +173,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             training_loader(training_data, batches, num_workers=options.workers),
             optimizer,
             accelerator=accelerator,
-            prepare=task.prepare,
+            prepare=partial(task.prepare, data=recipe.data),
             rate_at=lambda step: (
                 recipe.optimizer.lr * recipe.schedule.factor(step, num_steps=batches.num_steps)
             ),
@@ -204,7 +205,8 @@ class _Job:
         self._model = model
         self._optimizer = optimizer
         data = options.recipe.data
-        self._data = task.evaluation_data(data.root, split=data.val_split, scale=data.scale)
+        self._predictor = task.predictor(Inference(scale=data.scale))
+        self._data = task.evaluation_data(data, scale=self._predictor.scale, model=model)
         task.check_classes(model, self._data)
         if accelerator.is_main_process:
             write_json(options.run / "recipe.json", _as_json(options.recipe))
@@ -216,6 +218,7 @@ class _Job:
             self._model,
             self._data,
             self._task,
+            predict=self._predictor.predict,
             num_workers=self._options.workers,
             part=(self._accelerator.process_index, self._accelerator.num_processes),
             gather=gather_object if self._accelerator.num_processes > 1 else None,

@@ -1,0 +1,344 @@
+"""Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from rich.table import Table
+from torch import Tensor
+
+from swin_dense.datasets.ade20k import Ade20k, ade20k_classes, read_classes
+from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.datasets.semantic_eval import SemanticEvaluator, SemanticScores
+from swin_dense.datasets.semantic_transforms import (
+    multi_scale_views,
+    segmentation_eval,
+    segmentation_train,
+)
+from swin_dense.datasets.transforms import Pipeline
+from swin_dense.heads.models import create_model
+from swin_dense.heads.segmentor import Segmentor
+from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.tools.drawing import (
+    Picture,
+    class_colour,
+    draw_label_map,
+    draw_legend,
+    side_by_side,
+)
+from swin_dense.tools.folders import UniqueNames
+from swin_dense.tools.loading import Sample
+from swin_dense.tools.recipe import SegmentationData
+from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predict, Predictor
+
+_WINDOW = (512, 512)  # px, the published models' training crop
+_AREAS = ("area_intersect", "area_union", "area_pred", "area_label")
+
+
+class SegmentationTask:
+    """Data, scores and pictures of semantic segmentation; the words of `tasks.Task`."""
+
+    name = "segmentation"
+
+    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> SegmentationData:
+        """Data in ADE20K's layout in a folder."""
+        data = SegmentationData(root=root, zero_is_ignored=zero_is_ignored)
+        return data if split is None else replace(data, val_split=split)
+
+    def predictor(self, inference: Inference) -> Predictor:
+        """Whole images, windows, or several scales with mirror images.
+
+        Raises:
+            ValueError: `crop` or `stride` without windows, or they leave gaps.
+        """
+        scale = inference.scale or SegmentationData().scale
+        if inference.mode != "slide" and (inference.crop or inference.stride):
+            flag = "crop" if inference.crop else "stride"
+            raise ValueError(f"--{flag} is for --mode slide, got {inference.mode or 'whole'}")
+        if inference.mode == "ms_flip":
+            return Predictor(scale=None, predict=_predict_multi_scale)
+        if inference.mode != "slide":
+            return Predictor(scale=scale, predict=_predict_whole)
+        crop = inference.crop or _WINDOW
+        stride = inference.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
+        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
+            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
+        return Predictor(scale=scale, predict=_sliding(crop, stride))
+
+    def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
+        """The recipe's training split with its augmentation."""
+        transforms = segmentation_train(
+            scale=data.scale,
+            ratios=data.ratios,
+            crop=data.crop,
+            max_class_share=data.max_class_share,
+            flip=data.flip,
+            photometric=data.photometric,
+        )
+        return Ade20k(
+            data.root,
+            data.train_split,
+            transforms=transforms,
+            class_names=data.class_names or None,
+            zero_is_ignored=data.zero_is_ignored,
+            seed=seed,
+        )
+
+    def evaluation_data(
+        self,
+        data: SegmentationData,
+        *,
+        scale: tuple[int, int] | None,
+        model: Segmentor | None = None,
+    ) -> Ade20k:
+        """The split to evaluate on: images resized, label maps as they are.
+
+        The classes are those of the recipe, else of the root's list, else of the model.
+        """
+        names = data.class_names or None
+        if names is None and model is not None and read_classes(data.root) is None:
+            names = _class_names(model)
+        return Ade20k(
+            data.root,
+            data.val_split,
+            transforms=_resizing(scale),
+            class_names=names,
+            zero_is_ignored=data.zero_is_ignored,
+        )
+
+    def aspect_ratios(self, dataset: Ade20k) -> Sequence[float]:
+        """All alike: crops have one shape."""
+        return [1.0] * len(dataset)
+
+    def create_model(self, config: Any, dataset: Ade20k) -> Segmentor:
+        """Segmentor with random weights for the data set's classes."""
+        return create_model(
+            config, num_classes=len(dataset.class_names), class_names=dataset.class_names
+        )
+
+    def check_classes(self, model: Segmentor, dataset: Ade20k) -> None:
+        """Labels mean the same to both.
+
+        Raises:
+            ValueError: the numbers of classes differ, or the same names come in another order.
+        """
+        num_classes, names = model.config.num_classes, dataset.class_names
+        if num_classes != len(names):
+            raise ValueError(
+                f"the model and the data must have as many classes, got {num_classes} of the model "
+                f"and {len(names)} of the data ({', '.join(names[:5])}, ...)"
+            )
+        if model.class_names is None or model.class_names == names:
+            return
+        if set(model.class_names) == set(names):
+            place, (ours, theirs) = next(
+                (place, pair)
+                for place, pair in enumerate(zip(model.class_names, names, strict=True))
+                if pair[0] != pair[1]
+            )
+            raise ValueError(
+                "the data's class list must be in the model's order, got "
+                f"{theirs!r} instead of {ours!r} for label {place}"
+            )
+
+    def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
+        """`(H, W, 3)` uint8 to `(3, h, w)`."""
+        return _as_tensor(_resizing(scale)(image=image)["image"])
+
+    def prepare(
+        self, samples: Sequence[Sample], device: torch.device, *, data: SegmentationData
+    ) -> tuple[ImageBatch, list[Tensor]]:
+        """Batch, padded to the recipe's crop, and label maps on the device."""
+        batch = batch_images([sample["image"] for sample in samples], device)
+        height, width = batch.pixels.shape[-2:]
+        missing = (0, max(0, data.crop[1] - width), 0, max(0, data.crop[0] - height))
+        batch = ImageBatch(F.pad(batch.pixels, missing), batch.sizes)
+        return batch, [sample["label_map"].to(device, non_blocking=True) for sample in samples]
+
+    def evaluate(
+        self,
+        model: Segmentor,
+        dataset: Ade20k,
+        predictions: Iterable[tuple[list[Sample], list[Tensor]]],
+        *,
+        gather: Gather | None = None,
+    ) -> Evaluation:
+        """Mean and per-class IoU, from whole counts; exact for any number of processes."""
+        self.check_classes(model, dataset)
+        device = next(model.parameters()).device
+        evaluator = SemanticEvaluator(len(dataset.class_names), device=device)
+        for samples, results in predictions:
+            evaluator.update(results, [sample["label_map"] for sample in samples])
+        if gather is not None:
+            evaluator.matrix = torch.stack(gather([evaluator.matrix.cpu()])).sum(dim=0)
+        scores = evaluator.compute()
+        headline = {"mIoU": scores["mIoU"], "mAcc": scores["mAcc"], "aAcc": scores["aAcc"]}
+        return Evaluation(
+            metrics=dict(scores),
+            headline={
+                name: float("nan") if value is None else value for name, value in headline.items()
+            },
+            tables=[_score_table(headline), _class_table(scores, dataset.class_names)],
+        )
+
+    def draw_beside_truth(
+        self, dataset: Ade20k, sample: Sample, result: Tensor, model: Segmentor
+    ) -> Picture:
+        """Ground truth and prediction in the original frame, with the classes of both."""
+        index = dataset.image_ids.index(sample["image_id"])
+        image = _as_tensor(dataset.load_image(index))
+        truth = torch.from_numpy(dataset.load_label_map(index))
+        colours = _class_colours(model, dataset.colours)
+        pictures = [draw_label_map(image, labels, colours) for labels in (truth, result)]
+        areas = _areas(truth, len(colours)) + _areas(result, len(colours))
+        legend = draw_legend(
+            _largest_first(areas), dataset.class_names, colours, height=len(pictures[0])
+        )
+        return side_by_side([*pictures, legend], ["ground truth", "prediction", "classes"])
+
+    def writer(self, out: Path, model: Segmentor, *, score_threshold: float) -> "LabelMapWriter":
+        """Writer of label maps; every pixel has a class, whatever the threshold."""
+        del score_threshold
+        return LabelMapWriter(out, model)
+
+
+TASK = SegmentationTask()
+
+
+class LabelMapWriter:
+    """Writes each label map as a PNG into `label_maps`, and the class names beside them.
+
+    A PNG has one channel of uint8: the label, 0..K-1, which is the line of `classes.txt` counted
+    from 0. ADE20K's own files are one higher, their 0 being "ignored".
+
+    Args:
+        out: folder for `label_maps` and `classes.txt`.
+        model: gives the class names.
+    """
+
+    def __init__(self, out: Path, model: Segmentor) -> None:
+        self._out = out
+        self._class_names = _class_names(model)
+        self._colours = _class_colours(model)
+        self._names = UniqueNames(out / "label_maps")
+
+    def add(self, name: str, image: Tensor, result: Tensor) -> Picture:
+        """Write the label map of an image and draw it with a legend."""
+        path = self._names.claim(name, (".png",))
+        labels = result.to(torch.uint8).cpu()
+        partial_path = path.with_name(f".{path.stem}.partial.png")
+        Image.fromarray(labels.numpy()).save(partial_path)
+        partial_path.replace(path)
+        picture = draw_label_map(image, labels, self._colours)
+        areas = _areas(labels, len(self._colours))
+        shown = _largest_first(areas)
+        legend = draw_legend(
+            shown,
+            self._class_names,
+            self._colours,
+            height=len(picture),
+            remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+        )
+        return np.concatenate([picture, legend], axis=1)
+
+    def close(self) -> None:
+        """Write the class names, one a line in the order of the labels."""
+        path = self._out / "classes.txt"
+        partial_path = path.with_name(f".{path.name}.partial")
+        partial_path.write_text("\n".join(self._class_names) + "\n", encoding="utf-8")
+        partial_path.replace(path)
+
+
+def _predict_whole(
+    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    return model.predict(images, original_sizes=original_sizes)
+
+
+def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
+    def predict(
+        model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    ) -> list[Tensor]:
+        return model.predict(
+            images, original_sizes=original_sizes, mode="slide", crop=crop, stride=stride
+        )
+
+    return predict
+
+
+def _predict_multi_scale(
+    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    """As the published scores: ratios of the image's own size, each with its mirror image."""
+    return [
+        model.predict_multi_scale(
+            [_as_tensor(view) for view in multi_scale_views(image.permute(1, 2, 0).numpy())],
+            original_size=size,
+        )
+        for image, size in zip(images, original_sizes, strict=True)
+    ]
+
+
+def _resizing(scale: tuple[int, int] | None) -> Pipeline:
+    """The pipeline of evaluation; without a scale images stay as they are."""
+    return Pipeline([]) if scale is None else segmentation_eval(scale)
+
+
+def _as_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
+
+
+def _class_names(model: Segmentor) -> tuple[str, ...]:
+    """The model's; published files that store none are ADE20K's."""
+    if model.class_names is not None:
+        return model.class_names
+    names = ade20k_classes().names
+    num_classes = model.config.num_classes
+    return names if num_classes == len(names) else tuple(f"class {i}" for i in range(num_classes))
+
+
+def _class_colours(model: Segmentor, own: np.ndarray | None = None) -> np.ndarray:
+    """`(K, 3)` uint8: those of the data's class list, else ADE20K's for its 150, else our own."""
+    if own is not None:
+        return own
+    ade20k = ade20k_classes()
+    num_classes = model.config.num_classes
+    if ade20k.colours is not None and num_classes == len(ade20k.names):
+        return ade20k.colours
+    return np.array([class_colour(label) for label in range(num_classes)], np.uint8)
+
+
+def _areas(labels: Tensor, num_classes: int) -> np.ndarray:
+    """Pixels of each class `(K,)`; ignored ones are not counted."""
+    counts = np.bincount(labels.cpu().numpy().ravel(), minlength=IGNORED_LABEL + 1)
+    return counts[:num_classes]
+
+
+def _largest_first(areas: np.ndarray) -> list[int]:
+    """Labels that occur."""
+    return [int(label) for label in np.argsort(-areas, kind="stable") if areas[label]]
+
+
+def _score_table(headline: dict[str, float | None]) -> Table:
+    table = Table("", "score")
+    for name, value in headline.items():
+        table.add_row(name, _in_digits(value))
+    return table
+
+
+def _class_table(scores: SemanticScores, class_names: Sequence[str]) -> Table:
+    table = Table("class", "IoU", "accuracy", "labelled pixels")
+    columns = (scores["IoU"], scores["area_intersect"], scores["area_label"])
+    for name, iou, found, labelled in zip(class_names, *columns, strict=True):
+        accuracy = found / labelled if labelled else None
+        table.add_row(name, _in_digits(iou), _in_digits(accuracy), str(labelled))
+    return table
+
+
+def _in_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
