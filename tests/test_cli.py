@@ -66,6 +66,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (["train", "mask_rcnn_demo", "--batch-size", "many"], "--batch-size"),
         (["evaluate"], "--weights"),
         (["evaluate", "--weights", "absent.pth", "--data", "absent"], "absent.pth"),
+        (["evaluate", "--weights", "w", "--data", "d", "--mode", "other"], "--mode"),
         (["predict", "absent.jpg", "--weights", "w", "--out", "o"], "absent.jpg"),
     ],
 )
@@ -78,6 +79,20 @@ def test_what_is_wrong_with_a_command_line_is_said_in_one_line(
     assert captured.err.count("\n") == 1
     assert message in captured.err
     assert captured.out == ""
+
+
+def test_an_error_in_a_process_that_reads_images_comes_without_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: _Options) -> None:
+        raise ValueError(
+            "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+            "call last):\n  raise ValueError(\nValueError: a bad label in a.png"
+        )
+
+    _install(monkeypatch, run)
+    assert cli.main(["recipes"]) == 2
+    assert capsys.readouterr().err == "error: a bad label in a.png\n"
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +116,14 @@ def test_every_field_of_a_recipe_is_a_flag_with_its_value(
     for flag in ("--data.root", "--model.backbone.drop-path-rate", "--optimizer.lr", "--resume"):
         assert flag in printed
     assert "default: 36" in printed
+
+
+def test_every_field_of_segmentation_is_a_flag_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "upernet_swin_t_ade20k_160k", "--help"])
+    printed = capsys.readouterr().out
+    for flag in ("--data.crop", "--data.class-names", "--schedule.power", "--model.dropout"):
+        assert flag in printed
 
 
 def test_the_module_is_a_program() -> None:

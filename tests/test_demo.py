@@ -11,12 +11,15 @@ from swin_dense.tools.demo import Options, run
 def test_the_demo_writes_scores_pictures_and_a_report(tmp_path: Path) -> None:
     run(Options(out=tmp_path / "demo", train_images=8, val_images=2, size=64, steps=2))
     out = tmp_path / "demo"
-    metrics = json.loads((out / "detection" / "metrics.json").read_text())
-    assert list(metrics) == ["bbox", "segm"]
-    assert len(list((out / "detection" / "overlays").glob("*.png"))) == 2
-    assert (out / "detection" / "last" / "model.safetensors").is_file()
+    scores = {"detection": ["bbox", "segm"], "segmentation": ["mIoU", "mAcc", "aAcc", "IoU"]}
+    for task, names in scores.items():
+        metrics = json.loads((out / task / "metrics.json").read_text())
+        assert list(metrics)[:4] == names
+        assert len(list((out / task / "overlays").glob("*.png"))) == 2
+        assert (out / task / "last" / "model.safetensors").is_file()
     page = (out / "report.html").read_text()
-    assert page.count("data:image/jpeg") == 2
+    assert page.count("data:image/jpeg") == 4
+    assert "mIoU" in page
     assert "bbox/AP50" in page
 
 

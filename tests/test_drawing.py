@@ -7,7 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from swin_dense.tools.drawing import class_colour, draw_detections, save_picture, side_by_side
+from swin_dense.tools.drawing import (
+    class_colour,
+    draw_detections,
+    draw_label_map,
+    draw_legend,
+    save_picture,
+    side_by_side,
+)
 
 
 def _result(size: tuple[int, int], boxes: list[list[float]]) -> dict[str, torch.Tensor]:
@@ -113,3 +120,27 @@ def test_a_picture_is_written_whole_under_its_name(tmp_path: Path) -> None:
     save_picture(picture, tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (np.asarray(Image.open(tmp_path / "a.png")) == picture).all()
+
+
+def test_a_label_map_tints_its_classes_and_leaves_what_is_ignored() -> None:
+    image = torch.full((3, 600, 500), 100, dtype=torch.uint8)
+    labels = torch.zeros(600, 500, dtype=torch.int64)
+    labels[300:] = 1
+    labels[:, 400:] = 255
+    colours = np.array([[250, 0, 0], [0, 0, 250]], np.uint8)
+    picture = draw_label_map(image, labels, colours)
+    assert picture[100, 100].tolist() == [190, 40, 40]
+    assert picture[500, 100].tolist() == [40, 40, 190]
+    assert (picture[:, 400:] == 100).all()
+    with pytest.raises(ValueError, match=r"labels must have the image's size \(600, 500\)"):
+        draw_label_map(image, labels[1:], colours)
+
+
+def test_a_legend_names_as_many_classes_as_there_is_room_for() -> None:
+    colours = np.array([[250, 0, 0], [0, 250, 0], [0, 0, 250]], np.uint8)
+    names = ("sky", "road", "a name that goes on and on and on")
+    all_three = draw_legend([2, 0, 1], names, colours, height=100)
+    assert [int((all_three == colour).all(axis=2).any()) for colour in colours] == [1, 1, 1]
+    two_rows = draw_legend([2, 0, 1], names, colours, height=50)
+    assert [int((two_rows == colour).all(axis=2).any()) for colour in colours] == [0, 0, 1]
+    assert two_rows.shape == (50, all_three.shape[1], 3)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from swin_dense.tools.engine import (
     autocast,
     choose_device,
     predict_batches,
+    synchronise_norms,
     train,
 )
 from swin_dense.tools.run_log import RunLog, read_log
@@ -193,3 +195,17 @@ def test_a_missing_gpu_is_said() -> None:
         assert choose_device("auto") == torch.device("cpu")
         with pytest.raises(ValueError, match="must have a GPU"):
             choose_device("cuda")
+
+
+def test_norms_are_synchronised_on_gpus_only(tmp_path: Path) -> None:
+    model: Any = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    keys = list(model.state_dict())
+    with RunLog(tmp_path, is_main=True, start_step=0) as log:
+        alone: Any = SimpleNamespace(num_processes=1, device=torch.device("cuda"))
+        assert isinstance(synchronise_norms(model, alone, log)[1], nn.BatchNorm2d)
+        on_cpu: Any = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
+        assert isinstance(synchronise_norms(model, on_cpu, log)[1], nn.BatchNorm2d)
+        on_gpus: Any = SimpleNamespace(num_processes=2, device=torch.device("cuda"))
+        synchronised = synchronise_norms(model, on_gpus, log)
+    assert isinstance(synchronised[1], nn.SyncBatchNorm)
+    assert list(synchronised.state_dict()) == keys

@@ -1,14 +1,16 @@
 """Evaluation from files alone, against an independent implementation's scores."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from swin_dense.backbone import SwinConfig
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.evaluate import Options, run, write_json
-from swin_dense.tools.recipe import DetectionData
+from swin_dense.tools.recipe import DetectionData, SegmentationData
 from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.tasks import find_task
 
@@ -81,3 +83,61 @@ def test_json_has_null_for_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"IoU": [0.5, float("nan")]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"IoU": [0.5, None]}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.fixture(scope="module")
+def segmentor(shared: Path) -> Path:
+    return shared / "golden" / "seg_official_upernet"
+
+
+def test_a_segmentor_gives_the_scores_and_counts_of_the_reference(
+    segmentor: Path, shared: Path, tmp_path: Path
+) -> None:
+    run(
+        Options(
+            weights=segmentor / "model.pth",
+            data=shared / "data" / "camvid_mini",
+            scale=(480, 360),
+            json=tmp_path / "metrics.json",
+            workers=0,
+            device="cpu",
+        )
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    expected = json.loads((segmentor / "metrics.json").read_text())["whole"]
+    assert metrics["IoU"] == pytest.approx(expected["IoU"], abs=0.0005)
+    for name in ("mIoU", "mAcc", "aAcc"):
+        assert metrics[name] == pytest.approx(expected[name], abs=0.0005)
+    assert metrics["area_label"] == expected["area_label"]
+
+
+def test_a_segmentor_is_scored_in_windows_and_at_several_scales(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_shapes(tmp_path / "data", num_train=1, num_val=2, size=32, seed=0)
+    task = find_task("segmentation")
+    config = replace(
+        find_recipe("upernet_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    dataset = task.evaluation_data(SegmentationData(root=data), scale=(64, 64))
+    save_model(task.create_model(config, dataset), tmp_path / "model.safetensors")
+    options = Options(
+        weights=tmp_path / "model.safetensors", data=data, scale=(64, 64), workers=0, device="cpu"
+    )
+    for mode in ("slide", "ms_flip"):
+        run(replace(options, mode=mode, json=tmp_path / "metrics.json"))
+        metrics = json.loads((tmp_path / "metrics.json").read_text())
+        assert sum(metrics["area_label"]) == sum(metrics["area_pred"]) == 2 * 32 * 32
+        assert len(metrics["IoU"]) == 7
+    assert "ground" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--results is for detection, got a segmentor"):
+        run(replace(options, results=tmp_path / "results.json"))
+    (data / "classes.txt").write_text("ground\nother\n")
+    with pytest.raises(ValueError, match="got 7 of the model and 2 of the data"):
+        run(options)
+
+
+def test_a_detector_has_no_windows(golden: Path) -> None:
+    with pytest.raises(ValueError, match="--mode is for segmentation, got a detector"):
+        run(Options(weights=golden / "model.pth", data=golden / "data", mode="slide"))

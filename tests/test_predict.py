@@ -131,3 +131,25 @@ def test_numbers_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         run(replace(_options(weights, tmp_path / "out", tmp_path), **changes))
+
+
+def test_a_segmentor_gives_overlays_and_label_maps(photographs: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = replace(
+        find_recipe("upernet_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    save_model(create_model(config, class_names=("sky", "road")), tmp_path / "model.safetensors")
+    out = tmp_path / "out"
+    run(replace(_options(tmp_path / "model.safetensors", out, photographs), mode="slide"))
+    written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert written == [
+        "classes.txt",
+        "label_maps/a.png",
+        "label_maps/more/a.png",
+        "overlays/a.jpg",
+        "overlays/more/a.png",
+    ]
+    label_map = Image.open(out / "label_maps" / "a.png")
+    assert (label_map.mode, label_map.size) == ("L", (60, 40))
+    assert set(np.unique(np.asarray(label_map))) <= {0, 1}

@@ -30,7 +30,8 @@ _NUM_PICTURES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Draw a small data set, train on it, evaluate on held-out images, write a report."""
+    """Draw a small data set, train a detector and a segmentor on it, evaluate them on held-out
+    images, write a report."""
 
     out: Path = Path("demo")
     """Folder for everything."""
@@ -41,7 +42,7 @@ class Options:
     size: int = 128
     """Side of the images, px."""
     steps: int | None = None
-    """Training steps; None: the recipe's."""
+    """Training steps of each; None: the recipes'."""
     seed: int = 0
     """Of the drawings and of the training."""
 

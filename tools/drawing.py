@@ -27,10 +27,14 @@ _GOLDEN_RATIO = 0.618033988749895
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
-    """Colour of a class, RGB 0..255; neighbouring labels are far apart in hue."""
+    """Colour of a class, RGB 0..255.
+
+    Neighbouring labels are far apart in hue; those whose hues come close (5, 8 or 13 labels apart)
+    differ in brightness.
+    """
     hue = (0.02 + label * _GOLDEN_RATIO) % 1.0
-    value = (1.0, 0.82, 0.92)[label // 3 % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.65)[label // 9 % 2], value)
+    value = (1.0, 0.62, 0.82)[label % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.6)[label // 9 % 2], value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 

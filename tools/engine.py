@@ -246,6 +246,20 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=types[precision])
 
 
+def synchronise_norms(model: Model, accelerator: Accelerator, log: RunLog) -> Model:
+    """Let BatchNorm normalise over the images of all processes, as the published models did.
+
+    torch can do that on GPUs only; on the CPU the log says that each process keeps to its own.
+    """
+    has_norms = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    if accelerator.num_processes == 1 or not has_norms:
+        return model
+    if accelerator.device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    log.note("BatchNorm is not synchronised over the processes: torch does it on GPUs only")
+    return model
+
+
 def choose_device(name: str) -> torch.device:
     """The device of a `--device` flag.
 

@@ -160,6 +160,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         torch.manual_seed(recipe.seed)
         model = task.create_model(recipe.model, training_data)
         _load_initial(model, options, log)
+        model = engine.synchronise_norms(model, accelerator, log)
         optimizer = create_optimizer(model, recipe.optimizer)
         if state:
             optimizer.load_state_dict(state["optimizer"])
