@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.fpn import FPN
 from swin_dense.heads.rpn import RPNHead, propose, rpn_losses
 from swin_dense.heads.targets import (
@@ -300,7 +301,7 @@ class Detector(nn.Module):
         *,
         original_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> list[DetectionResult]:
-        """Find objects.
+        """Find objects, as in eval mode whatever the mode of the model.
 
         Args:
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
@@ -311,14 +312,22 @@ class Detector(nn.Module):
             One result per image, on the model's device; empty tensors where nothing is found.
 
         Raises:
-            ValueError: there is another number of sizes than of images.
+            ValueError: there is another number of sizes than of images, or one is below 1 px.
         """
         batch = self._batch(images)
-        if original_sizes is not None and len(original_sizes) != len(batch):
+        wanted = batch.sizes if original_sizes is None else original_sizes
+        if len(wanted) != len(batch):
             raise ValueError(
-                f"original_sizes must be one an image, got {len(original_sizes)} "
-                f"for {len(batch)} images"
+                f"original_sizes must be one an image, got {len(wanted)} for {len(batch)} images"
             )
+        if any(min(size) < 1 for size in wanted):
+            raise ValueError(f"original_sizes must be at least 1 px, got {list(wanted)}")
+        with in_eval_mode(self):
+            return self._predict(batch, wanted)
+
+    def _predict(
+        self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]]
+    ) -> list[DetectionResult]:
         rpn = self.config.rpn
         pyramid = self.neck(self.backbone(batch.pixels))
         proposals = propose(
@@ -329,11 +338,11 @@ class Detector(nn.Module):
             nms_iou=rpn.nms_iou,
         )
         boxes = [boxes for boxes, _ in proposals]
-        return self.roi_head.predict(pyramid, boxes, batch.sizes, original_sizes or batch.sizes)
+        return self.roi_head.predict(pyramid, boxes, batch.sizes, original_sizes)
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
-        """The images on the model's device, normalised and padded."""
-        device = next(self.parameters()).device
-        if isinstance(images, ImageBatch):
-            return images.to(device)
-        return batch_images(images, device, size_divisor=self.config.size_divisor)
+        """The images on the model's device, in its type, normalised and padded."""
+        weight = next(self.parameters())
+        if not isinstance(images, ImageBatch):
+            images = batch_images(images, weight.device, size_divisor=self.config.size_divisor)
+        return images.to(weight.device, weight.dtype)

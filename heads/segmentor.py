@@ -1,8 +1,7 @@
 """UPerNet semantic segmentor: backbone, decoder and auxiliary head assembled (Xiao et al. 2018)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.fcn_head import FCNHead
 from swin_dense.heads.inference import (
     ScoreSource,
@@ -190,8 +190,10 @@ class Segmentor(nn.Module):
             raise ValueError(
                 f"original_sizes must have one entry per image, got {len(wanted)} for {len(sizes)}"
             )
+        if any(min(size) < 1 for size in wanted):
+            raise ValueError(f"original_sizes must be at least 1 px, got {wanted}")
         label_maps: dict[int, Tensor] = {}
-        with _in_eval_mode(self):
+        with in_eval_mode(self):
             for indices in _group(sizes).values():
                 pixels = self._pixels(images, indices)  # (b, 3, H, W)
                 wanted_here = [wanted[index] for index in indices]
@@ -226,7 +228,7 @@ class Segmentor(nn.Module):
         if not len(views):
             raise ValueError("views must hold at least one image, got none")
         sources = []
-        with _in_eval_mode(self):
+        with in_eval_mode(self):
             for index, view in enumerate(views):
                 pixels = self._pixels(views, [index])  # (1, 3, H, W)
                 sizes = [map_size(view), original_size]
@@ -268,16 +270,18 @@ class Segmentor(nn.Module):
         return self.decode_head.conv_seg.weight.device
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
-        """The images on the model's device; padded no further than to the largest."""
-        if isinstance(images, ImageBatch):
-            return images.to(self._device)
-        return batch_images(images, self._device, size_divisor=1)
+        """The images on the model's device, in its type; padded no further than to the largest."""
+        if not isinstance(images, ImageBatch):
+            images = batch_images(images, self._device, size_divisor=1)
+        return images.to(self._device, self.decode_head.conv_seg.weight.dtype)
 
     def _pixels(self, images: Sequence[Tensor] | ImageBatch, indices: Sequence[int]) -> Tensor:
         """Normalised pixels `(len(indices), 3, H, W)` of images of one size, without padding."""
         if isinstance(images, ImageBatch):
             pixels = list(images)
-            return torch.stack([pixels[index] for index in indices]).to(self._device)
+            return torch.stack([pixels[index] for index in indices]).to(
+                self.decode_head.conv_seg.weight
+            )
         return self._batch([images[index] for index in indices]).pixels
 
     def _pad_label_maps(self, targets: Sequence[Tensor], batch: ImageBatch) -> Tensor:
@@ -323,15 +327,3 @@ def _group(sizes: Sequence[Size]) -> dict[Size, list[int]]:
     for index, size in enumerate(sizes):
         groups[size].append(index)
     return groups
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to eval mode for a while; each part gets its own mode back."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

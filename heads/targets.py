@@ -45,7 +45,7 @@ def check_targets(
     Args:
         targets: one per image.
         sizes: true (height, width) of each image.
-        num_classes: K; labels are looked at if they are on the CPU.
+        num_classes: K; values of labels and boxes are looked at if they are on the CPU.
 
     Raises:
         ValueError: what does not fit, and of which image.
@@ -68,6 +68,10 @@ def check_targets(
                     f"{name} of image {i} must be {shape} for {num} labels and a "
                     f"{size[0]} x {size[1]} image, got {tuple(part.shape)}"
                 )
+        boxes = target["boxes"]
+        if boxes.device.type == "cpu" and not boxes.isfinite().all():
+            bad = boxes[~boxes.isfinite().all(dim=1)][0].tolist()
+            raise ValueError(f"boxes of image {i} must be finite, got {bad}")
         if labels.device.type == "cpu" and num:
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= num_classes:

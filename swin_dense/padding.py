@@ -55,9 +55,9 @@ class ImageBatch:
         """The images one by one, `(3, height, width)`, without padding."""
         return iter(self.crop(self.pixels))
 
-    def to(self, device: torch.device | str) -> "ImageBatch":
-        """The same batch on another device."""
-        return ImageBatch(self.pixels.to(device, non_blocking=True), self.sizes)
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageBatch":
+        """The same batch on another device, of another floating point type if one is given."""
+        return ImageBatch(self.pixels.to(device, dtype, non_blocking=True), self.sizes)
 
 
 def batch_images(

@@ -213,6 +213,33 @@ def test_bfloat16_autocast_gives_float32_losses_and_results(
         check_result(model, result, size)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_models_of_another_float_type_train_and_predict(
+    model: nn.Module, images: list[Tensor], dtype: torch.dtype
+) -> None:
+    model = model.to(dtype)
+    check_losses(model, model(images, targets_for(model)))
+    for result, size in zip(model.predict(batch_images(images)), SIZES, strict=True):
+        check_result(model, result, size)
+
+
+def test_predictions_ignore_the_mode_and_leave_it_as_it_was(
+    model: nn.Module, images: list[Tensor]
+) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    expected = model.eval().predict(images)
+    model.train().backbone.eval()
+    torch.testing.assert_close(model.predict(images), expected, rtol=0, atol=0)
+    assert model.training
+    assert not model.backbone.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_original_sizes_without_pixels_are_refused(model: nn.Module, images: list[Tensor]) -> None:
+    with pytest.raises(ValueError, match="original_sizes must be at least 1 px, got"):
+        model.predict(images, original_sizes=[(10, 0), (5, 5)])
+
+
 def test_predicting_leaves_weights_and_statistics_as_they_are(
     model: nn.Module, images: list[Tensor]
 ) -> None:

@@ -45,6 +45,14 @@ def test_crop_takes_the_padding_off(generator):
     assert torch.equal(batch.crop(maps, stride=4)[1], maps[1, :, :3])
 
 
+def test_a_batch_can_be_moved_to_another_float_type(generator):
+    batch = sd.batch_images(make_images(generator, (33, 20)))
+    moved = batch.to("cpu", torch.bfloat16)
+    assert moved.pixels.dtype == torch.bfloat16
+    assert moved.sizes == batch.sizes
+    assert batch.to("cpu").pixels.dtype == torch.float32
+
+
 def test_crop_refuses_maps_of_another_batch(generator):
     batch = sd.batch_images(make_images(generator, (33, 20)))
     with pytest.raises(ValueError, match="got 2 for 1 images"):

@@ -26,6 +26,10 @@ def test_targets_that_fit_pass(num: int) -> None:
         ({"boxes": torch.zeros(3, 4)}, r"boxes of image 0 must be \(2, 4\).* got \(3, 4\)"),
         ({"masks": torch.zeros(2, 7, 9)}, r"masks of image 0 must be \(2, 9, 7\).* a 9 x 7 image"),
         ({"labels": torch.tensor([0, 4])}, r"labels of image 0 must be in 0..3, got 0..4"),
+        (
+            {"boxes": torch.tensor([[0.0, 0, 3, 3], [1, 1, torch.inf, 2]])},
+            r"boxes of image 0 must be finite, got \[1.0, 1.0, inf, 2.0\]",
+        ),
         ({"labels": torch.tensor([-1, 0])}, r"must be in 0..3, got -1..0"),
     ],
 )
