@@ -19,6 +19,7 @@ from swin_dense.datasets.masks import bitmaps_from_runs, compress_bitmaps, decom
 from swin_dense.datasets.transforms import detection_eval, detection_train
 from swin_dense.heads.detector import Detector
 from swin_dense.heads.models import create_model
+from swin_dense.heads.targets import DetectionResult
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.loading import Sample
@@ -280,7 +281,7 @@ class DetectionWriter:
 
 def _predict(
     model: Detector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
-) -> list[dict[str, Tensor]]:
+) -> list[DetectionResult]:
     return model.predict(images, original_sizes=original_sizes)
 
 

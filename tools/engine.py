@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from swin_dense.heads.models import Model
@@ -258,6 +259,14 @@ def synchronise_norms(model: Model, accelerator: Accelerator, log: RunLog) -> Mo
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     log.note("BatchNorm is not synchronised over the processes: torch does it on GPUs only")
     return model
+
+
+def share_statistics(model: Model, accelerator: Accelerator) -> None:
+    """Give every process BatchNorm's running statistics of the first, whose model is saved."""
+    if accelerator.num_processes > 1:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+                broadcast([module.running_mean, module.running_var])
 
 
 def choose_device(name: str) -> torch.device:

@@ -117,9 +117,11 @@ class SegmentationTask:
 
     def create_model(self, config: Any, dataset: Ade20k) -> Segmentor:
         """Segmentor with random weights for the data set's classes."""
-        return create_model(
+        model = create_model(
             config, num_classes=len(dataset.class_names), class_names=dataset.class_names
         )
+        assert isinstance(model, Segmentor)
+        return model
 
     def check_classes(self, model: Segmentor, dataset: Ade20k) -> None:
         """Labels mean the same to both.

@@ -23,8 +23,9 @@ _MODULES = {
     "segmentation": "swin_dense.tools.segmentation",
 }
 
-# Results of resized images `(3, h, w)` uint8, in the frame of their originals (height, width).
-Predict = Callable[[Model, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
+# Given the task's kind of model, resized images `(3, h, w)` uint8 and the sizes of their originals:
+# results in the frame of the originals.
+Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,6 +215,7 @@ class _Job:
     def evaluate(self, step: int) -> None:
         """Score the model without touching the random numbers of the training."""
         state = random_state()
+        engine.share_statistics(self._model, self._accelerator)
         evaluation = evaluate_model(
             self._model,
             self._data,
