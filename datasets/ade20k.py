@@ -67,7 +67,7 @@ class Ade20k(Dataset[SegmentationSample]):
         zero_is_ignored: bool = True,
         seed: int = 0,
     ) -> None:
-        """Find the pairs and check the heads of all files; no picture is decoded yet.
+        """Find the pairs, check all label maps and the photographs' heads; nothing is decoded yet.
 
         Args:
             root: folder that holds `images` and `annotations`.
@@ -82,8 +82,8 @@ class Ade20k(Dataset[SegmentationSample]):
         Raises:
             FileNotFoundError: no such root or split; the splits that exist are named.
             ValueError: there are faults, all named: a photograph or label map without its partner,
-                sizes that differ, a file that is damaged or a label map with colours; or a class
-                list cannot be read.
+                sizes that differ, a label map that is damaged or has colours, a photograph whose
+                head is damaged; or a class list cannot be read.
         """
         self.image_folder, self.label_folder = _find_split(Path(root), split)
         classes = read_classes(root) or ade20k_classes()
@@ -160,17 +160,18 @@ def read_classes(root: str | Path) -> ClassList | None:
         The list, or None where the folder has neither file.
 
     Raises:
-        ValueError: the file has no name, a column is missing, or a value is no number in range.
+        ValueError: the file is not UTF-8, has no name, a column is missing, or a value is no number
+            in range.
     """
     text_file, csv_file = Path(root) / "classes.txt", Path(root) / "classes.csv"
     if text_file.is_file():
-        lines = text_file.read_text(encoding="utf-8-sig").splitlines()
+        lines = _read_text(text_file).splitlines()
         names = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
         if not names:
             raise ValueError(f"{text_file} must have one class name a line, got none")
         return ClassList(names)
     if csv_file.is_file():
-        return _parse_csv(csv_file.read_text(encoding="utf-8-sig"), where=csv_file)
+        return _parse_csv(_read_text(csv_file), where=csv_file)
     return None
 
 
@@ -195,6 +196,13 @@ def read_colours(path: str | Path) -> np.ndarray:
         names = sorted(name for name in content if not name.startswith("__"))
         raise ValueError(f"{path} must hold `colors` of shape (K, 3), got {names}")
     return colours.astype(np.uint8)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be text in UTF-8: {error}") from error
 
 
 def _parse_csv(text: str, *, where: str | Path) -> ClassList:
@@ -245,7 +253,9 @@ def _pair_files(image_folder: Path, label_folder: Path) -> tuple[dict[str, Path]
             if path.stem in images:
                 faults.append(f"{path.name} has the same name as {images[path.stem].name}")
             images[path.stem] = path
-    label_maps = {path.stem: path for path in label_folder.iterdir() if path.suffix == ".png"}
+    label_maps = {
+        path.stem: path for path in label_folder.iterdir() if path.suffix.lower() == ".png"
+    }
     faults += [
         f"{images[stem].name} has no label map {stem}.png"
         for stem in sorted(images.keys() - label_maps.keys())
@@ -284,7 +294,7 @@ def _check_head(pair: tuple[Path, Path]) -> tuple[int, int] | str:
 
 def _raise_faults(faults: Sequence[str], where: str) -> None:
     if faults:
-        shown = "".join(f"\n  {fault}" for fault in faults[:_FAULTS_SHOWN])
+        shown = "; ".join(faults[:_FAULTS_SHOWN])
         more = len(faults) - _FAULTS_SHOWN
-        rest = f"\n  and {more} more" if more > 0 else ""
-        raise ValueError(f"{len(faults)} faults in {where}:{shown}{rest}")
+        rest = f"; and {more} more" if more > 0 else ""
+        raise ValueError(f"{where} cannot be used, {len(faults)} at fault: {shown}{rest}")

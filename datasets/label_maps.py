@@ -16,6 +16,9 @@ IGNORED_LABEL = 255
 # Kinds of one-channel images in Pillow's terms: 1, 8, 16 and 32 bits, and palette indices.
 _CLASS_NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
+# What Pillow raises for a damaged file; the last where a damaged head states a giant image.
+_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+
 
 def read_class_numbers(path: str | Path) -> np.ndarray:
     """Read the numbers that a label map file stores; a palette image gives its indices.
@@ -33,7 +36,7 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
             return np.array(image).astype(np.int64)
     except FileNotFoundError:
         raise FileNotFoundError(f"no label map file {path}") from None
-    except (OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
@@ -73,12 +76,17 @@ def labels_from_numbers(
 
 
 def read_label_map_header(path: str | Path) -> Size:
-    """Size of a label map, from the head of its file; raises as `read_class_numbers`."""
+    """Size of a label map, from the head of its file; raises as `read_class_numbers`.
+
+    The rest is read for its check sums, which is much faster than decoding it.
+    """
     try:
         with Image.open(path) as image:
             _check_mode(image, path)
-            return Size(image.height, image.width)
-    except (OSError, SyntaxError) as error:
+            size = Size(image.height, image.width)
+            image.verify()
+            return size
+    except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
@@ -87,7 +95,7 @@ def read_image_header(path: str | Path) -> Size:
     try:
         with Image.open(path) as image:
             return Size(image.height, image.width)
-    except (OSError, SyntaxError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 

@@ -72,7 +72,7 @@ def test_all_missing_partners_are_named_together(root):
     (root / "annotations/training/a.png").unlink()
     (root / "images/training/c.jpg").unlink()
     with pytest.raises(
-        ValueError, match=r"2 faults(.|\n)*a\.jpg has no label map(.|\n)*c\.png has"
+        ValueError, match=r"2 at fault: a\.jpg has no label map a\.png; c\.png has no photograph$"
     ):
         open_set(root)
 
@@ -81,7 +81,7 @@ def test_all_bad_heads_are_named_together(root):
     cv2.imwrite(str(root / "annotations/training/a.png"), np.zeros((9, 5), dtype=np.uint8))
     write_pair(root, "c", np.zeros((2, 2, 3), dtype=np.uint8))
     (root / "annotations/training/b.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="3 faults in") as raised:
+    with pytest.raises(ValueError, match="cannot be used, 3 at fault: ") as raised:
         open_set(root)
     message = str(raised.value)
     assert "must have one size, got 5 x 4 and 5 x 9 (width x height)" in message
@@ -89,14 +89,38 @@ def test_all_bad_heads_are_named_together(root):
     assert "b.png cannot be read as a label map" in message
 
 
-def test_a_cut_off_label_map_is_named_when_it_is_met(root):
+def test_label_maps_that_are_cut_off_or_damaged_are_named_at_the_start(root):
     noise = np.random.default_rng(0).integers(0, 4, (40, 40), dtype=np.uint8)
-    write_pair(root, "c", noise)
-    path = root / "annotations/training/c.png"
-    path.write_bytes(path.read_bytes()[:-200])
+    for name in "cd":
+        write_pair(root, name, noise)
+    cut, damaged = root / "annotations/training/c.png", root / "annotations/training/d.png"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:200] + b"damaged" + content[207:])
+    with pytest.raises(ValueError, match=r"2 at fault: .*c\.png cannot .*; .*d\.png cannot"):
+        open_set(root)
+
+
+def test_a_photograph_that_is_cut_off_is_named_when_it_is_met(root):
+    path = root / "images/training/a.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), noise)
+    path.write_bytes(path.read_bytes()[:-20])
     dataset = open_set(root)
-    with pytest.raises(ValueError, match=r"c\.png cannot be read as a label map"):
-        dataset[2]
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image"):
+        dataset[0]
+
+
+def test_label_maps_may_end_in_capitals(root):
+    path = root / "annotations/training/a.png"
+    path.rename(path.with_suffix(".PNG"))
+    assert open_set(root)[0]["image_id"] == "a"
+
+
+def test_a_class_list_in_another_encoding_is_named(root):
+    (root / "classes.txt").write_bytes("café\nbar".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"classes\.txt must be text in UTF-8"):
+        read_classes(root)
 
 
 def test_unknown_splits_and_roots_are_refused(root, tmp_path):

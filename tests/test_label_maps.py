@@ -1,5 +1,8 @@
 """Label map files and the order of the step from class numbers to labels."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from PIL import Image
 from swin_dense.datasets.label_maps import (
     labels_from_numbers,
     read_class_numbers,
+    read_image_header,
     read_label_map_header,
 )
 
@@ -72,8 +76,20 @@ def test_a_cut_off_file_is_named(tmp_path, generator):
     Image.fromarray(noise).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"a\.png cannot be read as a label map"):
-        read_class_numbers(tmp_path / "a.png")
+    for read in read_class_numbers, read_label_map_header:
+        with pytest.raises(ValueError, match=r"a\.png cannot be read as a label map"):
+            read(tmp_path / "a.png")
+
+
+def test_a_damaged_head_that_states_a_giant_image_is_named(tmp_path):
+    Image.fromarray(np.zeros((2, 2), dtype=np.uint8)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    head = b"IHDR" + struct.pack(">II", 10**6, 10**6) + content[24:29]
+    content = content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
+    (tmp_path / "a.png").write_bytes(content)
+    for read in read_class_numbers, read_label_map_header, read_image_header:
+        with pytest.raises(ValueError, match=r"a\.png cannot be read as .* exceeds limit"):
+            read(tmp_path / "a.png")
 
 
 def test_a_missing_file_is_named(tmp_path):
