@@ -80,7 +80,8 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a checkpoint, is damaged, or names code that is not plain data.
+        ValueError: the file is not a checkpoint, is damaged, may not be read, or names code that is
+            not plain data.
     """
     found = resolve(source)
     path = _find_file(found)
@@ -88,6 +89,8 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         checkpoint = _read_file(path)
     except PickleFault as fault:
         raise ValueError(f"{path}: {fault}") from fault
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
     if found.is_dir():
         checkpoint.metadata.setdefault("hub_config", _read_hub_config(found / "config.json"))
     return checkpoint
@@ -114,6 +117,8 @@ def _read_hub_config(path: Path) -> object:
 
 
 def _read_file(path: Path) -> Checkpoint:
+    if not path.is_file():
+        raise PickleFault("not a file (a device or a pipe?)")
     num_bytes = path.stat().st_size
     with path.open("rb") as stream:
         start = stream.read(_SNIFFED)

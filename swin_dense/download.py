@@ -38,9 +38,12 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         ValueError: what was fetched is not what was published.
     """
     path = Path(source)
-    if path.exists():
-        return path
     name = os.fspath(source)
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise FileNotFoundError(f"{name}: no such file ({error.strerror})") from error
     if found := _HUB_NAME.fullmatch(name):
         return _fetch_from_hub(_HUB + found[1])
     file = find_published(name) if os.sep not in name or name in PUBLISHED else None

@@ -14,6 +14,7 @@ import torch
 
 _MAX_RANK = 32
 _MAX_NAME = 120  # characters of a foreign name that an error message repeats
+_MAX_TEXT = 4096  # characters of a path; joined to itself again and again it would fill the memory
 
 
 class PickleFault(ValueError):
@@ -54,7 +55,10 @@ class ArrayRecord:
         """A copy in this machine's byte order; raises `PickleFault` if it never got its values."""
         if self.dtype is None or self.values is None:
             raise PickleFault("a NumPy array has no plain values (an array of objects?)")
-        flat = np.frombuffer(self.values, dtype=self.dtype)
+        try:
+            flat = np.frombuffer(self.values, dtype=self.dtype)
+        except ValueError as error:
+            raise PickleFault(f"damaged pickle (a NumPy array: {error})") from error
         num_values = int(np.prod(self.shape, dtype=object)) if self.shape else 1
         if len(flat) != num_values:
             raise PickleFault(f"a NumPy array of shape {self.shape} has {len(flat)} values")
@@ -179,8 +183,21 @@ def build_storage(identity: object) -> StorageRecord:
     return StorageRecord(str(view_key), dtype, view_size, root, offset)
 
 
-def _tensor(storage: object, offset: object, size: object, stride: object, *_: object) -> object:
-    """`torch._utils._rebuild_tensor_v2`, as a record whose bounds are checked."""
+def _tensor(
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    requires_grad: object = False,
+    hooks: object = None,
+    marks: object = None,
+) -> object:
+    """`torch._utils._rebuild_tensor_v2`, as a record whose bounds are checked.
+
+    `marks` say that the values are to be negated or conjugated.
+    """
+    if marks:
+        raise PickleFault(f"a tensor is stored with {str(marks)[:_MAX_NAME]}; save a plain copy")
     sizes, strides = _sizes(size), _sizes(stride)
     if not isinstance(storage, StorageRecord) or not _is_count(offset):
         raise PickleFault("damaged pickle (a tensor without storage)")
@@ -193,7 +210,8 @@ def _tensor(storage: object, offset: object, size: object, stride: object, *_: o
         last += (extent - 1) * step
     if num_values > storage.num_values or (num_values and last >= storage.num_values):
         raise PickleFault(
-            f"damaged pickle (a tensor of size {sizes} in a storage of {storage.num_values} values)"
+            f"a tensor of size {sizes} in a storage of {storage.num_values} values: the pickle is "
+            "damaged, or the tensor was expanded (save a contiguous copy)"
         )
     return TensorRecord(storage, offset, sizes, strides)
 
@@ -272,7 +290,7 @@ def _set(items: object = ()) -> set[object]:
 
 
 def _path(*parts: object) -> str:
-    return "/".join(str(part) for part in parts if isinstance(part, str))
+    return _join("/", parts)
 
 
 def _size(sizes: object = ()) -> tuple[int, ...]:
@@ -280,7 +298,19 @@ def _size(sizes: object = ()) -> tuple[int, ...]:
 
 
 def _device(*parts: object) -> str:
-    return ":".join(str(part) for part in parts if isinstance(part, str | int))
+    return _join(":", parts)
+
+
+def _join(separator: str, parts: tuple[object, ...]) -> str:
+    texts = [str(part) for part in parts if isinstance(part, str | int)]
+    if sum(map(len, texts)) > _MAX_TEXT:
+        raise PickleFault(f"damaged pickle (a path of more than {_MAX_TEXT} characters)")
+    return separator.join(texts)
+
+
+def _no_bytes() -> bytes:
+    """`bytes()`, as protocols 0 to 2 write empty ones."""
+    return b""
 
 
 def _plain_type(*_: object) -> object:
@@ -320,6 +350,7 @@ _BUILDERS: dict[str, Callable[..., object]] = {
     "builtins.list": lambda items=(): list(items),
     "builtins.set": _set,
     "builtins.frozenset": lambda items=(): frozenset(_set(items)),
+    "builtins.bytes": _no_bytes,
     "builtins.bytearray": lambda text="", encoding="latin1": bytearray(_encode(text, encoding)),
     "builtins.object": lambda: Inert("object"),
     "builtins.int": _plain_type,

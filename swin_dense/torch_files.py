@@ -16,7 +16,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from swin_dense.pickled_names import PickleFault, StorageRecord, TensorRecord
+from swin_dense.pickled_names import Inert, PickleFault, StorageRecord, TensorRecord
 from swin_dense.unpickling import unpickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -85,6 +85,8 @@ def open_torch_zip(path: Path) -> tuple[object, StoredValues]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {member.filename: member for member in archive.infolist()}
+            if len(members) != len(archive.infolist()):
+                raise PickleFault("damaged torch file (two members of one name)")
             pickles = [name for name in members if name.endswith("data.pkl")]
             if len(pickles) != 1:
                 raise PickleFault(
@@ -175,8 +177,12 @@ def _place_legacy(
         header = stream.read(8)
         if len(header) < 8:
             raise PickleFault("truncated: the file ends before its values do")
+        if key not in itemsizes:
+            raise PickleFault(
+                f"storage {key!r} is used by no tensor, so that its size is not known"
+            )
         count = struct.unpack("<q", header)[0]
-        size = count * itemsizes.get(key, 1)
+        size = count * itemsizes[key]
         start = stream.tell()
         if count < 0 or start + size > num_bytes:
             raise PickleFault("truncated: the file ends within its values")
@@ -191,7 +197,9 @@ def _itemsizes(content: object) -> dict[str, int]:
     waiting = [content]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, TensorRecord):
+        if isinstance(value, Inert):
+            waiting.append(value.state)
+        elif isinstance(value, TensorRecord):
             sizes[value.storage.root] = value.storage.dtype.itemsize
         elif isinstance(value, dict | list | tuple) and id(value) not in seen:
             seen.add(id(value))

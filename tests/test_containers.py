@@ -289,3 +289,54 @@ def test_every_byte_cut_off_or_changed_gives_a_clear_answer(tmp_path: Path) -> N
                     answers.append(str(error))
     assert len(answers) > 200
     assert all(answer.startswith(f"{path}: ") for answer in answers)
+
+
+def test_a_tensor_that_is_to_be_negated_is_not_taken_as_it_is(tmp_path: Path) -> None:
+    torch.save({"w": torch._neg_view(torch.ones(2))}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth: a tensor is stored with {'neg': True}"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_empty_arrays_are_read(tmp_path: Path) -> None:
+    content = {"model": {"w": np.zeros((0, 3), np.float32)}}
+    for protocol in range(6):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+        assert read_checkpoint(tmp_path / "a.pkl").state["w"].shape == (0, 3)
+
+
+def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", _PICKLE)
+        archive.writestr("a/data/0", bytes(36))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a/data/0", bytes(36))
+    with pytest.raises(ValueError, match="two members of one name"):
+        read_checkpoint(tmp_path / "a.pth")
+
+
+def test_an_array_that_is_cut_within_a_value_is_named_with_its_file(tmp_path: Path) -> None:
+    content = pickle.dumps({"model": {"w": np.frombuffer(b"12345678", "f4")}}, protocol=3)
+    (tmp_path / "a.pkl").write_bytes(content.replace(b"C\x0812345678", b"C\x071234567"))
+    with pytest.raises(ValueError, match=r"a\.pkl: damaged pickle \(a NumPy array"):
+        read_checkpoint(tmp_path / "a.pkl")
+
+
+def test_a_pipe_and_a_name_that_is_too_long_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: not a file"):
+        read_checkpoint(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError, match=r"xxx: no such file \(File name too long\)"):
+        read_checkpoint(tmp_path / ("x" * 300))
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.pth").write_bytes(_GOOD)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ValueError, match=r"a\.pth: cannot be read \(Permission denied\)"):
+        read_checkpoint(tmp_path / "a.pth")

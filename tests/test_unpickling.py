@@ -153,3 +153,10 @@ def test_deep_nesting_as_a_key_is_refused_before_it_is_hashed() -> None:
 def test_stream_is_left_behind_the_pickle() -> None:
     stream = io.BytesIO(pickle.dumps(1) + pickle.dumps(2) + b"rest")
     assert [unpickle(stream), unpickle(stream), stream.read()] == [1, 2, b"rest"]
+
+
+@pytest.mark.parametrize("name", ["pathlib\nPosixPath", "torch\ndevice"])
+def test_text_that_doubles_itself_is_stopped(name: str) -> None:
+    content = f"\x80\x02c{name}\nq\0X\x01\0\0\0x\x85R".encode("latin1")
+    with pytest.raises(PickleFault, match="more than 4096 characters"):
+        _read(content + b"q\1h\0h\1h\1\x86R" * 60 + b".")
