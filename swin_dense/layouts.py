@@ -108,12 +108,6 @@ class Layout:
             )
         return None
 
-    def find_stems(self) -> set[str]:
-        """What the first convolution's weight may be called."""
-        stem = "patch_embed.proj.weight"
-        found = (self.find_theirs(stem, with_brackets=choice) for choice in (True, False))
-        return {name for names in found for name in names or ()}
-
     @property
     def splits_qkv(self) -> bool:
         """Whether query, key and value are stored apart."""

@@ -1,7 +1,7 @@
 """Weights of any known layout under our names, and back.
 
-`translate` recognises the layout from the keys: a layout fits if it finds a stem, a first block and
-a patch merging between any two stages; of those that fit, the one that explains the most keys is
+`translate` recognises the layout from the keys: a layout fits if it finds position tables of blocks
+and patch merging only between two stages; of those that fit, the one that explains the most keys is
 meant. `to_layout` undoes it to the bit.
 """
 
@@ -54,15 +54,20 @@ class _Match:
     rest: list[str] = field(default_factory=list)
     derived: list[str] = field(default_factory=list)
 
+    def describe(self) -> str:
+        """The layout, for messages."""
+        prefix = f" under {self.prefix!r}" if self.prefix else ""
+        return f"{self.layout.name} ({self.layout.title}){prefix}"
+
     @property
     def fits(self) -> bool:
-        """Whether a stem, a first block and a patch merging between any two stages are there."""
-        needed = ("patch_embed.proj.weight", "layers.0.blocks.0.attn.qkv.weight")
-        if not all(key in self.parts for key in needed):
-            return False
-        stages = {_stage(key) for key in self.parts if ".attn.qkv.weight" in key}
-        merges = {_stage(key) for key in self.parts if "downsample.reduction" in key}
-        return merges == set(range(len(stages) - 1))
+        """Whether position tables are there, and patch merging only between two stages.
+
+        What else is missing is for the strict load to say.
+        """
+        stages = {_stage(key) for key in self.parts if key.endswith(TABLE)}
+        merges = {_stage(key) for key in self.parts if ".downsample." in key}
+        return bool(stages) and merges <= set(range(max(stages)))
 
 
 def translate(state: Mapping[str, Tensor]) -> Translation:
@@ -137,6 +142,8 @@ def shorten(names: list[str] | tuple[str, ...], most: int = 3) -> str:
 
 def table_window(table: Tensor) -> int | None:
     """The window side whose relative positions fill a `((2*M - 1)**2, nH)` table, or None."""
+    if table.ndim != 2:
+        return None
     side = round(table.shape[0] ** 0.5)
     return (side + 1) // 2 if side % 2 and side * side == table.shape[0] else None
 
@@ -156,8 +163,7 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
         same_order = other.layout.merge_order == first.layout.merge_order
         if other.parts != first.parts or not same_order:
             raise ValueError(
-                f"two layouts fit equally well: {first.layout.name} ({first.layout.title}) and "
-                f"{other.layout.name} ({other.layout.title})"
+                f"two layouts fit equally well: {first.describe()} and {other.describe()}"
             )
         if (
             bool(other.layout.stores_index)
@@ -169,15 +175,12 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
 
 
 def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
-    """How each layout reads the keys, for those whose stem is there."""
+    """How each layout reads the keys."""
     matches = []
     for layout in LAYOUTS.values():
         if layout.wrapper:
             continue  # taken off before
         for prefix in ("", BACKBONE) if layout.whole else ("",):
-            stems = layout.find_stems()
-            if not any(prefix + stem in state for stem in stems):
-                continue
             match = _Match(layout, prefix)
             for key in state:
                 _place(key, match)

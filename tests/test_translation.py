@@ -1,5 +1,6 @@
 """Weights of every layout come under our names and go back to the bit."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -141,10 +142,31 @@ def test_unknown_layouts_are_refused(state: dict[str, Tensor], message: str) -> 
         translate(state)
 
 
-def test_merging_between_no_two_stages_is_no_known_layout(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "moby"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "patch_embed.proj.weight",
+        "layers.0.blocks.0.attn.proj.weight",
+        "layers.0.downsample.reduction.weight",
+        "layers.1.downsample.reduction.weight",
+        "layers.2.downsample.norm.bias",
+    ],
+)
+def test_whatever_one_key_is_missing_is_named(
+    layout: str, key: str, generator: torch.Generator
+) -> None:
     state = _backbone(generator)
-    del state["layers.1.downsample.reduction.weight"]
-    with pytest.raises(ValueError, match="no known layout"):
+    state = {name: value for name, value in state.items() if not name.startswith("norm")}
+    del state[key]
+    with pytest.raises(ValueError, match=rf"1 keys missing \({re.escape(key)}\)"):
+        load_weights(SwinTransformer(_CONFIG), to_layout(state, layout))
+
+
+def test_a_network_twice_in_a_file_is_told_apart_by_its_prefix(generator: torch.Generator) -> None:
+    state = _backbone(generator)
+    state |= {f"backbone.{key}": value for key, value in state.items()}
+    with pytest.raises(ValueError, match=r"swin_dense \(ours\) and swin_dense .* under 'backbone"):
         translate(state)
 
 
