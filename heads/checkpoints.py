@@ -19,17 +19,16 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from swin_dense.architecture import read_backbone_config, read_shape
+from swin_dense.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.backbone import SwinConfig
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.detector import BoxConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
 from swin_dense.heads.segmentor import SegmentorConfig
 from swin_dense.layouts import BACKBONE
 from swin_dense.translation import shorten, translate
-from swin_dense.weights import load_translation
 
 # What `model` in our files' metadata may be.
 MODEL_KINDS: dict[str, type[ModelConfig]] = {
@@ -57,15 +56,15 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
     try:
         translation = translate(checkpoint.state)
         config = read_model_config(checkpoint, translation.state)
+        category_ids = _read_ids(checkpoint)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
-    model = create_model(
-        config,
-        class_names=_read_names(checkpoint, config.num_classes),
-        category_ids=_read_ids(checkpoint),
-    )
-    load_translation(model, translation, source=checkpoint.source)
-    return model.eval()
+    class_names = _read_names(checkpoint, config.num_classes)
+
+    def build() -> Model:
+        return create_model(config, class_names=class_names, category_ids=category_ids)
+
+    return build_loaded(build, translation, source=checkpoint.source)
 
 
 def save_model(
@@ -119,41 +118,95 @@ def describe_model(model: nn.Module) -> dict[str, str]:
 
 def find_model_kind(config: ModelConfig) -> str:
     """The name in `MODEL_KINDS` of a whole model's config."""
-    return next(kind for kind, cls in MODEL_KINDS.items() if type(config) is cls)
+    return _find_kind(type(config))
+
+
+def _find_kind(config_class: type[ModelConfig]) -> str:
+    return next(kind for kind, cls in MODEL_KINDS.items() if cls is config_class)
 
 
 def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> ModelConfig:
-    """The config that a file stores, if it is one of ours; else read off the weights.
+    """Read a whole model's config off its weights.
+
+    What weights do not tell is as in the config that the file stores, if it is one of ours, else as
+    released.
 
     Args:
         checkpoint: the file.
         state: its weights under our names.
 
     Raises:
-        ValueError: there is no whole model, or it has parts that are not known here.
+        ValueError: there is no whole model, it has parts that are not known here, or the config
+            that the file stores says something else than its weights.
     """
-    kind, stored = checkpoint.metadata.get("model"), checkpoint.metadata.get("config")
-    if isinstance(kind, str) and isinstance(stored, dict):
-        if kind not in MODEL_KINDS:
-            raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_KINDS)}")
-        config = _build_config(MODEL_KINDS[kind], stored, where="config")
-        return typing.cast(ModelConfig, config)
-    backbone = read_backbone_config(state)
-    parts = {key.split(".")[0] for key in state}
-    if "decode_head" in parts:
-        return _read_segmentor_config(state, backbone)
-    if {"neck", "rpn_head", "roi_head"} <= parts:
-        return _read_detector_config(state, backbone)
-    raise ValueError(_describe_headless(state, backbone))
+    backbone, stored = read_backbone_config(state), _read_stored_config(checkpoint)
+    cls = _find_config_class(state)
+    if cls is None:
+        raise ValueError(_describe_headless(state, backbone))
+    if stored is None:
+        return _read_heads(state, cls(backbone=backbone))
+    if type(stored) is not cls:
+        raise ValueError(
+            f"the config is of a {find_model_kind(stored)}, "
+            f"the weights are those of a {_find_kind(cls)}"
+        )
+    told = {name: getattr(backbone, name) for name in _TOLD}
+    hidden = backbone.mlp_ratio * backbone.embed_dim
+    if hidden != int(stored.backbone.mlp_ratio * backbone.embed_dim):
+        told["mlp_ratio"] = backbone.mlp_ratio
+    read = dataclasses.replace(stored, backbone=dataclasses.replace(stored.backbone, **told))
+    read = _read_heads(state, read)
+    if read != stored:
+        raise ValueError(
+            f"the config and the weights contradict each other: {_differ(stored, read)}"
+        )
+    return stored
 
 
 # -------------------------------------------------------------------- architecture from weights
 
+# What weights tell of a backbone, and its hidden width besides.
+_TOLD = (
+    *("embed_dim", "depths", "num_heads", "window_size", "patch_size", "in_channels"),
+    *("qkv_bias", "patch_norm", "out_indices"),
+)
 
-def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) -> SegmentorConfig:
+
+def _find_config_class(state: Mapping[str, Tensor]) -> type[ModelConfig] | None:
+    """Which kind of model has these weights; None if it is none of ours."""
+    parts = {key.split(".")[0] for key in state}
+    if "decode_head" in parts:
+        return SegmentorConfig
+    if {"neck", "rpn_head", "roi_head"} <= parts:
+        is_cascade = any(key.startswith("roi_head.bbox_head.0.") for key in state)
+        return CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
+    return None
+
+
+def _read_heads(state: Mapping[str, Tensor], config: ModelConfig) -> ModelConfig:
+    """The config with what the weights tell of the heads."""
+    if isinstance(config, SegmentorConfig):
+        return _read_segmentor_config(state, config)
+    return _read_detector_config(state, config)
+
+
+def _differ(stored: Any, read: Any, prefix: str = "") -> str:
+    """The first value, by name, in which two configs of a class differ."""
+    for field in dataclasses.fields(stored):
+        ours, theirs = getattr(stored, field.name), getattr(read, field.name)
+        if ours != theirs and dataclasses.is_dataclass(ours):
+            return _differ(ours, theirs, f"{prefix}{field.name}.")
+        if ours != theirs:
+            return f"{prefix}{field.name} is {ours} in the config, {theirs} in the weights"
+    return ""
+
+
+def _read_segmentor_config(
+    state: Mapping[str, Tensor], released: SegmentorConfig
+) -> SegmentorConfig:
     num_classes, channels, _, _ = read_shape(state, "decode_head.conv_seg.weight", rank=4)
     num_scales = _count(state, r"decode_head\.psp_modules\.(\d+)\.")
-    scales = SegmentorConfig(backbone=backbone).pool_scales
+    scales = released.pool_scales
     if num_scales != len(scales):
         raise ValueError(
             f"pyramid pooling must have {len(scales)} grids {scales}, got {num_scales}; "
@@ -161,8 +214,8 @@ def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) ->
         )
     has_auxiliary = any(key.startswith("auxiliary_head.") for key in state)
     auxiliary_key = "auxiliary_head.convs.0.conv.weight"
-    return SegmentorConfig(
-        backbone=backbone,
+    return dataclasses.replace(
+        released,
         num_classes=num_classes,
         decoder_channels=channels,
         auxiliary_channels=read_shape(state, auxiliary_key, rank=4)[0] if has_auxiliary else None,
@@ -170,13 +223,10 @@ def _read_segmentor_config(state: Mapping[str, Tensor], backbone: SwinConfig) ->
 
 
 def _read_detector_config(
-    state: Mapping[str, Tensor], backbone: SwinConfig
+    state: Mapping[str, Tensor], released: MaskRCNNConfig | CascadeMaskRCNNConfig
 ) -> MaskRCNNConfig | CascadeMaskRCNNConfig:
-    is_cascade = any(key.startswith("roi_head.bbox_head.0.") for key in state)
-    cls = CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
-    stage = "0." if is_cascade else ""
+    stage = "0." if isinstance(released, CascadeMaskRCNNConfig) else ""
     box, mask = f"roi_head.bbox_head.{stage}", f"roi_head.mask_head.{stage}"
-    released = cls(backbone=backbone)
     num_classes = read_shape(state, f"{box}fc_cls.weight", rank=2)[0] - 1
     _check_detector(state, released, box=box, num_classes=num_classes)
     fpn_channels = read_shape(state, "neck.lateral_convs.0.conv.weight", rank=4)[0]
@@ -185,7 +235,8 @@ def _read_detector_config(
         num_classes=num_classes,
         fpn_channels=fpn_channels,
         box=_read_box_config(state, released.box, prefix=box, in_channels=fpn_channels),
-        mask=MaskConfig(
+        mask=dataclasses.replace(
+            released.mask,
             num_convs=_count(state, re.escape(mask) + r"convs\.(\d+)\."),
             channels=read_shape(state, f"{mask}convs.0.conv.weight", rank=4)[0],
         ),
@@ -251,7 +302,7 @@ def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str
     use = "its backbone loads with load_weights(model.backbone, FILE) or `train --init FILE`"
     depths = f"embed_dim {backbone.embed_dim}, depths {backbone.depths}"
     if "head.weight" in state:
-        num_classes = state["head.weight"].shape[0]
+        num_classes = read_shape(state, "head.weight", rank=2)[0]
         return f"an image classifier with {num_classes} classes ({depths}), no whole model; {use}"
     if not any(key.startswith(BACKBONE) for key in state):
         return f"a backbone ({depths}), no whole model; {use}"
@@ -275,7 +326,22 @@ def _read_names(checkpoint: Checkpoint, num_classes: int) -> tuple[str, ...] | N
 
 def _read_ids(checkpoint: Checkpoint) -> tuple[int, ...] | None:
     ids = checkpoint.metadata.get("category_ids")
-    return tuple(int(value) for value in ids) if isinstance(ids, list) else None
+    if not isinstance(ids, list):
+        return None
+    if not all(_has_type(value, int) for value in ids):
+        raise ValueError(f"category_ids must be whole numbers, got {str(ids)[:80]}")
+    return tuple(ids)
+
+
+def _read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
+    """The config that one of our files stores; None if the file is not ours."""
+    kind, stored = checkpoint.metadata.get("model"), checkpoint.metadata.get("config")
+    if not isinstance(kind, str) or not isinstance(stored, dict):
+        return None
+    if kind not in MODEL_KINDS:
+        raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_KINDS)}")
+    config = _build_config(MODEL_KINDS[kind], stored, where="config")
+    return typing.cast(ModelConfig, config)
 
 
 def _build_config(cls: type, stored: Mapping[str, object], *, where: str) -> object:
@@ -296,7 +362,14 @@ def _build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obj
             values[name] = _tuples(value)
             if not _has_type(values[name], hints[name]):
                 raise ValueError(f"{where}.{name} must be {hints[name]}, got {value!r}")
+    required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
+    if absent := sorted(required - set(values)):
+        raise ValueError(f"{where} must have {absent[0]!r}")
     return cls(**values)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _tuples(value: object) -> object:

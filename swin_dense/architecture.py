@@ -2,15 +2,19 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.containers import read_checkpoint
 from swin_dense.layouts import BACKBONE
-from swin_dense.translation import table_window, translate
-from swin_dense.weights import load_translation
+from swin_dense.translation import Translation, table_window, translate
+from swin_dense.weights import fit_weights, load_translation
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
@@ -32,9 +36,42 @@ def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
         config = read_backbone_config(translation.state)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
-    backbone = SwinTransformer(config)
-    load_translation(backbone, translation, source=checkpoint.source)
-    return backbone.eval()
+    return build_loaded(lambda: SwinTransformer(config), translation, source=checkpoint.source)
+
+
+def build_loaded(build: Callable[[], _Module], translation: Translation, *, source: str) -> _Module:
+    """Build a module and load it, once it is known that the weights fit.
+
+    Args:
+        build: makes the module.
+        translation: its weights.
+        source: the file, for messages.
+
+    Returns:
+        The module in eval mode.
+
+    Raises:
+        ValueError: see `check_fit`.
+    """
+    check_fit(build, translation, source=source)
+    module = build()
+    load_translation(module, translation, source=source)
+    return module.eval()
+
+
+def check_fit(build: Callable[[], nn.Module], translation: Translation, *, source: str) -> None:
+    """Try whether weights fit, without memory for them: sizes in a file can be anything.
+
+    Raises:
+        ValueError: the module cannot be built, or the weights do not fit it.
+    """
+    try:
+        with torch.device("meta"):
+            module = build()
+    except (ValueError, OverflowError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{source}: no model of its sizes can be built: {reason}") from error
+    fit_weights(module, translation, source=source)
 
 
 def read_backbone_config(state: Mapping[str, Tensor]) -> SwinConfig:

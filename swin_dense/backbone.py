@@ -81,8 +81,8 @@ class SwinConfig:
                 )
         if not 0.0 <= self.drop_path_rate < 1.0:
             raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
-        if self.mlp_ratio <= 0:
-            raise ValueError(f"mlp_ratio must be positive, got {self.mlp_ratio}")
+        if not 0 < self.mlp_ratio < float("inf"):
+            raise ValueError(f"mlp_ratio must be positive and finite, got {self.mlp_ratio}")
         if self.activation not in ACTIVATIONS:
             choices = ", ".join(ACTIVATIONS)
             raise ValueError(f"unknown activation {self.activation!r}; choose one of {choices}")

@@ -121,6 +121,15 @@ def load_translation(
     module: nn.Module, translation: Translation, *, source: str, new_classes: bool = False
 ) -> LoadReport:
     """`load_weights` for what has been read and translated already; `source` is for messages."""
+    state, report = fit_weights(module, translation, source=source, new_classes=new_classes)
+    module.load_state_dict(state, strict=False)
+    return report
+
+
+def fit_weights(
+    module: nn.Module, translation: Translation, *, source: str, new_classes: bool = False
+) -> tuple[dict[str, Tensor], LoadReport]:
+    """What `load_translation` would put into a module, which is not touched, and its report."""
     targets = module.state_dict()
     is_whole = any(key.startswith(BACKBONE) for key in targets)
     if is_whole and not translation.is_whole:
@@ -142,8 +151,7 @@ def load_translation(
             del state[key]
             new.append(key)
     _check_fit(state, targets, new, source=source, module=module)
-    module.load_state_dict(state, strict=False)
-    return LoadReport(
+    return state, LoadReport(
         source, translation.layout.name, len(state), tuple(dropped), tuple(resampled), tuple(new)
     )
 

@@ -61,3 +61,11 @@ def test_backbone_is_built_from_a_file_alone(shared: Path) -> None:
 def test_contradictions_are_named(key: str, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_backbone_config(_state(_CONFIG) | {key: torch.empty(shape, device="meta")})
+
+
+def test_sizes_that_fill_the_memory_are_refused_before_they_do(tmp_path: Path) -> None:
+    state = SwinTransformer(SwinConfig(embed_dim=8, num_heads=(1, 1, 1, 1))).state_dict()
+    state["patch_embed.proj.weight"] = torch.zeros(2**18, 1, 1, 1)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth does not fit Swin \(embed_dim 262144"):
+        backbone_from_checkpoint(tmp_path / "a.pth")

@@ -230,3 +230,52 @@ def test_classifier_and_backbone_say_what_to_do_with_them(tmp_path: Path) -> Non
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="an image classifier with 9 classes"):
         from_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_classes": 10**12}, "num_classes is 1000000000000 in the config, 3 in the weights"),
+        ({"fpn_channels": 10**9}, "fpn_channels is"),
+        ({"box": {"num_convs": 10**9}}, r"box\.\w+ is"),
+        ({"backbone": {"embed_dim": 8, "window_size": 7}}, "must|contradict"),
+        ({"backbone": None}, "config.backbone must be"),
+        ({}, "config must have 'backbone'"),
+    ],
+)
+def test_a_config_that_contradicts_its_weights_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_model(create_model(_CONFIGS["mask_rcnn"]), path)
+    checkpoint = read_checkpoint(path)
+    stored = checkpoint.metadata["config"]
+    assert isinstance(stored, dict)
+    metadata = {"model": "mask_rcnn", "config": json.dumps(stored | change if change else {})}
+    save_file(load_file(path), path, metadata=metadata)
+    with pytest.raises(ValueError, match=rf"a\.safetensors: .*({message})"):
+        from_checkpoint(path)
+
+
+def test_a_config_with_another_window_does_not_resample_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_model(create_model(_CONFIGS["mask_rcnn"]), path)
+    stored = read_checkpoint(path).metadata["config"]
+    assert isinstance(stored, dict)
+    stored["backbone"]["window_size"] = 7
+    metadata = {"model": "mask_rcnn", "config": json.dumps(stored)}
+    save_file(load_file(path), path, metadata=metadata)
+    with pytest.raises(ValueError, match=r"backbone\.window_size is 7 in the config, 4 in the w"):
+        from_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [("[null, 1, 2]", "whole numbers"), ("[1.5, 2, 3]", "whole"), ("[1]", "one entry for each")],
+)
+def test_category_ids_that_are_none_are_refused(ids: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    state = create_model(_CONFIGS["mask_rcnn"]).state_dict()
+    save_file(state, path, metadata={"category_ids": ids})
+    with pytest.raises(ValueError, match=rf"a\.safetensors: .*{message}"):
+        from_checkpoint(path)

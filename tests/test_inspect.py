@@ -70,7 +70,8 @@ def test_foreign_heads_and_superseded_uploads_are_said(tmp_path: Path) -> None:
     torch.save({"state_dict": state | {"bbox_head.x.weight": torch.ones(1)}}, path)
     facts = inspect_file(path)
     assert facts["holds"] == "unknown heads (bbox_head)"
-    assert "replaced by a newer one" in facts["warnings"][0]
+    assert "its heads are none of" in facts["warnings"][0]
+    assert "replaced by a newer one" in facts["warnings"][1]
     assert "warning" in describe(facts)
 
 
@@ -94,3 +95,13 @@ def test_layouts_are_told_apart(tmp_path: Path) -> None:
     for layout in ("swin_dense", "microsoft", "mm", "detectron2", "huggingface_v4", "huggingface"):
         torch.save(to_layout(state, layout), tmp_path / "a.pth")
         assert inspect_file(tmp_path / "a.pth")["layout"] == layout
+
+
+def test_a_file_that_will_not_load_is_said_to_be_one(tmp_path: Path) -> None:
+    config = SwinConfig(embed_dim=8, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1))
+    state = SwinTransformer(config).state_dict()
+    state |= {"absolute_pos_embed": torch.zeros(1, 49, 8), "head.weight": torch.tensor(1.0)}
+    torch.save(state, tmp_path / "a.pth")
+    facts = inspect_file(tmp_path / "a.pth")
+    assert facts["num_classes"] is None
+    assert any("1 unexpected (absolute_pos_embed)" in text for text in facts["warnings"])

@@ -210,3 +210,11 @@ def test_unknown_layout_names_the_file(tmp_path: Path) -> None:
     save_file({"conv.weight": torch.ones(1)}, tmp_path / "resnet.safetensors")
     with pytest.raises(ValueError, match=r"resnet\.safetensors: no known layout fits its 1 keys"):
         load_weights(SwinTransformer(_CONFIG), tmp_path / "resnet.safetensors")
+
+
+def test_a_position_table_without_dimensions_is_a_misfit() -> None:
+    config = SwinConfig(embed_dim=8, depths=(1, 1), num_heads=(1, 1), out_indices=(0, 1))
+    state = SwinTransformer(config).state_dict()
+    state["layers.0.blocks.0.attn.relative_position_bias_table"] = torch.tensor(1.0)
+    with pytest.raises(ValueError, match="1 of another shape"):
+        load_weights(SwinTransformer(config), state)

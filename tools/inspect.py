@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from torch import nn
 
-from swin_dense.architecture import read_backbone_config
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
+from swin_dense.architecture import check_fit, read_backbone_config
+from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.checkpoints import find_model_kind, read_model_config
+from swin_dense.heads.models import ModelConfig, create_model
 from swin_dense.layouts import BACKBONE
 from swin_dense.published import SUPERSEDED, find_published
 from swin_dense.translation import Translation, translate
@@ -78,7 +80,9 @@ def inspect_file(file: Path) -> dict[str, Any]:
         "category_ids": checkpoint.metadata.get("category_ids"),
     }
     facts |= _describe_model(checkpoint, translation)
+    warnings = facts["warnings"]
     facts |= _describe_published(Path(file))
+    facts["warnings"] = warnings + facts["warnings"]
     return facts
 
 
@@ -121,24 +125,44 @@ def _describe_model(checkpoint: Checkpoint, translation: Translation) -> dict[st
     """Which model it is; a file without one that is known here is no error."""
     try:
         config = read_model_config(checkpoint, translation.state)
-    except ValueError:
+    except ValueError as error:
         head = translation.state.get("head.weight")
         holds = "backbone" if head is None else "classifier"
+        warnings = [str(error)] if translation.is_whole else []
         if translation.is_whole:
             parts = {k.split(".")[0] for k in translation.state if not k.startswith(BACKBONE)}
             holds = f"unknown heads ({', '.join(sorted(parts))})"
-        num_classes = None if head is None else head.shape[0]
-        return {"holds": holds, "model": None, "num_classes": num_classes}
+        num_classes = head.shape[0] if head is not None and head.ndim else None
+        warnings += _describe_misfit(checkpoint, translation, None)
+        return {"holds": holds, "model": None, "num_classes": num_classes, "warnings": warnings}
     return {
         "holds": find_model_kind(config),
         "model": dataclasses.asdict(config),
         "num_classes": config.num_classes,
+        "warnings": _describe_misfit(checkpoint, translation, config),
     }
+
+
+def _describe_misfit(
+    checkpoint: Checkpoint, translation: Translation, config: ModelConfig | None
+) -> list[str]:
+    """Why the file will not load, if it will not: as a model, or without one as a backbone."""
+
+    def build() -> nn.Module:
+        if config is not None:
+            return create_model(config)
+        return SwinTransformer(read_backbone_config(translation.state))
+
+    try:
+        check_fit(build, translation, source=checkpoint.source)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _describe_published(file: Path) -> dict[str, Any]:
     """What is known of a file of that name. The name proves nothing of the content."""
-    warnings = []
+    warnings: list[str] = []
     if re.search(rf"-({'|'.join(SUPERSEDED)})\b", file.name):
         warnings.append(
             "an upload of this name was replaced by a newer one; check the patch merging order by "
