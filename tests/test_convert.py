@@ -123,3 +123,16 @@ def test_nothing_is_left_behind(segmentor: Path, tmp_path: Path) -> None:
 
 def test_flag_names_every_layout() -> None:
     assert set(get_args(LayoutName)) == set(LAYOUTS)
+
+
+def test_whole_models_keep_half_precision_on_the_way(segmentor: Path, tmp_path: Path) -> None:
+    convert_file(segmentor, tmp_path / "mm.pth", layout="mm")
+    state = {
+        k: v.half() if v.is_floating_point() else v for k, v in _state(tmp_path / "mm.pth").items()
+    }
+    torch.save({"state_dict": state}, tmp_path / "half.pth")
+    convert_file(tmp_path / "half.pth", tmp_path / "ours.safetensors", layout="swin_dense")
+    convert_file(tmp_path / "ours.safetensors", tmp_path / "back.pth", layout="mm")
+    back = _state(tmp_path / "back.pth")
+    assert _equal(state, back)
+    assert all(back[key].dtype == state[key].dtype for key in state)

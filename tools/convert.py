@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from swin_dense.containers import Checkpoint, read_checkpoint
-from swin_dense.heads.checkpoints import from_checkpoint, save_model
+from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.layouts import BACKBONE, LAYOUTS
 from swin_dense.translation import Translation, shorten, to_layout, translate
 
@@ -99,7 +99,7 @@ def convert_file(
     partial = out.with_name(f".{out.name}.partial{out.suffix}")
     try:
         if layout == "swin_dense" and translation.is_whole and not backbone_only:
-            save_model(from_checkpoint(file), partial)
+            _write_model(from_checkpoint(file), state, partial)
         else:
             _write(converted, partial, layout, checkpoint)
         os.replace(partial, out)
@@ -132,6 +132,12 @@ def _take_backbone(translation: Translation, layout: str) -> tuple[dict[str, Ten
         else:
             kept[inner] = value
     return kept, left_out
+
+
+def _write_model(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a whole model as our own files are, its values in the types that they came in."""
+    values = {key: state[key].contiguous() for key in model.state_dict()}
+    save_file(values, path, metadata=describe_model(model))
 
 
 def _write(state: Mapping[str, Tensor], path: Path, layout: str, checkpoint: Checkpoint) -> None:
