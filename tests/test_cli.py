@@ -136,3 +136,13 @@ def test_the_module_is_a_program() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown command")
+
+
+def test_a_reader_who_has_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "swin_dense.tools.cli", "recipes"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0

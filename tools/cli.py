@@ -8,6 +8,7 @@ expected error (one line on stderr), 1 a bug (a traceback).
 import contextlib
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -43,8 +44,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[0] not in _COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(_COMMANDS)}")
-        return _run(words[0], words[1:])
-    except (ValueError, FileNotFoundError) as error:
+        status = _run(words[0], words[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who read the output has enough of it; Python's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # rich has dealt with it in its own way
+            return 0
+        raise
+    except (ValueError, OSError) as error:
         print(f"error: {_in_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
