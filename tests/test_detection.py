@@ -44,6 +44,11 @@ def test_classes_are_matched_by_name_whatever_their_order() -> None:
     assert labels == [1, 0, -1]
 
 
+def test_two_classes_of_one_name_keep_their_own_labels() -> None:
+    names = ("cat", "cat", "dog")
+    assert match_classes(_model(names), _data(*names)) == [0, 1, 2]
+
+
 def test_without_names_the_order_of_the_data_counts() -> None:
     assert match_classes(_model(None, num_classes=2), _data("cat", "dog")) == [0, 1]
 

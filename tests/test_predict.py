@@ -111,6 +111,16 @@ def test_a_broken_file_in_a_folder_is_reported_and_passed_over(
         run(_options(weights, tmp_path / "out", photographs / "broken.jpg"))
 
 
+def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(
+    weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "album.jpg").mkdir()
+    (photographs / "dead.jpg").symlink_to(tmp_path / "absent.jpg")
+    run(_options(weights, tmp_path / "out", photographs))
+    assert "skipped: no image file" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 2
+
+
 def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no image, folder or video"):
         run(_options(weights, tmp_path / "out", tmp_path / "absent.jpg"))

@@ -203,6 +203,8 @@ def match_classes(model: Detector, dataset: CocoDetection) -> list[int]:
                 f"{num_classes} and {len(dataset.class_names)} categories"
             )
         return list(range(num_classes))
+    if names == dataset.class_names:  # some files give two categories one name
+        return list(range(num_classes))
     missing = [name for name in dataset.class_names if name not in names]
     if missing:
         raise ValueError(

@@ -118,7 +118,7 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             found = [
                 file
                 for file in sorted(path.rglob("*"))
-                if file.suffix.lower() in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES
+                if file.suffix.lower() in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES and not file.is_dir()
             ]
             if not found:
                 raise ValueError(f"{path} must hold images or videos, got none")
@@ -137,7 +137,7 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
                 yield from _video_frames(path, name)
             else:
                 yield _Frame(name, read_image(path))
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             if is_named:
                 raise
             print(f"skipped: {error}", file=sys.stderr)
