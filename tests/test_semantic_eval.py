@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from processes import count_and_synchronise
 
 from swin_dense.datasets.semantic_eval import SemanticEvaluator
 
@@ -57,23 +58,11 @@ def test_merged_parts_equal_the_whole(generator):
     assert first.compute() == whole.compute()
 
 
-def _count_in_process(rank: int, store: str, results) -> None:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
-    )
-    evaluator = SemanticEvaluator(2)
-    if rank == 0:  # the other process has no image
-        evaluator.update([torch.tensor([[0, 1]])], [torch.tensor([[0, 0]])])
-    evaluator.synchronise()
-    results[rank] = evaluator.matrix.tolist()
-    torch.distributed.destroy_process_group()
-
-
 def test_every_process_gets_the_total(tmp_path):
     with torch.multiprocessing.Manager() as manager:
         results = manager.dict()
         torch.multiprocessing.spawn(
-            _count_in_process, args=(str(tmp_path / "store"), results), nprocs=2
+            count_and_synchronise, args=(str(tmp_path / "store"), results), nprocs=2
         )
         assert dict(results) == {0: [[1, 1], [0, 0]], 1: [[1, 1], [0, 0]]}
 
