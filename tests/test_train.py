@@ -15,7 +15,7 @@ from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
-from swin_dense.tools import train as train_module
+from swin_dense.tools import training
 from swin_dense.tools.folders import hold
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.recipes import find_recipe
@@ -99,7 +99,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(
 ) -> None:
     short = replace(recipe, steps=1)
     with monkeypatch.context() as patched:
-        patched.setattr(train_module, "evaluate_model", _interrupt)
+        patched.setattr(training, "evaluate_model", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(_options(short, tmp_path))
     assert not (tmp_path / "metrics.json").exists()
@@ -199,7 +199,7 @@ def test_a_recipe_name_gives_the_defaults_and_its_folder() -> None:
 
 
 def _interrupt_after(patched: pytest.MonkeyPatch, *, num_batches: int) -> None:
-    loader = train_module.training_loader
+    loader = training.training_loader
 
     def cut_off(*arguments: Any, **options: Any) -> Iterator[Any]:
         for index, batch in enumerate(loader(*arguments, **options)):
@@ -207,7 +207,7 @@ def _interrupt_after(patched: pytest.MonkeyPatch, *, num_batches: int) -> None:
                 raise KeyboardInterrupt
             yield batch
 
-    patched.setattr(train_module, "training_loader", cut_off)
+    patched.setattr(training, "training_loader", cut_off)
 
 
 def _interrupt(*_: object, **__: object) -> None:
