@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import re
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from swin_dense.heads.detector import BoxConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
 from swin_dense.heads.segmentor import SegmentorConfig
+from swin_dense.heads.stored_configs import build_config, has_type
 from swin_dense.layouts import BACKBONE
 from swin_dense.translation import shorten, translate
 
@@ -72,6 +72,7 @@ def save_model(
     path: str | os.PathLike[str],
     *,
     metadata: Mapping[str, str] | None = None,
+    state: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a whole model as safetensors that `from_checkpoint` reads back.
 
@@ -81,6 +82,7 @@ def save_model(
         model: a detector or a segmentor.
         path: where to; by convention `*.safetensors`.
         metadata: more text to store, such as the step of training.
+        state: weights to write instead of the model's own, under the same names; None: its own.
 
     Raises:
         ValueError: the model is none of ours, or `metadata` has a name that is taken.
@@ -92,9 +94,10 @@ def save_model(
         stored[key] = value
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
-    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    weights = model.state_dict() if state is None else state
+    tensors = {key: value.detach().contiguous() for key, value in weights.items()}
     try:
-        save_file(state, partial, metadata=stored)
+        save_file(tensors, partial, metadata=stored)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -328,7 +331,7 @@ def _read_ids(checkpoint: Checkpoint) -> tuple[int, ...] | None:
     ids = checkpoint.metadata.get("category_ids")
     if not isinstance(ids, list):
         return None
-    if not all(_has_type(value, int) for value in ids):
+    if not all(has_type(value, int) for value in ids):
         raise ValueError(f"category_ids must be whole numbers, got {str(ids)[:80]}")
     return tuple(ids)
 
@@ -340,52 +343,5 @@ def _read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
         return None
     if kind not in MODEL_KINDS:
         raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_KINDS)}")
-    config = _build_config(MODEL_KINDS[kind], stored, where="config")
+    config = build_config(MODEL_KINDS[kind], stored, where="config")
     return typing.cast(ModelConfig, config)
-
-
-def _build_config(cls: type, stored: Mapping[str, object], *, where: str) -> object:
-    """A config dataclass from its JSON; every name is checked, lists become tuples."""
-    hints = typing.get_type_hints(cls)
-    names = {field.name for field in dataclasses.fields(cls)}
-    unknown = sorted(set(stored) - names)
-    if unknown:
-        raise ValueError(
-            f"{where} has the unknown {unknown[0]!r}; was it written by a newer version?"
-        )
-    values = {}
-    for name, value in stored.items():
-        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
-            kind = typing.cast(type, hints[name])
-            values[name] = _build_config(kind, value, where=f"{where}.{name}")
-        else:
-            values[name] = _tuples(value)
-            if not _has_type(values[name], hints[name]):
-                raise ValueError(f"{where}.{name} must be {hints[name]}, got {value!r}")
-    required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
-    if absent := sorted(required - set(values)):
-        raise ValueError(f"{where} must have {absent[0]!r}")
-    return cls(**values)
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _tuples(value: object) -> object:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
-
-
-def _has_type(value: object, hint: object) -> bool:
-    """Whether a plain value is what a config's annotation says."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_has_type(value, part) for part in typing.get_args(hint))
-    if origin is tuple:
-        inner = typing.get_args(hint)[0]
-        return isinstance(value, tuple) and all(_has_type(part, inner) for part in value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if isinstance(hint, type) else False

@@ -132,6 +132,13 @@ class DetectorConfig:
             "box.num_fcs": self.box.num_fcs,
             "mask.roi_size": self.mask.roi_size,
         }
+        for part, sampler in (("rpn", self.rpn), ("box", self.box)):
+            if sampler.num_samples is not None:
+                counts[f"{part}.num_samples"] = sampler.num_samples
+            if not 0 <= sampler.positive_fraction <= 1:
+                raise ValueError(
+                    f"{part}.positive_fraction must be in 0..1, got {sampler.positive_fraction}"
+                )
         for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")

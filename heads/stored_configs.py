@@ -1,0 +1,63 @@
+"""Configs from the JSON that files store, with every name and type checked."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+
+def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> object:
+    """Build a config dataclass from its JSON; lists become tuples.
+
+    Args:
+        cls: the dataclass; its fields may be dataclasses too.
+        stored: values by field.
+        where: what to call it in errors.
+
+    Raises:
+        ValueError: a name is unknown or absent, or a value is not what the field's annotation says.
+    """
+    hints = typing.get_type_hints(cls)
+    names = {field.name for field in dataclasses.fields(cls)}
+    unknown = sorted(set(stored) - names)
+    if unknown:
+        raise ValueError(
+            f"{where} has the unknown {unknown[0]!r}; was it written by a newer version?"
+        )
+    values = {}
+    for name, value in stored.items():
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
+            kind = typing.cast(type, hints[name])
+            values[name] = build_config(kind, value, where=f"{where}.{name}")
+        else:
+            values[name] = _tuples(value)
+            if not has_type(values[name], hints[name]):
+                raise ValueError(f"{where}.{name} must be {hints[name]}, got {value!r}")
+    required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
+    if absent := sorted(required - set(values)):
+        raise ValueError(f"{where} must have {absent[0]!r}")
+    return cls(**values)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def has_type(value: object, hint: object) -> bool:
+    """Whether a plain value is what a config's annotation says."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(has_type(value, part) for part in typing.get_args(hint))
+    if origin is tuple:
+        inner = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(has_type(part, inner) for part in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else False
