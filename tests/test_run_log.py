@@ -23,6 +23,26 @@ def test_steps_and_metrics_become_lines_and_tensorboard_files(tmp_path: Path) ->
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_an_evaluation_between_two_lines_leaves_the_figures_per_step_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    with RunLog(tmp_path) as log:
+        log.start(0, 100)
+        now = 100.0  # an evaluation after step 6, which took most of this
+        log.metrics(6, {"mIoU": 0.5})
+        for _ in range(4):
+            now += 2.0
+            log.waited(0.5, num_images=8)
+        log.step(10, {"loss": 1.0}, rate=0.1)
+    line = read_log(tmp_path)[-1]
+    assert line["seconds_per_step"] == pytest.approx(2.0)
+    assert line["images_per_second"] == pytest.approx(4.0)
+    assert line["seconds_waiting_for_data"] == pytest.approx(0.5)
+    assert line["seconds_left"] == pytest.approx(180.0)
+
+
 def test_continuing_drops_later_and_broken_lines(tmp_path: Path) -> None:
     lines = [json.dumps({"step": step}) for step in (10, 20, 30)]
     (tmp_path / LOG_FILE).write_text("\n".join([*lines, '{"step": 3']))

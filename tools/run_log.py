@@ -41,8 +41,8 @@ class RunLog:
         self._num_steps = 0
         self._waited = 0.0
         self._num_images = 0
-        self._last_step = start_step
-        self._last_time = time.perf_counter()
+        self._clock_step = start_step  # time and images are counted since this step
+        self._clock_time = time.perf_counter()
         if self._run is not None:
             self._run.mkdir(parents=True, exist_ok=True)
             _drop_later_lines(self._run / LOG_FILE, start_step)
@@ -67,8 +67,7 @@ class RunLog:
     def start(self, step: int, num_steps: int) -> None:
         """Begin to count time and images, `step` steps being done of `num_steps`."""
         self._num_steps = num_steps
-        self._last_step = step
-        self._restart_clock()
+        self._restart_clock(step)
         if self._is_main and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
@@ -91,8 +90,8 @@ class RunLog:
         """Write the means since the last log step; with `is_logged=False` nothing is written."""
         if not is_logged or not self._is_main:
             return
-        elapsed = max(time.perf_counter() - self._last_time, 1e-9)
-        num_steps = max(step - self._last_step, 1)
+        elapsed = max(time.perf_counter() - self._clock_time, 1e-9)
+        num_steps = max(step - self._clock_step, 1)
         left = elapsed / num_steps * (self._num_steps - step)
         figures = {
             "step": step,
@@ -113,8 +112,7 @@ class RunLog:
             self._bar.update(self._bar_task, completed=step, figures=text)
         else:
             self.note(f"step {step}/{self._num_steps}  {text}")
-        self._last_step = step
-        self._restart_clock()
+        self._restart_clock(step)
 
     def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the scores of an evaluation after `step`."""
@@ -123,7 +121,7 @@ class RunLog:
         self._write({"step": step, "metrics": dict(metrics)}, step)
         scores = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         self.note(f"step {step}  {scores}")
-        self._restart_clock()
+        self._restart_clock(step)
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
@@ -141,8 +139,9 @@ class RunLog:
             if name != "step":
                 self._board.add_scalar(f"{folder}/{name}", value, step)
 
-    def _restart_clock(self) -> None:
-        self._last_time = time.perf_counter()
+    def _restart_clock(self, step: int) -> None:
+        self._clock_step = step
+        self._clock_time = time.perf_counter()
         self._waited = 0.0
         self._num_images = 0
 
