@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -45,6 +46,14 @@ def test_an_expected_error_is_one_line_on_stderr_and_status_2(
     captured = capsys.readouterr()
     assert captured.err == "error: a; b\n"
     assert captured.out == ""
+
+
+def test_an_error_of_the_system_names_the_file_and_the_fault_without_a_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _install(monkeypatch, lambda options: Path("no/such/file").read_bytes())
+    assert cli.main(["recipes"]) == 2
+    assert capsys.readouterr().err == "error: no/such/file: no such file or directory\n"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,15 @@ def test_the_numbers_are_printed_with_those_of_each_class(
 def test_a_split_that_is_not_there_is_said(golden: Path) -> None:
     with pytest.raises(FileNotFoundError, match="val2017"):
         run(Options(weights=golden / "model.pth", data=golden / "data", workers=0))
+
+
+@pytest.mark.parametrize("flag", ["json", "results"])
+def test_a_folder_where_a_file_of_results_should_go_is_refused_at_once(
+    flag: str, tmp_path: Path
+) -> None:
+    files: Any = {flag: tmp_path}
+    with pytest.raises(ValueError, match="the output file must not be a folder, got"):
+        run(Options(weights=tmp_path / "none.pth", data=tmp_path, **files))
 
 
 def test_a_batch_needs_an_image() -> None:

@@ -111,6 +111,18 @@ def test_a_broken_file_in_a_folder_is_reported_and_passed_over(
         run(_options(weights, tmp_path / "out", photographs / "broken.jpg"))
 
 
+def test_what_was_found_before_an_input_that_cannot_be_read_is_kept(
+    weights: Path, photographs: Path, tmp_path: Path
+) -> None:
+    (photographs / "broken.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        run(_options(weights, out, photographs / "a.jpg", photographs / "broken.jpg"))
+    found = json.loads((out / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
+    assert (out / "overlays" / "a.jpg").is_file()
+
+
 def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(
     weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,11 @@ def test_lengths_must_be_positive(field: str) -> None:
         replace(find_recipe("mask_rcnn_demo"), **{field: 0})
 
 
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        replace(find_recipe("mask_rcnn_demo"), seed=-1)
+
+
 def test_the_task_is_that_of_the_data() -> None:
     assert find_recipe("mask_rcnn_demo").task == "detection"
     assert find_recipe("upernet_demo").task == "segmentation"

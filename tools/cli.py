@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         raise
     except (ValueError, OSError) as error:
-        print(f"error: {_in_one_line(str(error))}", file=sys.stderr)
+        print(f"error: {_in_one_line(_in_words(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -104,6 +104,13 @@ def _unboxed(text: str) -> str:
             break
         message.append(line)
     return " ".join(message) or text.strip()
+
+
+def _in_words(error: ValueError | OSError) -> str:
+    """The message; of the system's own errors, the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    return str(error)
 
 
 def _in_one_line(text: str) -> str:

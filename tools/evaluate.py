@@ -11,7 +11,7 @@ from rich.progress import track
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.models import Model
 from swin_dense.tools.engine import choose_device, predict_batches
-from swin_dense.tools.folders import make_writable
+from swin_dense.tools.folders import make_file_writable
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.run_log import finite_or_none
 from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predict, Task, find_task
@@ -52,10 +52,9 @@ def run(options: Options) -> None:
     """
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    if options.json is not None:
-        make_writable(options.json.parent)
-    if options.results is not None:
-        make_writable(options.results.parent)
+    for file in (options.json, options.results):
+        if file is not None:
+            make_file_writable(file)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     if options.results is not None and task.name != "detection":

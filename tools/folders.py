@@ -22,19 +22,45 @@ def make_writable(folder: Path) -> Path:
     return folder
 
 
+def make_file_writable(path: Path) -> Path:
+    """See that a file of results can be written, before the work that gives them.
+
+    Raises:
+        ValueError: its folder cannot be made or written to, or it is a folder itself.
+    """
+    make_writable(path.parent)
+    if path.is_dir():
+        raise ValueError(f"the output file must not be a folder, got {path}")
+    return path
+
+
+_held: set[Path] = set()
+
+
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Keep a run's folder to this process; a kill gives it free.
 
+    The lock is the process's own (POSIX): workers that outlive a killed run do not hold it. Such
+    locks do not part one user from another inside a process, which is noted apart.
+
     Raises:
         ValueError: a live run uses it.
     """
-    with (folder / ".lock").open("w") as lock:
+    path = (folder / ".lock").resolve()
+    message = f"{folder} is in use by a live run; choose another --out"
+    if path in _held:
+        raise ValueError(message)
+    with path.open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"{folder} is in use by a live run; choose another --out") from error
-        yield
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise ValueError(message) from error
+        _held.add(path)
+        try:
+            yield
+        finally:
+            _held.remove(path)
 
 
 class UniqueNames:

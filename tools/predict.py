@@ -74,17 +74,19 @@ def run(options: Options) -> None:
     videos = _VideoWriter(names)
     frames = _read_frames(sources)
     num_done = 0
-    while chunk := list(islice(frames, options.batch_size)):
-        shown = _predict(model, task, predictor, chunk, options.precision, writer)
-        for frame, picture in zip(chunk, shown, strict=True):
-            if frame.video is None:
-                save_picture(picture, names.claim(frame.name, (".jpg", ".png")))
-            else:
-                videos.add(frame.video, picture)
-        num_done += len(chunk)
-        print(f"{num_done} done, last {chunk[-1].name}", file=sys.stderr)
-    videos.close()
-    writer.close()
+    try:
+        while chunk := list(islice(frames, options.batch_size)):
+            shown = _predict(model, task, predictor, chunk, options.precision, writer)
+            for frame, picture in zip(chunk, shown, strict=True):
+                if frame.video is None:
+                    save_picture(picture, names.claim(frame.name, (".jpg", ".png")))
+                else:
+                    videos.add(frame.video, picture)
+            num_done += len(chunk)
+            print(f"{num_done} done, last {chunk[-1].name}", file=sys.stderr)
+    finally:  # an input that cannot be read must not cost what was found in those before it
+        videos.close()
+        writer.close()
     if num_done == 0:
         raise ValueError("none of the inputs could be read")
 

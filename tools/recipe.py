@@ -1,12 +1,12 @@
 """What a recipe is: model, data, optimiser and schedule; every field is a flag of `train`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import tyro
 
-from swin_dense.heads.models import ModelConfig
+from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
 from swin_dense.tools.optim import AdamWConfig, PolySchedule, StepSchedule
 
 
@@ -80,6 +80,8 @@ class Recipe:
     """Where the published scores stand."""
     published: Annotated[tuple[tuple[str, float], ...], tyro.conf.Suppress] = ()
     """Published scores in percent, by name."""
+    note: Annotated[str, tyro.conf.Suppress] = ""
+    """Where the paper says otherwise, and what else differs from the recipe of that name."""
     model: ModelConfig
     """The network; the number of classes is the data's."""
     data: Data
@@ -101,6 +103,8 @@ class Recipe:
         for name in ("batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
 
@@ -112,3 +116,10 @@ class Recipe:
     def num_steps(self, steps_per_epoch: int) -> int:
         """Length of the training for a data set of so many steps an epoch."""
         return self.steps if self.steps is not None else self.epochs * steps_per_epoch
+
+
+def published_model(variant: str, *, drop_path: float, frozen_stages: int = -1) -> ModelConfig:
+    """A model's variant with what its recipe sets in the backbone (see `SwinConfig`)."""
+    config = MODEL_VARIANTS[variant]
+    backbone = replace(config.backbone, drop_path_rate=drop_path, frozen_stages=frozen_stages)
+    return replace(config, backbone=backbone)
