@@ -1,34 +1,47 @@
-"""COCO's metrics for boxes and masks, by pycocotools, from results as the models give them."""
+"""COCO's metrics for boxes and masks, from results as the models give them."""
 
-import contextlib
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+import numpy as np
 from torch import Tensor
 
 from swin_dense.datasets.coco import CocoDetection
-from swin_dense.datasets.coco_file import (
-    CocoAnnotation,
-    CocoFile,
-    check_run_lengths,
-    finite_number,
-    read_coco,
+from swin_dense.datasets.coco_backends import (
+    BackendName,
+    CocoTables,
+    choose_backend,
+    match_detections,
 )
-from swin_dense.datasets.masks import compress_bitmaps, mask_area, rasterise_polygons
+from swin_dense.datasets.coco_file import check_run_lengths, finite_number, read_coco
+from swin_dense.datasets.masks import compress_bitmaps
 from swin_dense.datasets.samples import Size
 
 METRIC_NAMES = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl"),
     *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
 )
-_KINDS = ("bbox", "segm")
+_KINDS: tuple[Literal["bbox", "segm"], ...] = ("bbox", "segm")
 _ABSENT = -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionRecall:
+    """Precision over recall: IoU 0.5:0.95, objects of every size, 100 detections an image.
+
+    Attributes:
+        recall: `(101,)` float64, 0..1 in steps of 0.01.
+        precision: `(10, 101, K)` float64 by IoU threshold, recall and class (in the order of the
+            category ids): the best precision at this recall or above; -1 where a class has no
+            object.
+    """
+
+    recall: np.ndarray
+    precision: np.ndarray
 
 
 class CocoEvaluator:
@@ -46,35 +59,42 @@ class CocoEvaluator:
     Attributes:
         detections: all so far, as entries of a COCO results file.
         seen: ids of the images that were updated.
-        evaluations: pycocotools' `COCOeval` of each kind, after `compute`, with its precision and
-            recall tables.
+        truth: the annotations.
+        backend: the package that matches, "pycocotools" or "faster-coco-eval".
     """
 
     def __init__(
-        self, truth: str | Path | CocoDetection, *, category_ids: Sequence[int] | None = None
+        self,
+        truth: str | Path | CocoDetection,
+        *,
+        category_ids: Sequence[int] | None = None,
+        backend: BackendName = "auto",
     ) -> None:
         """Read and check the annotations.
 
         Args:
             truth: the annotation file, or a data set made from it.
             category_ids: the id of each label the model gives; default: the file's, rising.
+            backend: "pycocotools"; "faster-coco-eval", which gives the same numbers sooner; or
+                "auto": the faster one where it is installed.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: the file has faults, all named; or `category_ids` holds an id that the file
-                does not.
+                does not; or the backend is unknown or not installed.
         """
+        self.backend = choose_backend(backend)
         path = truth.annotation_file if isinstance(truth, CocoDetection) else truth
-        self._coco = read_coco(path)
-        known = [category.id for category in self._coco.categories]
+        self.truth = read_coco(path)
+        known = [category.id for category in self.truth.categories]
         self.category_ids = tuple(known if category_ids is None else category_ids)
         unknown = sorted(set(self.category_ids) - set(known))
         if unknown:
             raise ValueError(f"category_ids must be ids of {path}, got {unknown}")
-        self._sizes = {image.id: image.size for image in self._coco.images}
+        self._sizes = {image.id: image.size for image in self.truth.images}
         self.detections: list[dict[str, Any]] = []
         self.seen: set[int] = set()
-        self.evaluations: dict[str, COCOeval] = {}
+        self._tables: dict[str, CocoTables] = {}
 
     def update(self, image_ids: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
         """Take the results of some images, in the frame of the original photographs.
@@ -90,9 +110,10 @@ class CocoEvaluator:
         """
         if len(image_ids) != len(results):
             raise ValueError(f"got {len(image_ids)} image ids and {len(results)} results")
+        self._tables.clear()
         for image_id, result in zip(image_ids, results, strict=True):
             if image_id not in self._sizes:
-                raise ValueError(f"image {image_id} is not in {self._coco.path}")
+                raise ValueError(f"image {image_id} is not in {self.truth.path}")
             if image_id in self.seen:
                 raise ValueError(f"image {image_id} was given twice")
             size = self._sizes[image_id]
@@ -109,11 +130,11 @@ class CocoEvaluator:
         Raises:
             ValueError: an entry is malformed, or of an unknown image or category.
         """
-        categories = {category.id for category in self._coco.categories}
+        categories = {category.id for category in self.truth.categories}
         for place, detection in enumerate(detections):
             fault = _find_fault(detection, self._sizes, categories)
             if fault:
-                raise ValueError(f"detection #{place} for {self._coco.path} {fault}")
+                raise ValueError(f"detection #{place} for {self.truth.path} {fault}")
         self.merge(detections, {detection["image_id"] for detection in detections})
 
     def merge(self, detections: Iterable[Mapping[str, Any]], seen: Iterable[int]) -> None:
@@ -126,6 +147,7 @@ class CocoEvaluator:
         doubled = sorted(seen & self.seen)
         if doubled:
             raise ValueError(f"images were given twice: {doubled[:20]} ({len(doubled)} in all)")
+        self._tables.clear()
         self.detections.extend(dict(detection) for detection in detections)
         self.seen |= seen
 
@@ -137,11 +159,17 @@ class CocoEvaluator:
             name: AP}, "segm": {the same}}}`; -1 where there is no object to find.
         """
         scores: dict[str, Any] = {"per_class": {}}
-        for kind in _KINDS:
-            numbers, per_class = self._evaluate(kind)
-            scores[kind] = dict(zip(METRIC_NAMES, numbers, strict=True))
-            scores["per_class"][kind] = per_class
+        for kind, tables in self._match().items():
+            scores[kind] = dict(zip(METRIC_NAMES, tables.numbers, strict=True))
+            scores["per_class"][kind] = self._average_per_class(tables)
         return {kind: scores[kind] for kind in (*_KINDS, "per_class")}
+
+    def precision_recall(self) -> dict[str, PrecisionRecall]:
+        """The curves behind the average precision of all detections so far: "bbox", "segm"."""
+        return {
+            kind: PrecisionRecall(recall=tables.recall, precision=tables.precision[..., 0, -1])
+            for kind, tables in self._match().items()
+        }
 
     def write_results(self, path: str | Path) -> None:
         """Write all detections as a COCO results file (JSON), beside its name first."""
@@ -156,27 +184,28 @@ class CocoEvaluator:
         partial.write_text(json.dumps(entries))
         os.replace(partial, path)
 
-    def _evaluate(self, kind: str) -> tuple[list[float], dict[str, float]]:
-        """The 12 numbers, and AP by class name."""
-        field = "bbox" if kind == "bbox" else "segmentation"
-        detections = [entry for entry in self.detections if field in entry]
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-            truth = _make_truth(self._coco, kind)
-            evaluation = COCOeval(truth, _make_detections(truth, detections, kind), kind)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        self.evaluations[kind] = evaluation
-        # (IoU, recall, class, area, detections): all sizes, 100 detections.
-        precision = evaluation.eval["precision"][:, :, :, 0, -1]
+    def _match(self) -> dict[str, CocoTables]:
+        """Tables of boxes and masks; kept until there are more detections."""
+        for kind in _KINDS:
+            if kind not in self._tables:
+                field = "bbox" if kind == "bbox" else "segmentation"
+                detections = [entry for entry in self.detections if field in entry]
+                self._tables[kind] = match_detections(
+                    self.truth, detections, kind, backend=self.backend
+                )
+        return self._tables
+
+    def _average_per_class(self, tables: CocoTables) -> dict[str, float]:
+        """AP by class name."""
+        names = [category.name for category in self.truth.categories]
         per_class = {}
-        names = [category.name for category in self._coco.categories]
-        for index, category in enumerate(self._coco.categories):
-            found = precision[:, :, index][precision[:, :, index] > -1]
+        for index, category in enumerate(self.truth.categories):
+            precision = tables.precision[:, :, index, 0, -1]
+            found = precision[precision > -1]
             doubled = names.count(category.name) > 1
             name = f"{category.name} ({category.id})" if doubled else category.name
             per_class[name] = float(found.mean()) if found.size else _ABSENT
-        return [float(number) for number in evaluation.stats], per_class
+        return per_class
 
 
 def _make_entries(
@@ -244,67 +273,6 @@ def _find_fault(
     except ValueError as error:
         return f"is one {error}"
     return None
-
-
-def _make_truth(coco: CocoFile, kind: str) -> COCO:
-    """The annotations as pycocotools wants them."""
-    annotations: list[dict[str, Any]] = []
-    sizes = {image.id: image.size for image in coco.images}
-    for annotation in coco.annotations:
-        entry: dict[str, Any] = {
-            # pycocotools takes a match with annotation 0 for no match; ids mean nothing else to it.
-            "id": len(annotations) + 1,
-            "image_id": annotation.image_id,
-            "category_id": annotation.category_id,
-            "bbox": list(annotation.box),
-            "area": annotation.area,
-            "iscrowd": int(annotation.is_crowd),
-        }
-        if kind == "segm":
-            entry["segmentation"] = _truth_mask(annotation, sizes[annotation.image_id])
-            if entry["segmentation"] is None:
-                continue
-        annotations.append(entry)
-    truth = COCO()
-    truth.dataset = {
-        "images": [
-            {"id": image.id, "height": image.size.height, "width": image.size.width}
-            for image in coco.images
-        ],
-        "categories": [{"id": category.id, "name": category.name} for category in coco.categories],
-        "annotations": annotations,
-    }
-    truth.createIndex()
-    return truth
-
-
-def _truth_mask(annotation: CocoAnnotation, size: Size) -> object:
-    if annotation.run_lengths is not None:
-        return annotation.run_lengths
-    return rasterise_polygons([annotation.polygons], size)[0] if annotation.polygons else None
-
-
-def _make_detections(truth: COCO, detections: list[dict[str, Any]], kind: str) -> COCO:
-    """The detections as pycocotools wants them; of an empty list it makes nothing by itself."""
-    entries = []
-    for place, detection in enumerate(detections):
-        entry = {key: detection[key] for key in ("image_id", "category_id", "score")}
-        if "bbox" in detection:
-            entry["bbox"] = detection["bbox"]
-            entry["area"] = detection["bbox"][2] * detection["bbox"][3]
-        else:
-            entry["area"] = mask_area(detection["segmentation"])
-        if kind == "segm":
-            entry["segmentation"] = detection["segmentation"]
-        entries.append({**entry, "id": place + 1, "iscrowd": 0})
-    found = COCO()
-    found.dataset = {
-        "images": truth.dataset["images"],
-        "categories": truth.dataset["categories"],
-        "annotations": entries,
-    }
-    found.createIndex()
-    return found
 
 
 def _printable(mask: Mapping[str, Any]) -> dict[str, Any]:

@@ -222,18 +222,37 @@ def test_odd_entries_of_a_results_file_are_named(
         CocoEvaluator(truth).add_detections([{"image_id": 5, "category_id": 3, "score": 0.5}])
 
 
-def test_published_numbers_are_reproduced_to_every_printed_digit(shared: Path) -> None:
-    folder = shared / "data" / "coco_eval_reference"
-    expected = json.loads((folder / "expected.json").read_text())
-    for kind in ("bbox", "segm"):
-        evaluator = CocoEvaluator(folder / "instances_val2014_100.json")
-        name = f"instances_val2014_fake{kind}100_results.json"
-        evaluator.add_detections(json.loads((folder / name).read_text()))
-        scores = evaluator.compute()[kind]
-        assert {key: round(value, 3) for key, value in scores.items()} == expected[kind][
-            "published"
-        ]
-        assert scores == pytest.approx(expected[kind]["pycocotools"], abs=5e-10)
+def test_curves_are_those_behind_the_average_precision(truth: Path) -> None:
+    evaluator = CocoEvaluator(truth)
+    # One of the two cats is found, the dog is not.
+    evaluator.update([5, 9], [_result([[30, 20, 40, 30]], [0]), NOTHING])
+    curves = evaluator.precision_recall()
+    assert list(curves) == ["bbox", "segm"]
+    for kind, curve in curves.items():
+        assert curve.recall.dtype == curve.precision.dtype == np.float64
+        assert curve.recall == pytest.approx(np.arange(101) / 100)
+        assert curve.precision.shape == (10, 101, 2)
+        assert curve.precision[:, :51, 0] == pytest.approx(1)  # one cat of two
+        assert (curve.precision[:, 51:, 0] == 0).all()
+        assert (curve.precision[..., 1] == 0).all()
+        assert evaluator.compute()[kind]["AP"] == pytest.approx(curve.precision.mean())
+
+
+def test_curves_of_a_class_without_objects_are_minus_one(tmp_path: Path) -> None:
+    content = coco_content()
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] == 7]
+    evaluator = CocoEvaluator(write_coco(tmp_path, content))
+    evaluator.update([5], PERFECT[:1])
+    precision = evaluator.precision_recall()["bbox"].precision
+    assert (precision[..., 0] == -1).all()  # cats
+    assert precision[..., 1] == pytest.approx(1)  # the dog
+
+
+def test_curves_follow_when_there_are_more_detections(truth: Path) -> None:
+    evaluator = CocoEvaluator(truth)
+    assert evaluator.precision_recall()["bbox"].precision.max() == 0
+    evaluator.update([5], PERFECT[:1])
+    assert evaluator.precision_recall()["bbox"].precision.max() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("model", ["det_mmdet_mask_rcnn", "det_official_cascade"])
