@@ -61,7 +61,7 @@ def test_the_same_step_is_written_once(model: nn.Module, tmp_path: Path) -> None
     assert load_state(first)["a"] == 1
 
 
-@pytest.mark.parametrize("crash_in", ["save_model", "_flush_to_disk", "_point_last_at"])
+@pytest.mark.parametrize("crash_in", ["save_model", "_flush_to_disk", "_point_at"])
 def test_a_kill_while_writing_leaves_the_checkpoint_before(
     model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_in: str
 ) -> None:

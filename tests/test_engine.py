@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from swin_dense.tools import engine
 from swin_dense.tools.engine import (
     LoopPlan,
     StopRequest,
     autocast,
     choose_device,
     predict_batches,
-    synchronise_norms,
     train,
 )
 from swin_dense.tools.run_log import RunLog, read_log
@@ -123,11 +122,22 @@ def test_logging_saving_and_evaluating_come_when_due_and_at_the_end(tmp_path: Pa
             evaluate=lambda step: calls.append(("evaluate", step)),
         )
     assert done == 7
-    assert calls == [("save", 3), ("evaluate", 5), ("save", 6), ("save", 7), ("evaluate", 7)]
+    assert calls == [
+        *[("save", 3), ("save", 5), ("evaluate", 5), ("save", 6), ("save", 7), ("evaluate", 7)]
+    ]
     lines = read_log(tmp_path)
     assert [line["step"] for line in lines] == [2, 4, 6, 7]
     assert lines[0]["loss"] == pytest.approx(lines[0]["loss_fit"] + lines[0]["loss_size"])
     assert lines[0]["images_per_second"] > 0
+
+
+def test_a_checkpoint_comes_after_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(100))  # one passes at each look at the clock
+    monkeypatch.setattr(engine.time, "monotonic", lambda: next(seconds))
+    saved: list[int] = []
+    plan = LoopPlan(num_steps=7, save_every=0, save_seconds=2.0)
+    _train(_Line(), _batches(7), plan, save=saved.append)
+    assert saved == [2, 4, 6, 7]
 
 
 def test_continuing_counts_from_the_start_step() -> None:
@@ -195,17 +205,3 @@ def test_a_missing_gpu_is_said() -> None:
         assert choose_device("auto") == torch.device("cpu")
         with pytest.raises(ValueError, match="must have a GPU"):
             choose_device("cuda")
-
-
-def test_norms_are_synchronised_on_gpus_only(tmp_path: Path) -> None:
-    model: Any = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    keys = list(model.state_dict())
-    with RunLog(tmp_path, is_main=True, start_step=0) as log:
-        alone: Any = SimpleNamespace(num_processes=1, device=torch.device("cuda"))
-        assert isinstance(synchronise_norms(model, alone, log)[1], nn.BatchNorm2d)
-        on_cpu: Any = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
-        assert isinstance(synchronise_norms(model, on_cpu, log)[1], nn.BatchNorm2d)
-        on_gpus: Any = SimpleNamespace(num_processes=2, device=torch.device("cuda"))
-        synchronised = synchronise_norms(model, on_gpus, log)
-    assert isinstance(synchronised[1], nn.SyncBatchNorm)
-    assert list(synchronised.state_dict()) == keys

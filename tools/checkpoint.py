@@ -3,13 +3,17 @@
 Layout of a run's folder:
 
     step_00001000/model.safetensors   weights, config, class names, category ids: loads anywhere
+    step_00001000/ema.safetensors     the same with averaged weights, where the run keeps some
     step_00001000/state.pt            optimiser, scaler, random numbers, step: for `--resume`
+    step_00001000/score.json          what the checkpoint scored, if it was evaluated
     last -> step_00001000             what `--resume` continues from
+    best -> step_00001000             the highest score so far
 
-A checkpoint is written into a hidden folder, flushed to the disk and renamed; `last` is a link that
-is replaced in one operation.
+A checkpoint is written into a hidden folder, flushed to the disk and renamed; `last` and `best` are
+links that are replaced in one operation.
 """
 
+import json
 import os
 import pickle
 import random
@@ -21,18 +25,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from swin_dense.heads.checkpoints import save_model
 
 WEIGHTS_FILE = "model.safetensors"
+AVERAGE_FILE = "ema.safetensors"
 STATE_FILE = "state.pt"
-_LAST = "last"
+_SCORE_FILE = "score.json"
+_LAST, _BEST = "last", "best"
 _STEP_FOLDER = re.compile(r"step_(\d{8})")
 
 
 def save_checkpoint(
-    run: Path, step: int, *, model: nn.Module, state: Mapping[str, Any], keep: int
+    run: Path,
+    step: int,
+    *,
+    model: nn.Module,
+    state: Mapping[str, Any],
+    keep: int,
+    weights: Mapping[str, Tensor] | None = None,
+    average: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the checkpoint of `step`, point `last` at it and delete the oldest beyond `keep`.
 
@@ -41,7 +55,9 @@ def save_checkpoint(
         step: steps done, from 0.
         model: a whole model of `heads`.
         state: what else `--resume` needs: tensors, numbers, strings, lists and dicts of them.
-        keep: number of checkpoints that stay, at least 1.
+        keep: number of checkpoints that stay, at least 1; the best one stays besides.
+        weights: the model's state dict, where this process has only a part of it in `model`.
+        average: a state dict with averaged weights, if there are some.
 
     Returns:
         The checkpoint's folder. Where `last` already is of this step, nothing is written.
@@ -50,30 +66,33 @@ def save_checkpoint(
         ValueError: a weight is not finite, or the folder cannot be written (full, read-only). The
             previous checkpoint is untouched in either case.
     """
-    folder = run / f"step_{step:08d}"
+    folder = run / _folder_name(step)
     previous = find_checkpoint(run)
     if previous is not None and previous.resolve() == folder.resolve():
         return folder
-    _check_finite(model, step, previous)
+    weights = model.state_dict() if weights is None else weights
+    _check_finite(weights, step, previous)
     partial = run / f".{folder.name}.partial"
+    text = {"step": str(step)}
     try:
         run.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(run)
         partial.mkdir()
-        save_model(model, partial / WEIGHTS_FILE, metadata={"step": str(step)})
+        save_model(model, partial / WEIGHTS_FILE, state=weights, metadata=text)
+        if average is not None:
+            save_model(model, partial / AVERAGE_FILE, state=average, metadata=text)
         torch.save(dict(state) | {"step": step}, partial / STATE_FILE)
-        for path in (partial / WEIGHTS_FILE, partial / STATE_FILE, partial):
+        for path in (*partial.iterdir(), partial):
             _flush_to_disk(path)
         # A folder of this step that `last` does not name is what a kill left before the link moved.
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
-        _point_last_at(run, folder)
-        for old in list_checkpoints(run)[:-keep]:
-            shutil.rmtree(old)
-    except (OSError, RuntimeError) as error:
+        _point_at(run, _LAST, folder)
+        _prune(run, keep)
+    except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, RuntimeError) and "write" not in str(error):
-            raise  # torch.save reports a full disk as a RuntimeError about writing
+        if isinstance(error, RuntimeError) and not _is_about_writing(error):
+            raise
         stays = f"; {previous} is untouched" if previous is not None else ""
         raise ValueError(
             f"the checkpoint of step {step} cannot be written to {run}: {error}{stays}"
@@ -82,9 +101,14 @@ def save_checkpoint(
 
 
 def find_checkpoint(run: Path) -> Path | None:
-    """Folder that `last` names, or None where the run has no checkpoint."""
+    """Folder that `last` names, or None where the run has no checkpoint.
+
+    A run that was killed between its first checkpoint and the link has the newest folder.
+    """
     last = run / _LAST
-    return last.resolve() if (last / STATE_FILE).is_file() else None
+    if (last / STATE_FILE).is_file():
+        return last.resolve()
+    return next((path for path in reversed(list_checkpoints(run))), None)
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -92,6 +116,32 @@ def list_checkpoints(run: Path) -> list[Path]:
     if not run.is_dir():
         return []
     return sorted(path for path in run.iterdir() if _STEP_FOLDER.fullmatch(path.name))
+
+
+def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
+    """Note what the checkpoint of `step` scored, and point `best` at it if none scored higher.
+
+    Args:
+        run: the run's folder.
+        step: of a checkpoint that exists.
+        name: of the score.
+        value: higher is better; nan is never the best.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    folder = run / _folder_name(step)
+    best = run / _BEST
+    try:
+        record = best / _SCORE_FILE
+        highest = json.loads(record.read_text())["value"] if record.is_file() else float("-inf")
+        partial = folder / f".{_SCORE_FILE}.partial"
+        partial.write_text(json.dumps({"step": step, "name": name, "value": value}) + "\n")
+        partial.replace(folder / _SCORE_FILE)
+        if value > highest:
+            _point_at(run, _BEST, folder)
+    except OSError as error:
+        raise ValueError(f"the score of step {step} cannot be written: {error}") from error
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -137,8 +187,8 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def _check_finite(model: nn.Module, step: int, previous: Path | None) -> None:
-    for name, value in model.state_dict().items():
+def _check_finite(weights: Mapping[str, Tensor], step: int, previous: Path | None) -> None:
+    for name, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             stays = f"; the last good checkpoint is {previous}" if previous is not None else ""
             raise ValueError(
@@ -146,17 +196,35 @@ def _check_finite(model: nn.Module, step: int, previous: Path | None) -> None:
             )
 
 
+def _folder_name(step: int) -> str:
+    return f"step_{step:08d}"
+
+
 def _remove_leftovers(run: Path) -> None:
     for path in run.glob(".step_*.partial"):
         shutil.rmtree(path)
-    (run / f".{_LAST}.partial").unlink(missing_ok=True)
+    for name in (_LAST, _BEST):
+        (run / f".{name}.partial").unlink(missing_ok=True)
 
 
-def _point_last_at(run: Path, folder: Path) -> None:
-    link = run / f".{_LAST}.partial"
+def _prune(run: Path, keep: int) -> None:
+    best = (run / _BEST).resolve()
+    for old in list_checkpoints(run)[:-keep]:
+        if old.resolve() != best:
+            shutil.rmtree(old)
+
+
+def _point_at(run: Path, name: str, folder: Path) -> None:
+    link = run / f".{name}.partial"
+    link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
-    os.replace(link, run / _LAST)
+    os.replace(link, run / name)
     _flush_to_disk(run)
+
+
+def _is_about_writing(error: RuntimeError) -> bool:
+    """torch.save reports a full disk as an error of its file format."""
+    return "write" in str(error) or "inline_container" in str(error)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from swin_dense.heads.models import Model
+from swin_dense.tools.agreement import Agreement
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.sharding import pause_sync
 from swin_dense.tools.tasks import Predict
 
 Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
@@ -35,7 +36,8 @@ class LoopPlan:
     accumulate: int = 1
     clip_norm: float | None = None
     log_every: int = 50
-    save_every: int = 1000
+    save_every: int = 1000  # 0: not by steps
+    save_seconds: float = 0.0  # 0: not by time
     evaluate_every: int = 0  # 0: only at the end
 
     def is_due(self, step: int, every: int) -> bool:
@@ -88,6 +90,7 @@ def train(
     log: RunLog,
     save: Callable[[int], object],
     evaluate: Callable[[int], object],
+    after_step: Callable[[], object] = lambda: None,
 ) -> int:
     """Train from `plan.start_step` to `plan.num_steps`.
 
@@ -103,8 +106,9 @@ def train(
         rate_at: learning rate of a step, counted from 0.
         plan: when to log, save and evaluate.
         log: where figures go.
-        save: writes the checkpoint of a step.
-        evaluate: evaluates after a step; called after `save` of the same step.
+        save: writes the checkpoint of a step; also called before each evaluation.
+        evaluate: evaluates after a step.
+        after_step: called when the weights have changed.
 
     Returns:
         Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
@@ -113,10 +117,11 @@ def train(
         ValueError: a loss is not finite; says which, at which step and on which images.
     """
     source = iter(batches)
+    agreement = Agreement(accelerator.num_processes)
     records: list[_StepRecord] = []
-    names: list[str] = []
     model.train()
     step = plan.start_step
+    saved_at = time.monotonic()
     log.start(step, plan.num_steps)
     with StopRequest() as stop:
         while step < plan.num_steps:
@@ -126,19 +131,24 @@ def train(
             names, record = _step(
                 step + 1, model, source, optimizer, accelerator, prepare, plan, log
             )
+            after_step()
             records.append(record)
             step += 1
-            stopping = _any_process(stop.signal_name is not None, step, plan, accelerator)
+            is_late = 0 < plan.save_seconds <= time.monotonic() - saved_at
+            stopping, save_now = agreement.settle(
+                [stop.signal_name is not None, is_late and accelerator.is_main_process]
+            )
             log_due = plan.is_due(step, plan.log_every)
-            save_due = stopping or plan.is_due(step, plan.save_every)
-            evaluate_due = plan.is_due(step, plan.evaluate_every)
-            if log_due or save_due or evaluate_due:
+            evaluate_due = plan.is_due(step, plan.evaluate_every) and not stopping
+            save_due = stopping or save_now or evaluate_due or plan.is_due(step, plan.save_every)
+            if log_due or save_due:
                 means = _mean_losses(names, records, accelerator)
                 log.step(step, means, rate=rate, is_logged=log_due)
                 records.clear()
             if save_due:
                 save(step)
-            if evaluate_due and not stopping:
+                saved_at = time.monotonic()
+            if evaluate_due:
                 evaluate(step)
                 model.train()
             if stopping and step < plan.num_steps:
@@ -168,8 +178,9 @@ def _step(
         image_ids += [sample["image_id"] for sample in samples]
         images, targets = prepare(samples, accelerator.device)
         is_last = turn == plan.accumulate - 1
-        with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
-            losses: dict[str, Tensor] = model(images, targets)
+        with contextlib.nullcontext() if is_last else pause_sync(model, accelerator):
+            with accelerator.autocast():
+                losses: dict[str, Tensor] = model(images, targets)
             names = list(losses)
             accelerator.backward(sum(losses.values()) / plan.accumulate)
         values = torch.stack([loss.detach().float() for loss in losses.values()]) / plan.accumulate
@@ -199,16 +210,6 @@ def _mean_losses(
         )
     means = stacked.mean(dim=0).tolist()
     return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
-
-
-def _any_process(wish: bool, step: int, plan: LoopPlan, accelerator: Accelerator) -> bool:
-    """Whether to stop: several processes agree on it, where they meet for the log anyway."""
-    if accelerator.num_processes == 1:
-        return wish
-    if not plan.is_due(step, plan.log_every):
-        return False
-    flag = torch.tensor(float(wish), device=accelerator.device)
-    return bool(accelerator.reduce(flag, reduction="sum").item() > 0)
 
 
 def predict_batches(
@@ -245,28 +246,6 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=types[precision])
-
-
-def synchronise_norms(model: Model, accelerator: Accelerator, log: RunLog) -> Model:
-    """Let BatchNorm normalise over the images of all processes, as the published models did.
-
-    torch can do that on GPUs only; on the CPU the log says that each process keeps to its own.
-    """
-    has_norms = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    if accelerator.num_processes == 1 or not has_norms:
-        return model
-    if accelerator.device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    log.note("BatchNorm is not synchronised over the processes: torch does it on GPUs only")
-    return model
-
-
-def share_statistics(model: Model, accelerator: Accelerator) -> None:
-    """Give every process BatchNorm's running statistics of the first, whose model is saved."""
-    if accelerator.num_processes > 1:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
-                broadcast([module.running_mean, module.running_var])
 
 
 def choose_device(name: str) -> torch.device:

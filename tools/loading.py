@@ -5,6 +5,7 @@ seed, the epoch and the sample. So a run continues to the bit from its step numb
 of workers, and the images of a step are the same for any number of processes.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -17,6 +18,8 @@ from swin_dense.datasets.samplers import AspectRatioBatches, EvaluationBatches
 from swin_dense.datasets.samples import collate_samples
 
 Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
+
+_PREFETCHED = 2  # batches that each worker reads ahead: more would be memory without use
 
 
 class TrainingBatches(Sampler[list[tuple[int, int]]]):
@@ -83,7 +86,18 @@ def _loader_options(num_workers: int) -> dict[str, Any]:
         "collate_fn": collate_samples,
         "num_workers": num_workers,
         "pin_memory": torch.cuda.is_available(),
-        "worker_init_fn": init_worker,
+        "worker_init_fn": _init_worker,
+        "prefetch_factor": _PREFETCHED if num_workers else None,
         # A source of its own: making a loader must not move the model's random numbers.
         "generator": torch.Generator().manual_seed(0),
     }
+
+
+def _init_worker(worker_id: int) -> None:
+    """Make a worker process deaf to what is said to the whole run.
+
+    An interrupt from the terminal, or a launcher's SIGTERM, goes to every process of the group; the
+    main process saves a checkpoint then, and needs its workers until it has.
+    """
+    os.setpgid(0, 0)
+    init_worker(worker_id)
