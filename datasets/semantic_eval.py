@@ -56,12 +56,18 @@ class SemanticEvaluator:
         self.num_classes = num_classes
         self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
 
-    def update(self, predictions: Sequence[Tensor], label_maps: Sequence[Tensor]) -> None:
+    def update(
+        self, predictions: Sequence[Tensor], label_maps: Sequence[Tensor]
+    ) -> list[float | None]:
         """Count some images.
 
         Args:
             predictions: `(H, W)` integers in 0..K-1 each.
             label_maps: `(H, W)` integers in 0..K-1 or 255 (ignored) each, of the same size.
+
+        Returns:
+            The mIoU of each image by itself, over the classes that occur in its labels or its
+            prediction; None where every pixel is ignored.
 
         Raises:
             ValueError: numbers of images, or sizes, differ, or a value is out of range.
@@ -71,6 +77,7 @@ class SemanticEvaluator:
                 "predictions and label maps must be one per image, "
                 f"got {len(predictions)} and {len(label_maps)}"
             )
+        scores = []
         for index, (prediction, label_map) in enumerate(zip(predictions, label_maps, strict=True)):
             if prediction.shape != label_map.shape:
                 raise ValueError(
@@ -84,7 +91,10 @@ class SemanticEvaluator:
             self._check_range(found, f"predictions of image {index}")
             pairs = labels * self.num_classes + found  # (N,)
             counts = torch.bincount(pairs, minlength=self.num_classes**2)
-            self.matrix += counts.view_as(self.matrix).to(self.matrix.device)
+            counts = counts.view_as(self.matrix)
+            self.matrix += counts.to(self.matrix.device)
+            scores.append(_mean_iou(counts))
+        return scores
 
     def merge(self, other: "SemanticEvaluator") -> None:
         """Add what another evaluator counted.
@@ -134,6 +144,15 @@ class SemanticEvaluator:
                 raise ValueError(
                     f"{what} must be in 0..{self.num_classes - 1}, got {int(low)}..{int(high)}"
                 )
+
+
+def _mean_iou(matrix: Tensor) -> float | None:
+    """Mean over the classes that occur."""
+    intersect = matrix.diagonal()
+    union = matrix.sum(dim=0) + matrix.sum(dim=1) - intersect
+    occurs = union > 0
+    mean = (intersect[occurs].double() / union[occurs]).mean().item()
+    return mean if bool(occurs.any()) else None
 
 
 def _divide(part: int, whole: int) -> float | None:

@@ -87,6 +87,17 @@ def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
     assert evaluation.headline["bbox/AP"] > 0.99
     assert evaluation.headline["segm/AP"] > 0.99
     assert list(evaluation.metrics) == ["bbox", "segm"]
+    assert evaluation.classes.names == dataset.class_names
+    assert sum(evaluation.classes.counts) == sum(len(target["labels"]) for target in targets)
+    matrix = evaluation.confusion.counts
+    assert matrix.trace() == matrix.sum()  # nothing missed, nothing confused
+    assert evaluation.confusion.names[-1] == "nothing"
+    assert [image.score for image in evaluation.images.images] == [1.0, 1.0, 1.0]
+    assert list(evaluation.curves) == ["boxes", "masks"]
+    assert evaluation.curves["boxes"].means["IoU 0.50"][:90] == pytest.approx(1)
+    picture = evaluation.images.best[0].draw()
+    drawn = TASK.draw_beside_truth(dataset, samples[0], results[0], model)
+    assert np.abs(picture.astype(int) - drawn).mean() < 1
     nothing = [{name: value[:0] for name, value in result.items()} for result in results]
     assert TASK.evaluate(model, dataset, [(samples, nothing)]).headline["bbox/AP"] == 0
 

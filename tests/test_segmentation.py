@@ -64,6 +64,15 @@ def test_perfect_predictions_score_one_also_when_gathered(data: SegmentationData
         *("area_intersect", "area_union", "area_pred", "area_label"),
     ]
     assert sum(evaluation.metrics["area_label"]) == 2 * 3 * 64 * 64
+    assert evaluation.classes.names == _NAMES
+    assert evaluation.classes.scores["IoU"] == evaluation.metrics["IoU"]
+    matrix = evaluation.confusion.counts
+    assert matrix.diagonal().tolist() == evaluation.metrics["area_intersect"]
+    assert matrix.sum(axis=1).tolist() == evaluation.metrics["area_label"]
+    assert [image.score for image in evaluation.images.images] == [1.0, 1.0, 1.0]
+    picture = evaluation.images.worst[0].draw()
+    drawn = TASK.draw_beside_truth(dataset, samples[2], truth[2], _model(_NAMES))
+    assert (picture == drawn).all()
 
 
 def test_the_roots_list_names_the_classes_then_the_model_does(

@@ -105,3 +105,11 @@ def test_numbers_of_images_must_agree():
 def test_merging_other_classes_is_refused():
     with pytest.raises(ValueError, match="must have one num_classes, got 2 and 3"):
         SemanticEvaluator(2).merge(SemanticEvaluator(3))
+
+
+def test_each_image_has_a_score_of_its_own():
+    evaluator = SemanticEvaluator(3)
+    label_maps = [torch.tensor([[0, 0, 1, 255]]), torch.tensor([[255]]), torch.tensor([[2]])]
+    predictions = [torch.tensor([[0, 1, 1, 2]]), torch.tensor([[1]]), torch.tensor([[2]])]
+    # Image 0: class 0 has 1 of 2 px, class 1 has 1 of 2; class 2 is on an ignored pixel alone.
+    assert evaluator.update(predictions, label_maps) == [0.5, None, 1.0]

@@ -3,31 +3,36 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pycocotools import mask as coco_masks
-from rich.table import Table
 from torch import Tensor
 
 from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.coco import CocoDetection
 from swin_dense.datasets.coco_eval import CocoEvaluator
-from swin_dense.datasets.masks import bitmaps_from_runs, compress_bitmaps, decompress
+from swin_dense.datasets.images import image_size
+from swin_dense.datasets.masks import (
+    CompressedMask,
+    bitmaps_from_runs,
+    compress_bitmaps,
+    decompress,
+)
 from swin_dense.datasets.transforms import detection_eval, detection_train
 from swin_dense.heads.detector import Detector
 from swin_dense.heads.models import create_model
 from swin_dense.heads.targets import DetectionResult
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.tools.detection_scores import SHOWN_SCORE, score_detections
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipe import DetectionData
+from swin_dense.tools.scores import ScoredImage
 from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predictor
-
-_SHOWN_SCORE = 0.3
-_KINDS = {"bbox": "boxes", "segm": "masks"}
 
 
 class DetectionTask:
@@ -132,49 +137,25 @@ class DetectionTask:
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
-        """The 12 COCO numbers for boxes and for masks."""
+        """The 12 COCO numbers for boxes and for masks, and what is behind them."""
         labels = torch.tensor(match_classes(model, dataset))
         evaluator = CocoEvaluator(dataset)
         for samples, results in predictions:
             known = [_relabel(result, labels) for result in results]
             evaluator.update([sample["image_id"] for sample in samples], known)
         if gather is not None:
-            everything = gather(evaluator.detections)
+            parts = gather([(evaluator.detections, evaluator.seen)])
             evaluator = CocoEvaluator(dataset)
-            evaluator.add_detections(everything)
-        scores = evaluator.compute()
-        metrics = {kind: dict(scores[kind]) for kind in _KINDS}
-        return Evaluation(
-            metrics=metrics,
-            headline={
-                f"{kind}/{name}": metrics[kind][name] for kind in _KINDS for name in ("AP", "AP50")
-            },
-            tables=[_score_table(metrics), _class_table(scores["per_class"])],
-            write_results=evaluator.write_results,
-        )
+            for detections, seen in parts:
+                evaluator.merge(detections, seen)
+        return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
 
     def draw_beside_truth(
         self, dataset: CocoDetection, sample: Sample, result: dict[str, Tensor], model: Detector
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
         index = dataset.image_ids.index(sample["image_id"])
-        pixels = dataset.load_image(index)  # (H, W, 3)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
-        truth = dataset.load_instances(index)
-        masks = truth.masks(pixels.shape[:2])
-        bitmaps = decompress(masks) if masks else np.zeros((0, *pixels.shape[:2]), np.uint8)
-        annotated = {
-            "boxes": torch.from_numpy(truth.boxes),
-            "labels": torch.from_numpy(truth.labels),
-            "masks": torch.from_numpy(bitmaps),
-        }
-        kept = {name: value[result["scores"] >= _SHOWN_SCORE] for name, value in result.items()}
-        names = model.class_names or dataset.class_names
-        pictures = [
-            draw_detections(image, annotated, dataset.class_names),
-            draw_detections(image, kept, names),
-        ]
-        return side_by_side(pictures, ["ground truth", "prediction"])
+        return _draw(dataset, index, result, model.class_names or dataset.class_names)
 
     def writer(self, out: Path, model: Detector, *, score_threshold: float) -> "DetectionWriter":
         """Writer of `predictions.json`."""
@@ -296,15 +277,44 @@ def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
     return {name: value[known] for name, value in (result | {"labels": moved}).items()}
 
 
-def _score_table(metrics: dict[str, dict[str, float]]) -> Table:
-    table = Table("", *_KINDS.values())
-    for name in metrics["bbox"]:
-        table.add_row(name, *(f"{metrics[kind][name]:.4f}" for kind in _KINDS))
-    return table
+def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredImage) -> Picture:
+    """Ground truth and detections of an image, which the evaluator keeps."""
+    labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
+    found = [entry for entry in evaluator.detections if entry["image_id"] == image.image_id]
+    index = dataset.image_ids.index(image.image_id)
+    boxes = torch.tensor([entry["bbox"] for entry in found]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
+    result = {
+        "boxes": boxes,
+        "scores": torch.tensor([entry["score"] for entry in found]),
+        "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
+        "masks": _bitmaps([entry["segmentation"] for entry in found], dataset.sizes[index]),
+    }
+    return _draw(dataset, index, result, dataset.class_names)
 
 
-def _class_table(per_class: Any) -> Table:
-    table = Table("class", "box AP", "mask AP")
-    for name in per_class["bbox"]:
-        table.add_row(name, *(f"{per_class[kind][name]:.4f}" for kind in _KINDS))
-    return table
+def _draw(
+    dataset: CocoDetection, index: int, result: dict[str, Tensor], names: Sequence[str]
+) -> Picture:
+    pixels = dataset.load_image(index)  # (H, W, 3)
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    size = image_size(pixels)
+    truth = dataset.load_instances(index)
+    annotated = {
+        "boxes": torch.from_numpy(truth.boxes),
+        "labels": torch.from_numpy(truth.labels),
+        "masks": _bitmaps(truth.masks(size), size),
+    }
+    kept = {name: value[result["scores"] >= SHOWN_SCORE] for name, value in result.items()}
+    pictures = [
+        draw_detections(image, annotated, dataset.class_names),
+        draw_detections(image, kept, names),
+    ]
+    return side_by_side(pictures, ["ground truth", "prediction"])
+
+
+def _bitmaps(masks: Sequence[CompressedMask], size: tuple[int, int]) -> Tensor:
+    """`(N, H, W)` bool."""
+    if not masks:
+        return torch.zeros(0, *size, dtype=torch.bool)
+    return torch.from_numpy(decompress(masks))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from rich.table import Table
 from torch import Tensor
 
 from swin_dense.datasets.ade20k import Ade20k, ade20k_classes, read_classes
 from swin_dense.datasets.label_maps import IGNORED_LABEL
-from swin_dense.datasets.semantic_eval import SemanticEvaluator, SemanticScores
+from swin_dense.datasets.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.semantic_transforms import (
     multi_scale_views,
     segmentation_eval,
@@ -34,6 +34,8 @@ from swin_dense.tools.drawing import (
 from swin_dense.tools.folders import UniqueNames
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipe import SegmentationData
+from swin_dense.tools.scores import KeptResults, ScoredImage
+from swin_dense.tools.segmentation_scores import pack_labels, score_label_maps, unpack_labels
 from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predict, Predictor
 
 _WINDOW = (512, 512)  # px, the published models' training crop
@@ -174,34 +176,31 @@ class SegmentationTask:
         self.check_classes(model, dataset)
         device = next(model.parameters()).device
         evaluator = SemanticEvaluator(len(dataset.class_names), device=device)
+        places = {image_id: place for place, image_id in enumerate(dataset.image_ids)}
+        kept = KeptResults()
         for samples, results in predictions:
-            evaluator.update(results, [sample["label_map"] for sample in samples])
+            scores = evaluator.update(results, [sample["label_map"] for sample in samples])
+            for sample, result, score in zip(samples, results, scores, strict=True):
+                image_id = sample["image_id"]
+                image = ScoredImage(places[image_id], image_id, score)
+                kept.add(image, partial(pack_labels, result))
+        images, packed = kept.images, kept.results
         if gather is not None:
-            evaluator.matrix = torch.stack(gather([evaluator.matrix.cpu()])).sum(dim=0)
-        scores = evaluator.compute()
-        headline = {"mIoU": scores["mIoU"], "mAcc": scores["mAcc"], "aAcc": scores["aAcc"]}
-        return Evaluation(
-            metrics=dict(scores),
-            headline={
-                name: float("nan") if value is None else value for name, value in headline.items()
-            },
-            tables=[_score_table(headline), _class_table(scores, dataset.class_names)],
-        )
+            parts = gather([(evaluator.matrix.cpu(), images, packed)])
+            evaluator.matrix = torch.stack([matrix for matrix, _, _ in parts]).sum(dim=0)
+            images = [image for _, others, _ in parts for image in others]
+            packed = {place: labels for _, _, others in parts for place, labels in others.items()}
+
+        def draw(image: ScoredImage) -> Picture:
+            return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
+
+        return score_label_maps(evaluator, dataset.class_names, images, draw)
 
     def draw_beside_truth(
         self, dataset: Ade20k, sample: Sample, result: Tensor, model: Segmentor
     ) -> Picture:
         """Ground truth and prediction in the original frame, with the classes of both."""
-        index = dataset.image_ids.index(sample["image_id"])
-        image = _as_tensor(dataset.load_image(index))
-        truth = torch.from_numpy(dataset.load_label_map(index))
-        colours = _class_colours(model, dataset.colours)
-        pictures = [draw_label_map(image, labels, colours) for labels in (truth, result)]
-        areas = _areas(truth, len(colours)) + _areas(result, len(colours))
-        legend = draw_legend(
-            _largest_first(areas), dataset.class_names, colours, height=len(pictures[0])
-        )
-        return side_by_side([*pictures, legend], ["ground truth", "prediction", "classes"])
+        return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
 
     def writer(self, out: Path, model: Segmentor, *, score_threshold: float) -> "LabelMapWriter":
         """Writer of label maps; every pixel has a class, whatever the threshold."""
@@ -254,6 +253,18 @@ class LabelMapWriter:
         partial_path = path.with_name(f".{path.name}.partial")
         partial_path.write_text("\n".join(self._class_names) + "\n", encoding="utf-8")
         partial_path.replace(path)
+
+
+def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Picture:
+    image = _as_tensor(dataset.load_image(index))
+    truth = torch.from_numpy(dataset.load_label_map(index))
+    colours = _class_colours(model, dataset.colours)
+    pictures = [draw_label_map(image, labels, colours) for labels in (truth, result)]
+    areas = _areas(truth, len(colours)) + _areas(result, len(colours))
+    legend = draw_legend(
+        _largest_first(areas), dataset.class_names, colours, height=len(pictures[0])
+    )
+    return side_by_side([*pictures, legend], ["ground truth", "prediction", "classes"])
 
 
 def _predict_whole(
@@ -324,23 +335,3 @@ def _areas(labels: Tensor, num_classes: int) -> np.ndarray:
 def _largest_first(areas: np.ndarray) -> list[int]:
     """Labels that occur."""
     return [int(label) for label in np.argsort(-areas, kind="stable") if areas[label]]
-
-
-def _score_table(headline: dict[str, float | None]) -> Table:
-    table = Table("", "score")
-    for name, value in headline.items():
-        table.add_row(name, _in_digits(value))
-    return table
-
-
-def _class_table(scores: SemanticScores, class_names: Sequence[str]) -> Table:
-    table = Table("class", "IoU", "accuracy", "labelled pixels")
-    columns = (scores["IoU"], scores["area_intersect"], scores["area_label"])
-    for name, iou, found, labelled in zip(class_names, *columns, strict=True):
-        accuracy = found / labelled if labelled else None
-        table.add_row(name, _in_digits(iou), _in_digits(accuracy), str(labelled))
-    return table
-
-
-def _in_digits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -5,8 +5,8 @@ seam: it builds data sets, makes a batch's targets, scores results and draws the
 """
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from swin_dense.heads.models import Model
 from swin_dense.tools.drawing import Picture
 from swin_dense.tools.loading import Sample
+from swin_dense.tools.scores import ClassScores, Confusion, ImageScores, PrecisionCurves
 
 _MODULES = {
     "detection": "swin_dense.tools.detection",
@@ -65,12 +66,21 @@ class Evaluation:
         metrics: the machine-readable scores, exactly what `--json` writes.
         headline: the few scores that a log line and a report show, by name.
         tables: everything, to be read by people.
+        classes: the scores of each class.
+        confusion: which class was taken for which; agrees with `metrics`.
+        images: the scores of single images, with pictures of some.
+        curves: precision over recall, by what was found ("boxes", "masks"); none where results have
+            no scores.
         write_results: writes what was found, as a COCO results file; None for segmentation.
     """
 
     metrics: dict[str, Any]
     headline: dict[str, float]
     tables: list[Table]
+    classes: ClassScores
+    confusion: Confusion
+    images: ImageScores
+    curves: Mapping[str, PrecisionCurves] = field(default_factory=dict)
     write_results: Callable[[Path], None] | None = None
 
 
