@@ -1,11 +1,22 @@
 """The log file: lines, dropped later lines, JSON without nan."""
 
+import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from swin_dense.tools.run_log import LOG_FILE, RunLog, clock, finite_or_none, read_log
+from swin_dense.tools.results_table import RESULTS_FILE
+from swin_dense.tools.run_log import (
+    LOG_FILE,
+    RunLog,
+    clock,
+    find_damaged_lines,
+    finite_or_none,
+    read_log,
+)
 
 
 def test_steps_and_metrics_become_lines_and_tensorboard_files(tmp_path: Path) -> None:
@@ -21,6 +32,14 @@ def test_steps_and_metrics_become_lines_and_tensorboard_files(tmp_path: Path) ->
     assert first["seconds_waiting_for_data"] == pytest.approx(0.25)
     assert second == {"step": 2, "metrics": {"bbox/AP": 0.25}}
     assert list((tmp_path / "tensorboard").iterdir())
+    with (tmp_path / RESULTS_FILE).open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert list(rows[0])[:2] == ["step", "loss"]
+    assert list(rows[0])[-2:] == ["loss_cls", "bbox/AP"]
+    assert [(row["step"], row["loss_cls"], row["bbox/AP"]) for row in rows] == [
+        ("2", "1.5", ""),
+        ("2", "", "0.25"),
+    ]
 
 
 def test_an_evaluation_between_two_lines_leaves_the_figures_per_step_right(
@@ -44,11 +63,29 @@ def test_an_evaluation_between_two_lines_leaves_the_figures_per_step_right(
 
 
 def test_continuing_drops_later_and_broken_lines(tmp_path: Path) -> None:
-    lines = [json.dumps({"step": step}) for step in (10, 20, 30)]
-    (tmp_path / LOG_FILE).write_text("\n".join([*lines, '{"step": 3']))
-    with RunLog(tmp_path, start_step=20):
-        pass
-    assert read_log(tmp_path) == [{"step": 10}, {"step": 20}]
+    lines = [json.dumps({"step": step, "loss": step / 10}) for step in (10, 20, 30)]
+    broken = ['{"step": 3', "[]", '{"loss": 1}']
+    (tmp_path / LOG_FILE).write_text("\n".join([lines[0], *broken, *lines[1:]]))
+    assert find_damaged_lines(tmp_path) == [2, 3, 4]
+    assert [line["step"] for line in read_log(tmp_path)] == [10, 20, 30]
+    (tmp_path / RESULTS_FILE).write_text("step,loss\n10,1.0\n20,2.0\n30,3.0\n40,")
+    with RunLog(tmp_path, start_step=20) as log:
+        log.metrics(20, {"mIoU": 0.5})
+    assert [line["step"] for line in read_log(tmp_path)] == [10, 20, 20]
+    rows = (tmp_path / RESULTS_FILE).read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "10", "20", "20"]
+    assert [row.split(",")[-1] for row in rows] == ["mIoU", "", "", "0.5"]
+
+
+def test_pictures_go_to_tensorboard(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.picture(3, "predictions/1", np.zeros((4, 6, 3), np.uint8))
+    reader = EventAccumulator(str(tmp_path / "tensorboard"))
+    reader.Reload()
+    (image,) = reader.Images("predictions/1")
+    assert (image.step, image.width, image.height) == (3, 6, 4)
+    with RunLog(None) as log:
+        log.picture(3, "predictions/1", np.zeros((4, 6, 3), np.uint8))
 
 
 def test_other_processes_are_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

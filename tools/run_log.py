@@ -1,4 +1,4 @@
-"""What a run tells: a line and a progress bar on stderr, `log.jsonl` and TensorBoard files."""
+"""What a run tells: progress on stderr, `log.jsonl`, `results.csv` and TensorBoard files."""
 
 import json
 import math
@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from swin_dense.tools.drawing import Picture
+from swin_dense.tools.results_table import ResultsTable
+
 LOG_FILE = "log.jsonl"
 
 
@@ -23,7 +26,7 @@ class RunLog:
 
     `log.jsonl` has one JSON object per log step (`step`, `loss` and each of its parts, `rate`,
     `images_per_second`, `seconds_per_step`, `seconds_waiting_for_data` per step, `memory_mib`,
-    `seconds_left`) and one per evaluation (`step`, `metrics`).
+    `seconds_left`) and one per evaluation (`step`, `metrics`). `results.csv` has the same as rows.
 
     Args:
         run: the run's folder; None writes no file.
@@ -36,6 +39,7 @@ class RunLog:
         self._run = run if is_main else None
         self._console = Console(stderr=True, quiet=not is_main)
         self._board: SummaryWriter | None = None
+        self._table: ResultsTable | None = None
         self._bar: Progress | None = None
         self._bar_task = TaskID(0)
         self._num_steps = 0
@@ -46,6 +50,7 @@ class RunLog:
         if self._run is not None:
             self._run.mkdir(parents=True, exist_ok=True)
             _drop_later_lines(self._run / LOG_FILE, start_step)
+            self._table = ResultsTable(self._run, read_log(self._run))
             self._board = SummaryWriter(
                 str(self._run / "tensorboard"), purge_step=start_step + 1, flush_secs=30
             )
@@ -123,16 +128,23 @@ class RunLog:
         self.note(f"step {step}  {scores}")
         self._restart_clock(step)
 
+    def picture(self, step: int, name: str, pixels: Picture) -> None:
+        """Show a picture in TensorBoard, `(H, W, 3)` RGB."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
     def note(self, text: str) -> None:
         """Say something on stderr."""
         if self._is_main:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _write(self, figures: Mapping[str, Any], step: int) -> None:
-        if self._run is None or self._board is None:
+        if self._run is None or self._board is None or self._table is None:
             return
+        line = finite_or_none(figures)
         with (self._run / LOG_FILE).open("a") as lines:
-            lines.write(json.dumps(finite_or_none(figures)) + "\n")
+            lines.write(json.dumps(line) + "\n")
+        self._table.add(line)
         scalars = figures.get("metrics", figures)
         folder = "metrics" if "metrics" in figures else "training"
         for name, value in scalars.items():
@@ -147,9 +159,14 @@ class RunLog:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """Lines of a run's `log.jsonl`; an empty list where there is none."""
-    path = run / LOG_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    """Lines of a run's `log.jsonl` that are whole; an empty list where there is none."""
+    return [line for line in _parse_lines(run / LOG_FILE) if line is not None]
+
+
+def find_damaged_lines(run: Path) -> list[int]:
+    """Numbers, from 1, of the lines of `log.jsonl` that cannot be read."""
+    lines = enumerate(_parse_lines(run / LOG_FILE), start=1)
+    return [number for number, line in lines if line is None]
 
 
 def clock(seconds: float) -> str:
@@ -168,19 +185,28 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _parse_lines(path: Path) -> list[dict[str, Any] | None]:
+    """Each line, None for one that a kill cut short or that something else damaged."""
+    if not path.is_file():
+        return []
+    lines: list[dict[str, Any] | None] = []
+    for text in path.read_text(errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            line = None
+        is_whole = isinstance(line, dict) and isinstance(line.get("step"), int)
+        lines.append(line if is_whole else None)
+    return lines
+
+
 def _drop_later_lines(path: Path, step: int) -> None:
-    """Keep the lines up to `step`; a line that a kill cut short goes too."""
+    """Keep the whole lines up to `step`."""
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:
-            continue
+    kept = [line for line in _parse_lines(path) if line is not None and line["step"] <= step]
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept))
+    partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
     partial.replace(path)
 
 
