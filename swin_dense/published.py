@@ -238,17 +238,16 @@ def _detectors() -> Iterator[PublishedFile]:
         note = f"RepPoints V2 heads, which we do not have; {_ONLY_BACKBONE}"
         yield _detector(name, url, "swin_t", "microsoft", _APACHE, points, millions, None, note)
     for run, stamp, size, scores, recipe in (
-        ("t-p4-w7_fpn_1x", "20210902_120937-9d6b7cfa", "t", (42.7, 39.3), None),
+        ("t-p4-w7_fpn_1x", "20210902_120937-9d6b7cfa", "t", (42.7, 39.3), "1x"),
         ("t-p4-w7_fpn_ms-crop-3x", "20210906_131725-bacf6f7b", "t", (46.0, 41.6), "3x"),
         ("t-p4-w7_fpn_fp16_ms-crop-3x", "20210908_165006-90a4008c", "t", (46.0, 41.7), "3x"),
         ("s-p4-w7_fpn_fp16_ms-crop-3x", "20210903_104808-b92c91f1", "s", (48.2, 43.2), "3x"),
     ):
         run, model = f"mask_rcnn_swin-{run}_coco", f"mask_rcnn_swin_{size}"
         url = f"{_OPENMMLAB}/mmdetection/v2.0/swin/{run}/{run}_{stamp}.pth"
-        note = "" if recipe else "trained at one scale, which our 1x recipe is not"
-        recipe = recipe and f"{model}_coco_{recipe}"
+        recipe = f"{model}_mmdet_coco_{recipe}"
         parameters = 48 if size == "t" else 69
-        yield _detector(run, url, model, "mm", _MM, scores, parameters, recipe, note)
+        yield _detector(run, url, model, "mm", _MM, scores, parameters, recipe)
     for size, run, file, scores in (
         ("b", "f342979038", "model_final_246a82", (53.9, 46.2)),
         ("l", "f342979186", "model_final_7c897e", (55.0, 47.2)),
@@ -368,7 +367,7 @@ def _segmentors() -> Iterator[PublishedFile]:
         ),
     ):
         url = f"{_OPENMMLAB}/mmsegmentation/v0.5/swin/{run}/{run}_{stamp}.pth"
-        yield _segmentor(run, url, model, "mm", _MM, scores, note)
+        yield _segmentor(run, url, model, "mm", _MM, scores, note, has_recipe=True)
     for word, model in (
         ("tiny", "upernet_swin_t"),
         ("small", "upernet_swin_s"),
