@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.fpn import FPN
-from swin_dense.heads.rpn import RPNHead, propose, rpn_losses
+from swin_dense.heads.rpn import (
+    RPNHead,
+    RPNOutputs,
+    propose,
+    rpn_losses,
+    sample_anchors,
+)
 from swin_dense.heads.targets import (
     DetectionResult,
     DetectionTarget,
@@ -277,20 +283,7 @@ class Detector(nn.Module):
         targets = [move_target(target, batch.pixels.device) for target in targets]
         rpn = self.config.rpn
         pyramid = self.neck(self.backbone(batch.pixels))
-        outputs = self.rpn_head(pyramid)
-        losses = rpn_losses(
-            outputs,
-            batch.sizes,
-            [target["boxes"] for target in targets],
-            size_divisor=self.config.size_divisor,
-            allowed_border=rpn.allowed_border,
-            positive_iou=rpn.positive_iou,
-            negative_iou=rpn.negative_iou,
-            min_positive_iou=rpn.min_positive_iou,
-            num_samples=rpn.num_samples,
-            positive_fraction=rpn.positive_fraction,
-            smooth_l1_beta=rpn.smooth_l1_beta,
-        )
+        outputs, losses = self._train_rpn(pyramid, batch.sizes, targets)
         proposals = propose(
             outputs,
             batch.sizes,
@@ -300,6 +293,40 @@ class Detector(nn.Module):
         )
         boxes = [boxes for boxes, _ in proposals]
         return losses | self.roi_head(pyramid, boxes, targets, batch)
+
+    def _train_rpn(
+        self,
+        pyramid: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        targets: Sequence[DetectionTarget],
+    ) -> tuple[RPNOutputs, dict[str, Tensor]]:
+        """What is said about each anchor, for the proposals, and the losses of those sampled."""
+        rpn, head = self.config.rpn, self.rpn_head
+        is_sparse = rpn.num_samples is not None and head.is_cheaper_to_judge(
+            pyramid, rpn.num_samples
+        )
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_sparse):
+            outputs = head(pyramid)
+        samples = sample_anchors(
+            outputs.anchors,
+            sizes,
+            [target["boxes"] for target in targets],
+            size_divisor=self.config.size_divisor,
+            allowed_border=rpn.allowed_border,
+            positive_iou=rpn.positive_iou,
+            negative_iou=rpn.negative_iou,
+            min_positive_iou=rpn.min_positive_iou,
+            num_samples=rpn.num_samples,
+            positive_fraction=rpn.positive_fraction,
+        )
+        logits, deltas = outputs.logits, outputs.deltas
+        if samples.indices is not None and is_sparse:
+            logits, deltas = head.judge(pyramid, samples.indices)
+        elif samples.indices is not None:
+            logits = logits.gather(1, samples.indices)
+            deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
+        losses = rpn_losses(logits, deltas, samples, smooth_l1_beta=rpn.smooth_l1_beta)
+        return outputs, losses
 
     @torch.no_grad()
     def predict(

@@ -20,6 +20,7 @@ from swin_dense.heads.losses import objectness_loss, smooth_l1_loss
 from swin_dense.heads.matching import IGNORED, match_boxes, sample_matches
 
 _DELTA_STDS = (1.0, 1.0, 1.0, 1.0)
+_NUM_NEIGHBOURS = 9  # cells that the 3 x 3 convolution looks at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +100,65 @@ class RPNHead(nn.Module):
             level_lengths=tuple(map(len, anchors)),
         )
 
+    def judge(self, pyramid: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge some anchors of each image; the values are `forward`'s.
+
+        Only the 3 x 3 neighbourhoods of their cells are looked at. So the gradient of the losses,
+        which are of few anchors, does not go through the convolutions of whole maps.
+
+        Args:
+            pyramid: one `(B, C, H_i, W_i)` per stride.
+            indices: `(B, S)` of the anchors, in the order of `forward`'s outputs.
+
+        Returns:
+            Logits `(B, S)` and deltas `(B, S, 4)`, float32.
+        """
+        num_ratios = len(self.anchor_ratios)
+        cells, ratios = indices // num_ratios, indices % num_ratios  # (B, S)
+        hidden = F.relu(
+            F.linear(
+                _neighbourhoods(pyramid, cells),
+                self.rpn_conv.weight.permute(0, 2, 3, 1).flatten(1),  # (C, 9C)
+                self.rpn_conv.bias,
+            )
+        )  # (B, S, C)
+        logits = F.linear(hidden, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)  # (B, S, A)
+        deltas = F.linear(hidden, self.rpn_reg.weight.flatten(1), self.rpn_reg.bias)
+        deltas = deltas.unflatten(2, (num_ratios, 4))  # (B, S, A, 4)
+        own = ratios[..., None]  # (B, S, 1)
+        return (
+            logits.gather(2, own).squeeze(2).float(),
+            deltas.gather(2, own[..., None].expand(-1, -1, -1, 4)).squeeze(2).float(),
+        )
+
+    def is_cheaper_to_judge(self, pyramid: Sequence[Tensor], num_samples: int) -> bool:
+        """Whether that many anchors of an image cost less than the gradient of its whole maps."""
+        num_cells = sum(maps.shape[-2] * maps.shape[-1] for maps in pyramid)
+        return num_samples * _NUM_NEIGHBOURS * len(pyramid) < num_cells
+
+
+def _neighbourhoods(pyramid: Sequence[Tensor], cells: Tensor) -> Tensor:
+    """Features around cells: `(B, S)` indices over all levels to `(B, S, 9C)`, 0 outside the map.
+
+    Each level is asked for all cells and gives 0 for those of others, so that the host need not
+    know which cell is on which.
+    """
+    offsets = torch.arange(-1, 2, device=cells.device)
+    images = torch.arange(len(cells), device=cells.device)[:, None, None]  # (B, 1, 1)
+    start, found = 0, []
+    for maps in pyramid:
+        height, width = maps.shape[-2:]
+        own = cells - start
+        start += height * width
+        y = (own // width)[..., None, None] + offsets[:, None]  # (B, S, 3, 1)
+        x = (own % width)[..., None, None] + offsets  # (B, S, 1, 3)
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        inside &= ((own >= 0) & (own < height * width))[..., None, None]  # (B, S, 3, 3)
+        place = torch.where(inside, y * width + x, 0).flatten(2)  # (B, S, 9)
+        taken = maps.flatten(2)[images, :, place]  # (B, S, 9, C)
+        found.append(torch.where(inside.flatten(2)[..., None], taken, 0))
+    return torch.stack(found).sum(dim=0).flatten(2)  # (B, S, 9C)
+
 
 @torch.no_grad()
 def propose(
@@ -148,8 +208,26 @@ def propose(
     return proposals
 
 
-def rpn_losses(
-    outputs: RPNOutputs,
+@dataclass(frozen=True, kw_only=True)
+class AnchorSamples:
+    """The anchors of each image that the network is trained on.
+
+    Attributes:
+        indices: `(B, S)` int64, which of the N anchors; None: all in order, S = N.
+        positive: `(B, S)` bool, those that are objects.
+        negative: `(B, S)` bool, those that are background; the rest is not trained on.
+        deltas: `(B, S, 4)`, from the anchor to its object; 0 where it has none.
+    """
+
+    indices: Tensor | None
+    positive: Tensor
+    negative: Tensor
+    deltas: Tensor
+
+
+@torch.no_grad()
+def sample_anchors(
+    anchors: Tensor,
     sizes: Sequence[tuple[int, int]],
     object_boxes: Sequence[Tensor],
     *,
@@ -160,12 +238,11 @@ def rpn_losses(
     min_positive_iou: float,
     num_samples: int | None,
     positive_fraction: float,
-    smooth_l1_beta: float,
-) -> dict[str, Tensor]:
-    """Losses of the network, computed without waiting for the device.
+) -> AnchorSamples:
+    """Choose the anchors that are trained on, without waiting for the device.
 
     Args:
-        outputs: of `RPNHead`.
+        anchors: `(N, 4)`, xyxy, px of the input frame.
         sizes: true (height, width) of each image, px.
         object_boxes: `(G, 4)` per image, xyxy, px of the input frame.
         size_divisor: see `anchors_in_image`.
@@ -175,13 +252,11 @@ def rpn_losses(
         min_positive_iou: see `match_boxes`.
         num_samples: see `sample_matches`.
         positive_fraction: see `sample_matches`.
-        smooth_l1_beta: see `smooth_l1_loss`.
 
     Returns:
-        `loss_rpn_cls` and `loss_rpn_bbox`, both over the number of anchors sampled in the batch.
+        `min(num_samples, N)` anchors of each image, or all of them for None.
     """
-    anchors = outputs.anchors
-    positives, negatives, targets = [], [], []
+    columns = []
     for size, boxes in zip(sizes, object_boxes, strict=True):
         usable = anchors_in_image(
             anchors, size, size_divisor=size_divisor, allowed_border=allowed_border
@@ -198,19 +273,47 @@ def rpn_losses(
             num_samples=num_samples,
             positive_fraction=positive_fraction,
         )
-        positives.append(positive)
-        negatives.append(negative)
+        indices, own = torch.arange(len(anchors), device=anchors.device), anchors
+        if num_samples is not None:
+            chosen = (positive | negative).float()
+            indices = chosen.topk(min(num_samples, len(anchors)), sorted=False).indices  # (S,)
+            positive, negative, own = positive[indices], negative[indices], anchors[indices]
+        goals = own
         if len(boxes):
-            own = torch.where(positive[:, None], boxes[matches.clamp(min=0)], anchors)  # (N, 4)
-        else:
-            own = anchors
-        targets.append(encode_boxes(anchors, own, stds=_DELTA_STDS))
-    positive, negative = torch.stack(positives), torch.stack(negatives)  # (B, N)
+            goals = torch.where(positive[:, None], boxes[matches[indices].clamp(min=0)], own)
+        deltas = encode_boxes(own, goals, stds=_DELTA_STDS)  # (S, 4)
+        columns.append((indices, positive, negative, deltas))
+    indices, positive, negative, deltas = (
+        torch.stack(column) for column in zip(*columns, strict=True)
+    )
+    return AnchorSamples(
+        indices=None if num_samples is None else indices,
+        positive=positive,
+        negative=negative,
+        deltas=deltas,
+    )
+
+
+def rpn_losses(
+    logits: Tensor, deltas: Tensor, samples: AnchorSamples, *, smooth_l1_beta: float
+) -> dict[str, Tensor]:
+    """Losses of the network over the anchors sampled.
+
+    Args:
+        logits: `(B, S)`, objectness before the sigmoid.
+        deltas: `(B, S, 4)`.
+        samples: the anchors that these are of.
+        smooth_l1_beta: see `smooth_l1_loss`.
+
+    Returns:
+        `loss_rpn_cls` and `loss_rpn_bbox`, both over the number of anchors sampled in the batch.
+    """
+    positive, negative = samples.positive, samples.negative
     divisor = (positive.sum(1).clamp(min=1) + negative.sum(1).clamp(min=1)).sum()
-    deltas = torch.where(positive[..., None], outputs.deltas, 0)  # (B, N, 4); 0 where untrained
+    trained = torch.where(positive[..., None], deltas, 0)  # (B, S, 4); 0 where untrained
     return {
-        "loss_rpn_cls": objectness_loss(outputs.logits, positive, negative, divisor=divisor),
+        "loss_rpn_cls": objectness_loss(logits, positive, negative, divisor=divisor),
         "loss_rpn_bbox": smooth_l1_loss(
-            deltas, torch.stack(targets), divisor=divisor, beta=smooth_l1_beta
+            trained, samples.deltas, divisor=divisor, beta=smooth_l1_beta
         ),
     }

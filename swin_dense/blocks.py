@@ -118,7 +118,9 @@ class WindowAttention(nn.Module):
             `(T, C)` in the same order.
         """
         qkv = self.qkv(tokens)  # (T, 3C)
-        attended = [self._attend(qkv[g.start : g.stop], g, bias) for g in groups]
+        # Not slices: their gradients would each be a matrix of all tokens, most of it zero.
+        parts = qkv.split([group.stop - group.start for group in groups])
+        attended = [self._attend(*pair, bias) for pair in zip(parts, groups, strict=True)]
         return self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:
