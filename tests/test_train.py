@@ -8,53 +8,27 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from training_runs import BACKBONE, assert_same, detection_recipe, small_options, weights
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.tools import training
 from swin_dense.tools.folders import hold
 from swin_dense.tools.recipe import Recipe
-from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.run_log import read_log
 from swin_dense.tools.train import Options, choose_default, describe_choices, train
-
-_BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """A detector of a few thousand weights on drawn images of 64 px."""
     root = tmp_path_factory.mktemp("shapes")
     write_shapes(root / "data", num_train=6, num_val=2, size=64, seed=0)
-    demo = find_recipe("mask_rcnn_demo")
-    return replace(
-        demo,
-        model=MaskRCNNConfig(
-            backbone=_BACKBONE,
-            fpn_channels=8,
-            rpn=RPNConfig(train_nms_pre=20, train_max_proposals=20, test_max_proposals=10),
-            box=BoxConfig(fc_channels=8, num_samples=8, max_detections=5),
-            mask=MaskConfig(num_convs=1, channels=8),
-        ),
-        data=replace(
-            demo.data, root=root / "data", train_shorts=(48, 64), train_long=64, scale=(64, 64)
-        ),
-        batch_size=2,
-        steps=5,
-    )
+    return detection_recipe(root / "data", steps=5)
 
 
 def _options(recipe: Recipe, out: Path, **changes: Any) -> Options:
-    defaults: dict[str, Any] = {"workers": 0, "log_every": 2, "device": "cpu"}
-    return Options(recipe=recipe, out=out, **(defaults | changes))
-
-
-def _weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "last" / "model.safetensors")
+    return small_options(recipe, out, **({"log_every": 2} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +61,8 @@ def test_a_killed_run_continues_to_the_bit(
             train(_options(recipe, tmp_path, save_every=3))
     assert (tmp_path / "last").resolve().name == "step_00000003"
     evaluation = train(_options(recipe, tmp_path, save_every=3, resume=True))
-    expected, continued = _weights(finished), _weights(tmp_path)
-    assert expected.keys() == continued.keys()
-    assert all(torch.equal(expected[name], continued[name]) for name in expected)
+    expected, continued = weights(finished), weights(tmp_path)
+    assert_same(continued, expected)
     assert evaluation is not None
     assert evaluation.metrics == json.loads((finished / "metrics.json").read_text())
 
@@ -109,14 +82,14 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(
 
 def test_a_backbone_file_starts_the_backbone(recipe: Recipe, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    backbone = SwinTransformer(_BACKBONE)
+    backbone = SwinTransformer(BACKBONE)
     torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
     optimizer = replace(recipe.optimizer, lr=1e-12)
     run = tmp_path / "run"
     train(
         _options(replace(recipe, steps=1, optimizer=optimizer), run, init=tmp_path / "backbone.pth")
     )
-    weight = _weights(run)["backbone.patch_embed.proj.weight"]
+    weight = weights(run)["backbone.patch_embed.proj.weight"]
     assert torch.allclose(weight, backbone.patch_embed.proj.weight, atol=1e-9)
 
 
@@ -135,10 +108,10 @@ def test_a_whole_model_of_other_classes_needs_the_flag(
         content["annotations"] = [a for a in content["annotations"] if a["category_id"] <= 2]
         (data / "annotations" / source.name).write_text(json.dumps(content))
     two = replace(recipe, steps=1, data=replace(recipe.data, root=data))
-    weights = finished / "last" / "model.safetensors"
+    trained = finished / "last" / "model.safetensors"
     with pytest.raises(ValueError, match="does not fit"):
-        train(_options(two, tmp_path / "refused", init=weights))
-    train(_options(two, tmp_path / "run", init=weights, new_classes=True))
+        train(_options(two, tmp_path / "refused", init=trained))
+    train(_options(two, tmp_path / "run", init=trained, new_classes=True))
     model = from_checkpoint(tmp_path / "run" / "last" / "model.safetensors")
     assert model.class_names == ("circle", "square")
 

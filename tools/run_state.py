@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.heads.models import Model
@@ -159,8 +158,7 @@ def _last(options: Options) -> Path:
 
 def _seed(seed: int, step: int, process: int) -> None:
     """Random numbers of a process from a step on, if they do not continue older ones."""
-    words = np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)
-    torch.manual_seed(int(words[0]))
+    set_seed(int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0]))
 
 
 def _differences(before: Any, now: Any, path: str = "") -> list[str]:

@@ -1,0 +1,126 @@
+"""What tests of several processes run in each of them; started by `training_runs.call_together`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from swin_dense.heads.models import ModelConfig, create_model
+from swin_dense.tools import engine
+from swin_dense.tools.norms import SharedBatchNorm2d
+from swin_dense.tools.parallel import create_accelerator, distribute
+from swin_dense.tools.recipe import Recipe
+from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.train_options import Options
+
+
+class Line(nn.Module):
+    """A model with one loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+
+    def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        return {"loss_fit": ((images * self.weight - targets) ** 2).mean()}
+
+
+def line_batches(num_steps: int) -> list[list[dict[str, Any]]]:
+    """Four samples a step."""
+    source = torch.Generator().manual_seed(0)
+    return [
+        [{"image_id": i, "x": torch.rand(2, generator=source).tolist()} for i in range(4)]
+        for _ in range(num_steps)
+    ]
+
+
+def train_line(accelerator: Accelerator, batches: Sequence[Any], *, accumulate: int) -> Tensor:
+    """The weight after so many steps."""
+
+    def prepare(samples: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
+        x = torch.tensor([sample["x"] for sample in samples], device=device)
+        return x, 3 * x
+
+    model = Line()
+    network, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters()))
+    engine.train(
+        network,
+        batches,
+        optimizer,
+        accelerator=accelerator,
+        prepare=prepare,
+        rate_at=lambda step: 0.1,
+        plan=engine.LoopPlan(num_steps=len(batches) // accumulate, accumulate=accumulate),
+        log=RunLog(None, is_main=False),
+        save=lambda step: None,
+        evaluate=lambda step: None,
+    )
+    return model.weight.detach()
+
+
+def accumulate_in_two_processes() -> None:
+    """Two processes with two parts each have the weights of one process with whole batches."""
+    accelerator = Accelerator(cpu=True)
+    assert accelerator.num_processes == 2
+    first = 2 * accelerator.process_index
+    parts = [[sample] for batch in line_batches(3) for sample in batch[first : first + 2]]
+    weight = train_line(accelerator, parts, accumulate=2)
+    expected = Line().weight.detach()
+    for batch in line_batches(3):
+        x = torch.tensor([sample["x"] for sample in batch])
+        expected = expected - 0.1 * 2 * ((expected * x - 3 * x) * x).sum(0) / x.numel()
+    torch.testing.assert_close(weight, expected)
+
+
+def normalise_parts() -> None:
+    """BatchNorm over unequal parts in two processes is BatchNorm over the whole."""
+    accelerator = Accelerator(cpu=True)
+    source = torch.Generator().manual_seed(0)
+    maps = torch.randn(5, 3, 4, 6, generator=source) * 3 + 100
+    grads = torch.randn(5, 3, 4, 6, generator=source)
+    part = slice(0, 2) if accelerator.process_index == 0 else slice(2, 5)
+    whole, shared = nn.BatchNorm2d(3), SharedBatchNorm2d(3)
+    for norm in (whole, shared):
+        nn.init.constant_(norm.weight, 2.0)
+        nn.init.constant_(norm.bias, 0.5)
+    x, y = maps.clone().requires_grad_(), maps[part].clone().requires_grad_()
+    for _ in range(2):
+        expected, found = whole(x), shared(y)
+        torch.testing.assert_close(found, expected[part], atol=1e-4, rtol=1e-4)
+    expected.backward(grads)
+    found.backward(grads[part])
+    assert x.grad is not None
+    assert y.grad is not None
+    torch.testing.assert_close(y.grad, x.grad[part], atol=1e-4, rtol=1e-4)
+    for name, buffer in whole.named_buffers():
+        torch.testing.assert_close(shared.get_buffer(name), buffer, atol=1e-5, rtol=1e-5)
+    assert list(shared.state_dict()) == list(whole.state_dict())
+    torch.testing.assert_close(shared.eval()(y), whole.eval()(maps[part]))
+
+
+def find_nothing_in_one_process(config: ModelConfig, recipe: Recipe, fsdp: bool) -> None:
+    """Two steps in which only the first process has an object."""
+    options = Options(recipe=recipe, device="cpu", fsdp=fsdp)
+    accelerator = create_accelerator(options)
+    torch.manual_seed(0)
+    trained = distribute(create_model(config), options, accelerator)
+    count = 1 - accelerator.process_index
+    target = {
+        "boxes": torch.tensor([[5.0, 5.0, 40.0, 50.0]])[:count],
+        "labels": torch.zeros(count, dtype=torch.int64),
+        "masks": torch.ones(count, 64, 64, dtype=torch.bool),
+    }
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    for _ in range(2):
+        losses = trained.network([image], [target])
+        accelerator.backward(sum(losses.values()))
+        missing = [
+            name
+            for name, parameter in trained.model.named_parameters()
+            if parameter.requires_grad and parameter.grad is None
+        ]
+        assert not missing, f"no gradient reached {missing}"
+        trained.optimizer.step()
+        trained.optimizer.zero_grad()

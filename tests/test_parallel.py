@@ -1,0 +1,196 @@
+"""Several processes on one host compute what one does: steps, norms, scores, checkpoints."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from parallel_steps import (
+    accumulate_in_two_processes,
+    find_nothing_in_one_process,
+    normalise_parts,
+)
+from training_runs import (
+    BACKBONE,
+    assert_same,
+    call_together,
+    detection_recipe,
+    finish,
+    losses,
+    run_together,
+    said,
+    segmentation_recipe,
+    small_options,
+    start_training,
+    weights,
+)
+
+from swin_dense.datasets.shapes import write_shapes
+from swin_dense.heads.cascade import CascadeMaskRCNNConfig
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.mask_rcnn import MaskRCNNConfig
+from swin_dense.tools.checkpoint import load_state
+from swin_dense.tools.recipe import Recipe
+from swin_dense.tools.train_options import Options
+
+_STEPS = 6
+_CHANGES: dict[str, Any] = {"save_every": 3, "keep": 10}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An odd number of images to evaluate on, so that the processes' parts differ."""
+    root = tmp_path_factory.mktemp("shapes")
+    write_shapes(root, num_train=8, num_val=3, size=64, seed=0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def recipe(data: Path) -> Recipe:
+    return segmentation_recipe(data, steps=_STEPS)
+
+
+def _alone(options: Options) -> Path:
+    finish([start_training(options)], options)
+    return options.run
+
+
+def _together(options: Options) -> Path:
+    run_together(options, num_processes=2)
+    return options.run
+
+
+@pytest.fixture(scope="module")
+def alone(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _alone(small_options(recipe, tmp_path_factory.mktemp("alone") / "run", **_CHANGES))
+
+
+@pytest.fixture(scope="module")
+def together(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _together(small_options(recipe, tmp_path_factory.mktemp("both") / "run", **_CHANGES))
+
+
+def _assert_same_losses(run: Path, expected: Path, *, first: int = 1) -> None:
+    lines = [line for line in losses(expected) if line["step"] >= first]
+    found = [line for line in losses(run) if line["step"] >= first]
+    assert len(lines) == _STEPS - first + 1
+    for line, other in zip(lines, found, strict=True):
+        assert other == pytest.approx(line, abs=1e-5)
+
+
+def _assert_close(run: Path, expected: Path) -> None:
+    left, right = weights(run), weights(expected)
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], atol=2e-4, rtol=1e-3)
+
+
+def test_two_processes_have_the_losses_of_one_with_the_same_batch(
+    alone: Path, together: Path
+) -> None:
+    _assert_same_losses(together, alone)
+
+
+def test_batch_norm_sees_the_images_of_all_processes(alone: Path, together: Path) -> None:
+    one, two = (weights(run, name="step_00000003") for run in (alone, together))
+    statistics = [name for name in one if "running_" in name]
+    assert len(statistics) > 10
+    for name in statistics:
+        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=1e-4)
+    assert {int(v) for k, v in two.items() if k.endswith("num_batches_tracked")} == {3}
+
+
+def test_an_evaluation_neither_drops_nor_doubles_an_image(alone: Path, together: Path) -> None:
+    one, two = (json.loads((run / "metrics.json").read_text()) for run in (alone, together))
+    assert sum(two["area_label"]) == sum(one["area_label"])
+    assert two["mIoU"] == pytest.approx(one["mIoU"], abs=0.01)
+
+
+def test_accumulated_parts_exchange_gradients_once_a_step(tmp_path: Path) -> None:
+    call_together(accumulate_in_two_processes, log=tmp_path / "log.txt")
+
+
+def test_batch_norm_over_unequal_parts_is_exact(tmp_path: Path) -> None:
+    call_together(normalise_parts, log=tmp_path / "log.txt")
+
+
+def test_a_checkpoint_of_two_processes_is_continued_by_one_and_says_so(
+    alone: Path, together: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    options = small_options(recipe, tmp_path / "run", resume=True, **_CHANGES)
+    _rewind(together, options.run)
+    _alone(options)
+    assert "continued by 1 processes instead of 2" in said(options)
+    _assert_same_losses(options.run, alone)
+
+
+def test_a_checkpoint_of_one_process_is_continued_by_two(
+    alone: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    options = small_options(recipe, tmp_path / "run", resume=True, **_CHANGES)
+    _rewind(alone, options.run)
+    _together(options)
+    assert "continued by 2 processes instead of 1" in said(options)
+    _assert_same_losses(options.run, alone)
+
+
+def test_two_processes_continue_to_the_bit(together: Path, recipe: Recipe, tmp_path: Path) -> None:
+    options = small_options(recipe, tmp_path / "run", resume=True, workers=1, **_CHANGES)
+    _rewind(together, options.run)
+    _together(options)
+    assert_same(weights(options.run), weights(together))
+    assert_same(load_state(options.run / "last"), load_state(together / "last"))
+
+
+def test_sharded_weights_train_as_whole_ones_and_are_saved_whole(
+    alone: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    options = small_options(recipe, tmp_path / "run", fsdp=True, ema=0.5, **_CHANGES)
+    _together(options)
+    _assert_same_losses(options.run, alone)
+    _assert_close(options.run, alone)
+    from_checkpoint(options.run / "last" / "ema.safetensors")
+    again = replace(options, out=tmp_path / "again", resume=True)
+    _rewind(options.run, again.run)
+    _together(again)
+    assert_same(weights(again.run), weights(options.run))
+    average = "ema.safetensors"
+    assert_same(weights(again.run, file=average), weights(options.run, file=average))
+
+
+def test_a_sharded_run_is_continued_by_one_process(
+    alone: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    sharded = small_options(recipe, tmp_path / "sharded", fsdp=True, **_CHANGES)
+    _together(sharded)
+    options = small_options(recipe, tmp_path / "run", resume=True, **_CHANGES)
+    _rewind(sharded.run, options.run)
+    _alone(options)
+    _assert_same_losses(options.run, alone)
+
+
+@pytest.mark.parametrize("fsdp", [False, True])
+@pytest.mark.parametrize("kind", [MaskRCNNConfig, CascadeMaskRCNNConfig])
+def test_a_process_without_objects_keeps_step_with_the_others(
+    data: Path, tmp_path: Path, kind: Any, fsdp: bool
+) -> None:
+    """Every loss reaches every parameter also where there is nothing to find."""
+    recipe = detection_recipe(data, steps=2)
+    config = recipe.model
+    assert isinstance(config, MaskRCNNConfig)
+    box = replace(kind(backbone=BACKBONE).box, fc_channels=8, conv_channels=8, num_samples=8)
+    model = kind(
+        backbone=BACKBONE, num_classes=2, fpn_channels=8, rpn=config.rpn, box=box, mask=config.mask
+    )
+    call_together(find_nothing_in_one_process, model, recipe, fsdp, log=tmp_path / "log.txt")
+
+
+def _rewind(source: Path, run: Path) -> None:
+    """A run that was cut off after the checkpoint of step 3."""
+    run.mkdir()
+    shutil.copytree(source / "step_00000003", run / "step_00000003")
+    (run / "last").symlink_to("step_00000003")
+    shutil.copy(source / "log.jsonl", run)
