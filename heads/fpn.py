@@ -41,8 +41,7 @@ class FPN(nn.Module):
         """
         merged = [conv(maps) for conv, maps in zip(self.lateral_convs, features, strict=True)]
         for i in range(len(merged) - 1, 0, -1):
-            merged[i - 1] = merged[i - 1] + F.interpolate(
-                merged[i], size=merged[i - 1].shape[-2:], mode="nearest"
-            )
+            finer = merged[i - 1]
+            finer += F.interpolate(merged[i], size=finer.shape[-2:], mode="nearest")
         pyramid = [conv(maps) for conv, maps in zip(self.fpn_convs, merged, strict=True)]
         return [*pyramid, F.max_pool2d(pyramid[-1], kernel_size=1, stride=2)]

@@ -147,7 +147,9 @@ def mask_targets(
         return boxes.new_zeros(0, output_size, output_size)
     # Sampling reads at most one pixel beyond the image: where that is padding, it is no object.
     beyond = [int(batch_size[axis] > masks.shape[1 + axis]) for axis in (0, 1)]
-    bitmaps = F.pad(masks.float(), (0, beyond[1], 0, beyond[0]))[:, None]  # (G, 1, H', W')
+    bitmaps = masks.float()[:, None]  # (G, 1, H, W)
+    if any(beyond):
+        bitmaps = F.pad(bitmaps, (0, beyond[1], 0, beyond[0]))  # (G, 1, H', W')
     rois = torch.cat([objects[:, None].to(boxes), boxes], dim=1)  # (P, 5)
     cut = roi_align(bitmaps, rois, output_size, sampling_ratio=0, aligned=True)
     return (cut[:, 0] >= 0.5).float()  # (P, output_size, output_size)

@@ -77,11 +77,15 @@ class RPNHead(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> RPNOutputs:
         """Judge each anchor of the pyramid, one `(B, C, H_i, W_i)` per stride."""
+        # One product with both layers' weights: reading the hidden maps is what takes the time.
+        weight = torch.cat([self.rpn_cls.weight, self.rpn_reg.weight])  # (5A, C, 1, 1)
+        bias = torch.cat([self.rpn_cls.bias, self.rpn_reg.bias])  # (5A,)
+        num_ratios = len(self.anchor_ratios)
         logits, deltas, anchors = [], [], []
         for maps, stride in zip(pyramid, self.strides, strict=True):
             hidden = F.relu(self.rpn_conv(maps), inplace=True)
-            level_logits = self.rpn_cls(hidden).permute(0, 2, 3, 1)  # (B, H, W, A)
-            level_deltas = self.rpn_reg(hidden).permute(0, 2, 3, 1)  # (B, H, W, A*4)
+            outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)  # (B, H, W, 5A)
+            level_logits, level_deltas = outputs.split([num_ratios, 4 * num_ratios], dim=3)
             logits.append(level_logits.flatten(1).float())  # (B, H*W*A)
             deltas.append(level_deltas.flatten(1).unflatten(1, (-1, 4)).float())  # (B, H*W*A, 4)
             anchors.append(
