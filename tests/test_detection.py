@@ -161,3 +161,23 @@ def test_an_unknown_task_lists_the_known() -> None:
     assert find_task("detection") is TASK
     with pytest.raises(ValueError, match="unknown task 'pose'; choose one of detection"):
         find_task("pose")
+
+
+def test_a_sample_is_drawn_with_its_objects(root: Path) -> None:
+    dataset = TASK.training_data(
+        DetectionData(root=root, train_shorts=(64,), train_long=64), seed=0
+    )
+    sample = dataset[(0, 0)]
+    assert len(sample["labels"])
+    drawn = TASK.draw_sample(dataset, sample).astype(int)
+    empty = sample | {
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "mask_counts": torch.zeros(0, dtype=torch.int32),
+        "mask_num_runs": torch.zeros(0, dtype=torch.int64),
+    }
+    plain = TASK.draw_sample(dataset, empty).astype(int)
+    assert drawn.shape == plain.shape
+    changed = np.abs(drawn - plain).sum(axis=2) > 0
+    x1, y1, x2, y2 = (sample["boxes"][0] * drawn.shape[0] / sample["image"].shape[1]).int().tolist()
+    assert changed[y1:y2, x1:x2].mean() > 0.2

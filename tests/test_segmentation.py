@@ -172,3 +172,16 @@ def test_truth_and_prediction_stand_side_by_side(data: SegmentationData) -> None
     assert picture.shape[1] > 2 * 64 * 7  # enlarged eight times
     half = picture[28:, : 64 * 8]
     assert np.array_equal(half, picture[28:, 64 * 8 + 8 : 2 * 64 * 8 + 8])
+
+
+def test_a_sample_is_drawn_beside_its_annotations_and_classes(data: SegmentationData) -> None:
+    dataset = TASK.training_data(replace(data, photometric=False), seed=0)
+    sample = dataset[0]
+    picture = TASK.draw_sample(dataset, sample)
+    height, width = sample["image"].shape[1:]
+    scale = round(480 / max(height, width))  # small images are enlarged
+    assert picture.shape[0] > scale * height  # the titles stand above
+    assert picture.shape[1] > 2 * scale * width  # the classes beside
+    shown = picture[-scale * height :: scale, : scale * width : scale].astype(int)
+    original = sample["image"].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(shown - original).mean() < 12  # the first picture has no colours over it

@@ -157,6 +157,14 @@ class DetectionTask:
         index = dataset.image_ids.index(sample["image_id"])
         return _draw(dataset, index, result, model.class_names or dataset.class_names)
 
+    def draw_sample(self, dataset: CocoDetection, sample: Sample) -> Picture:
+        """The sample's objects over its image."""
+        image = sample["image"]
+        size = (image.shape[1], image.shape[2])
+        masks = bitmaps_from_runs(sample["mask_counts"], sample["mask_num_runs"], size)
+        objects = {"boxes": sample["boxes"], "labels": sample["labels"], "masks": masks}
+        return draw_detections(image, objects, dataset.class_names)
+
     def writer(self, out: Path, model: Detector, *, score_threshold: float) -> "DetectionWriter":
         """Writer of `predictions.json`."""
         return DetectionWriter(out / "predictions.json", model, score_threshold=score_threshold)

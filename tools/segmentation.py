@@ -24,14 +24,14 @@ from swin_dense.datasets.transforms import Pipeline
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentor import Segmentor
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.drawing import (
-    Picture,
-    class_colour,
-    draw_label_map,
-    draw_legend,
-    side_by_side,
-)
+from swin_dense.tools.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.folders import UniqueNames
+from swin_dense.tools.label_map_pictures import (
+    class_areas,
+    class_colours,
+    draw_with_legend,
+    largest_first,
+)
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipe import SegmentationData
 from swin_dense.tools.scores import KeptResults, ScoredImage
@@ -202,6 +202,17 @@ class SegmentationTask:
         """Ground truth and prediction in the original frame, with the classes of both."""
         return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
 
+    def draw_sample(self, dataset: Ade20k, sample: Sample) -> Picture:
+        """The sample's label map over its image, beside the image, and the classes."""
+        image, names = sample["image"], dataset.class_names
+        return draw_with_legend(
+            image,
+            [torch.full(image.shape[1:], IGNORED_LABEL), sample["label_map"]],
+            ["image", "annotations"],
+            class_names=names,
+            colours=class_colours(len(names), dataset.colours),
+        )
+
     def writer(self, out: Path, model: Segmentor, *, score_threshold: float) -> "LabelMapWriter":
         """Writer of label maps; every pixel has a class, whatever the threshold."""
         del score_threshold
@@ -225,7 +236,7 @@ class LabelMapWriter:
     def __init__(self, out: Path, model: Segmentor) -> None:
         self._out = out
         self._class_names = _class_names(model)
-        self._colours = _class_colours(model)
+        self._colours = class_colours(model.config.num_classes)
         self._names = UniqueNames(out / "label_maps")
 
     def add(self, name: str, image: Tensor, result: Tensor) -> Picture:
@@ -236,8 +247,8 @@ class LabelMapWriter:
         Image.fromarray(labels.numpy()).save(partial_path)
         partial_path.replace(path)
         picture = draw_label_map(image, labels, self._colours)
-        areas = _areas(labels, len(self._colours))
-        shown = _largest_first(areas)
+        areas = class_areas(labels, len(self._colours))
+        shown = largest_first(areas)
         legend = draw_legend(
             shown,
             self._class_names,
@@ -256,15 +267,13 @@ class LabelMapWriter:
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Picture:
-    image = _as_tensor(dataset.load_image(index))
-    truth = torch.from_numpy(dataset.load_label_map(index))
-    colours = _class_colours(model, dataset.colours)
-    pictures = [draw_label_map(image, labels, colours) for labels in (truth, result)]
-    areas = _areas(truth, len(colours)) + _areas(result, len(colours))
-    legend = draw_legend(
-        _largest_first(areas), dataset.class_names, colours, height=len(pictures[0])
+    return draw_with_legend(
+        _as_tensor(dataset.load_image(index)),
+        [torch.from_numpy(dataset.load_label_map(index)), result],
+        ["ground truth", "prediction"],
+        class_names=dataset.class_names,
+        colours=class_colours(model.config.num_classes, dataset.colours),
     )
-    return side_by_side([*pictures, legend], ["ground truth", "prediction", "classes"])
 
 
 def _predict_whole(
@@ -313,25 +322,3 @@ def _class_names(model: Segmentor) -> tuple[str, ...]:
     names = ade20k_classes().names
     num_classes = model.config.num_classes
     return names if num_classes == len(names) else tuple(f"class {i}" for i in range(num_classes))
-
-
-def _class_colours(model: Segmentor, own: np.ndarray | None = None) -> np.ndarray:
-    """`(K, 3)` uint8: those of the data's class list, else ADE20K's for its 150, else our own."""
-    if own is not None:
-        return own
-    ade20k = ade20k_classes()
-    num_classes = model.config.num_classes
-    if ade20k.colours is not None and num_classes == len(ade20k.names):
-        return ade20k.colours
-    return np.array([class_colour(label) for label in range(num_classes)], np.uint8)
-
-
-def _areas(labels: Tensor, num_classes: int) -> np.ndarray:
-    """Pixels of each class `(K,)`; ignored ones are not counted."""
-    counts = np.bincount(labels.cpu().numpy().ravel(), minlength=IGNORED_LABEL + 1)
-    return counts[:num_classes]
-
-
-def _largest_first(areas: np.ndarray) -> list[int]:
-    """Labels that occur."""
-    return [int(label) for label in np.argsort(-areas, kind="stable") if areas[label]]

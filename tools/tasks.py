@@ -150,6 +150,9 @@ class Task(Protocol):
     def draw_beside_truth(self, dataset: Any, sample: Sample, result: Any, model: Model) -> Picture:
         """Ground truth and prediction of a sample, side by side."""
 
+    def draw_sample(self, dataset: Any, sample: Sample) -> Picture:
+        """A training sample with its annotations, as the model is given it."""
+
     def writer(self, out: Path, model: Model, *, score_threshold: float) -> PredictionWriter:
         """Writer of predictions into a folder."""
 

@@ -30,6 +30,9 @@ class Options:
     """Weights to start from: of a backbone or of a whole model."""
     new_classes: bool = False
     """Let --init have another number of classes; the layers that depend on it start anew."""
+    check_only: bool = False
+    """Stop after the look at data and model that precedes a run; samples.html in --out shows what
+    would be trained on."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -68,6 +71,8 @@ class Options:
             if getattr(self, name) < least:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        if self.check_only and self.resume:
+            raise ValueError("--check-only looks before a run starts, got --resume with it")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"--ema must be between 0 and 1, got {self.ema}")
 

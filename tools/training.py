@@ -14,6 +14,7 @@ from swin_dense.tools.evaluate import evaluate_model, write_json
 from swin_dense.tools.folders import hold, make_writable
 from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.parallel import Trained, create_accelerator, distribute, heed_launcher
+from swin_dense.tools.preflight import check_run, show_samples
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.run_state import RunState, load_initial, recipe_as_json, state_to_resume
@@ -90,6 +91,10 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         run_state = RunState(trained, accelerator)
         run_state.restore(state, options, log)
         job = _Job(options, task, accelerator, log, trained, run_state)
+        if not state:
+            job.look_before(training_data, batches)
+            if options.check_only:
+                return None
         if state and plan.is_due(plan.start_step, plan.evaluate_every):
             job.evaluate_if_missing(plan.start_step)
         engine.train(
@@ -135,6 +140,25 @@ class _Job:
         task.check_classes(trained.model, self._data)
         if accelerator.is_main_process:
             write_json(options.run / "recipe.json", recipe_as_json(options.recipe))
+
+    def look_before(self, dataset: Any, batches: TrainingBatches) -> None:
+        """Try the first steps and an evaluation, and show what is trained on."""
+        recipe = self._options.recipe
+        samples = check_run(
+            self._trained,
+            batches,
+            task=self._task,
+            training_data=dataset,
+            evaluation_data=self._data,
+            prepare=partial(self._task.prepare, data=recipe.data),
+            predictor=self._predictor,
+            accelerator=self._accelerator,
+        )
+        if self._accelerator.is_main_process:
+            page = show_samples(
+                self._options.run, recipe.name, samples, task=self._task, training_data=dataset
+            )
+            self._log.note(f"data and model are in order; what is trained on: {page}")
 
     def evaluate(self, step: int) -> None:
         """Score the model without touching the random numbers of the training."""
