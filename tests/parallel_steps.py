@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from swin_dense.heads.models import ModelConfig, create_model
 from swin_dense.tools import engine
+from swin_dense.tools.agreement import Agreement
 from swin_dense.tools.norms import SharedBatchNorm2d
 from swin_dense.tools.parallel import create_accelerator, distribute
 from swin_dense.tools.recipe import Recipe
@@ -72,6 +73,16 @@ def accumulate_in_two_processes() -> None:
         x = torch.tensor([sample["x"] for sample in batch])
         expected = expected - 0.1 * 2 * ((expected * x - 3 * x) * x).sum(0) / x.numel()
     torch.testing.assert_close(weight, expected)
+
+
+def wish_in_one_process() -> None:
+    """The second process wishes the first thing at every step, until it is known."""
+    accelerator = Accelerator(cpu=True)
+    agreement = Agreement(accelerator.num_processes)
+    is_second = accelerator.process_index == 1
+    assert agreement.settle([is_second, False]) == [False, False]
+    assert agreement.settle([is_second, False]) == [True, False]
+    assert agreement.settle([False, False]) == [False, False]
 
 
 def normalise_parts() -> None:

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the newest kept, and what a broken one says."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from swin_dense.tools.checkpoint import (
     find_checkpoint,
     list_checkpoints,
     load_state,
+    mark_score,
     random_state,
     restore_random_state,
     save_checkpoint,
@@ -53,6 +55,32 @@ def test_the_newest_are_kept_and_last_names_the_newest(model: nn.Module, tmp_pat
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step_00000002", "step_00000003"]
     assert (tmp_path / "last").resolve().name == "step_00000003"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_best_is_kept_besides_the_newest(model: nn.Module, tmp_path: Path) -> None:
+    for step, score in ((1, 0.2), (2, 0.5), (3, float("nan")), (4, 0.5), (5, 0.4)):
+        save_checkpoint(tmp_path, step, model=model, state={}, keep=1)
+        mark_score(tmp_path, step, name="mIoU", value=score)
+    assert (tmp_path / "best").resolve().name == "step_00000002"
+    kept = [path.name for path in list_checkpoints(tmp_path)]
+    assert kept == ["step_00000002", "step_00000005"]
+    score = json.loads((tmp_path / "best" / "score.json").read_text())
+    assert score == {"step": 2, "name": "mIoU", "value": 0.5}
+
+
+def test_averaged_weights_load_as_the_model_does(model: nn.Module, tmp_path: Path) -> None:
+    average = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    folder = save_checkpoint(tmp_path, 1, model=model, state={}, keep=1, average=average)
+    loaded = from_checkpoint(folder / "ema.safetensors")
+    assert loaded.class_names == ("cat", "dog")
+    assert all((value == 0).all() for value in loaded.state_dict().values())
+
+
+def test_a_first_checkpoint_without_its_link_is_found(model: nn.Module, tmp_path: Path) -> None:
+    for step in (1, 2):
+        folder = save_checkpoint(tmp_path, step, model=model, state={}, keep=2)
+    (tmp_path / "last").unlink()
+    assert find_checkpoint(tmp_path) == folder
 
 
 def test_the_same_step_is_written_once(model: nn.Module, tmp_path: Path) -> None:

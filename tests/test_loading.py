@@ -1,5 +1,6 @@
 """Batches of the steps: over epochs, in parts, from any step; loaders draw no random number."""
 
+import os
 from typing import Any
 
 import pytest
@@ -76,3 +77,21 @@ def test_worker_processes_give_the_same_samples_as_none() -> None:
     batches = TrainingBatches(_epochs(), num_steps=3)
     alone = list(training_loader(_Keys(), batches, num_workers=0))
     assert list(training_loader(_Keys(), batches, num_workers=1)) == alone
+
+
+def test_worker_processes_are_out_of_reach_of_signals_to_the_run() -> None:
+    batches = TrainingBatches(_epochs(), num_steps=1)
+    (samples,) = training_loader(_Groups(), batches, num_workers=1)
+    assert {sample["group"] for sample in samples}.isdisjoint({os.getpgrp()})
+
+
+def test_workers_read_no_more_ahead_than_two_batches_each() -> None:
+    batches = TrainingBatches(_epochs(), num_steps=1)
+    assert training_loader(_Keys(), batches, num_workers=2).prefetch_factor == 2
+
+
+class _Groups(_Keys):
+    """Samples that say which process group read them."""
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        return {"group": os.getpgrp()}

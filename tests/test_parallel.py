@@ -11,7 +11,6 @@ import torch
 from parallel_steps import (
     accumulate_in_two_processes,
     find_nothing_in_one_process,
-    normalise_parts,
 )
 from training_runs import (
     BACKBONE,
@@ -111,10 +110,6 @@ def test_an_evaluation_neither_drops_nor_doubles_an_image(alone: Path, together:
 
 def test_accumulated_parts_exchange_gradients_once_a_step(tmp_path: Path) -> None:
     call_together(accumulate_in_two_processes, log=tmp_path / "log.txt")
-
-
-def test_batch_norm_over_unequal_parts_is_exact(tmp_path: Path) -> None:
-    call_together(normalise_parts, log=tmp_path / "log.txt")
 
 
 def test_a_checkpoint_of_two_processes_is_continued_by_one_and_says_so(

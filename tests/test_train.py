@@ -1,6 +1,7 @@
 """Training from data to files: what a run leaves, continuing to the bit, and what is refused."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from training_runs import BACKBONE, assert_same, detection_recipe, small_options, weights
+from torch import nn
+from training_runs import BACKBONE, assert_same, detection_recipe, losses, small_options, weights
 
 from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.tools import training
 from swin_dense.tools.folders import hold
 from swin_dense.tools.recipe import Recipe
@@ -159,9 +162,37 @@ def test_a_wrong_data_root_is_said(recipe: Recipe, tmp_path: Path) -> None:
         train(_options(wrong, tmp_path / "run"))
 
 
-def test_options_are_checked_at_the_door(recipe: Recipe) -> None:
-    with pytest.raises(ValueError, match="--keep must be at least 1, got 0"):
-        Options(recipe=recipe, keep=0)
+def test_gradient_checkpointing_and_compiling_change_no_loss(
+    finished: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(recipe.model, MaskRCNNConfig)
+    backbone = replace(recipe.model.backbone, gradient_checkpointing=True)
+    checkpointing = replace(recipe, model=replace(recipe.model, backbone=backbone))
+    train(_options(checkpointing, tmp_path / "checkpointing"))
+    assert losses(tmp_path / "checkpointing") == losses(finished)
+
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+    train(_options(recipe, tmp_path / "compiled", compile=True))
+    assert [type(module) for module in compiled] == [SwinTransformer]
+    assert losses(tmp_path / "compiled") == losses(finished)
+
+
+@pytest.mark.skipif(
+    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
+)
+def test_a_compiled_backbone_learns_the_same(
+    finished: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    data = replace(recipe.data, train_shorts=(64,))
+    runs = []
+    for name, is_compiled in (("plain", False), ("compiled", True)):
+        options = _options(replace(recipe, data=data), tmp_path / name, compile=is_compiled)
+        train(options)
+        runs.append(options.run)
+    for line, other in zip(losses(runs[0]), losses(runs[1]), strict=True):
+        assert other == pytest.approx(line, rel=1e-3)
+    assert weights(runs[0]).keys() == weights(runs[1]).keys()
 
 
 def test_a_recipe_name_gives_the_defaults_and_its_folder() -> None:

@@ -1,0 +1,67 @@
+"""What a checkpoint puts back: the loss scaler, and random numbers for another number of
+processes."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from training_runs import detection_recipe, small_options
+
+from swin_dense.heads.models import create_model
+from swin_dense.tools.checkpoint import load_state
+from swin_dense.tools.parallel import create_accelerator, distribute
+from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.run_state import RunState
+from swin_dense.tools.train_options import Options
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return small_options(detection_recipe(tmp_path, steps=1), tmp_path / "run", resume=True)
+
+
+@pytest.fixture
+def saved(options: Options) -> dict[str, Any]:
+    """State of a run whose loss scaler has moved; nothing else has."""
+    run_state, accelerator = _run_state(options)
+    accelerator.scaler.update(16.0)
+    run_state.save(1, options)
+    return load_state(options.run / "last")
+
+
+def _run_state(options: Options) -> tuple[RunState, Any]:
+    accelerator: Any = create_accelerator(options)
+    torch.manual_seed(0)
+    trained = distribute(create_model(options.recipe.model), options, accelerator)
+    stand_in = SimpleNamespace(
+        scaler=torch.amp.GradScaler("cpu", init_scale=4.0),
+        num_processes=1,
+        process_index=0,
+        is_main_process=True,
+        wait_for_everyone=lambda: None,
+    )
+    stand_in.scaler.scale(torch.zeros(()))  # makes its state
+    return RunState(trained, stand_in), stand_in  # type: ignore[arg-type]
+
+
+def test_the_loss_scaler_continues(options: Options, saved: dict[str, Any]) -> None:
+    run_state, accelerator = _run_state(options)
+    assert accelerator.scaler.get_scale() == 4.0
+    run_state.restore(saved, options, RunLog(None, is_main=False))
+    assert accelerator.scaler.get_scale() == 16.0
+
+
+def test_another_number_of_processes_draws_from_seed_step_and_process(
+    options: Options, saved: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    draws = []
+    for process, step in ((0, 1), (1, 1), (1, 1), (1, 2)):
+        run_state, accelerator = _run_state(options)
+        accelerator.num_processes, accelerator.process_index = 2, process
+        run_state.restore(saved | {"step": step}, options, RunLog(None))
+        draws.append(torch.rand(4).tolist())
+    assert draws[1] == draws[2]
+    assert draws[0] != draws[1] != draws[3]
+    assert "continued by 2 processes instead of 1" in capsys.readouterr().err
