@@ -1,19 +1,23 @@
 """What tests of several processes run in each of them; started by `training_runs.call_together`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from swin_dense.heads.models import ModelConfig, create_model
 from swin_dense.tools import engine
 from swin_dense.tools.agreement import Agreement
+from swin_dense.tools.evaluate import evaluate_model
 from swin_dense.tools.norms import SharedBatchNorm2d
 from swin_dense.tools.parallel import create_accelerator, distribute
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.tasks import Inference, find_task
 from swin_dense.tools.train_options import Options
 
 
@@ -109,6 +113,29 @@ def normalise_parts() -> None:
         torch.testing.assert_close(shared.get_buffer(name), buffer, atol=1e-5, rtol=1e-5)
     assert list(shared.state_dict()) == list(whole.state_dict())
     torch.testing.assert_close(shared.eval()(y), whole.eval()(maps[part]))
+
+
+def evaluate_in_parts(recipe: Recipe, folder: Path) -> None:
+    """Two processes that share an odd number of images get the scores of one that has all."""
+    accelerator = Accelerator(cpu=True)
+    task = find_task(recipe.task)
+    torch.manual_seed(0)
+    model = task.create_model(recipe.model, task.training_data(recipe.data, seed=0))
+    predictor = task.predictor(Inference(scale=recipe.data.scale))
+    dataset = task.evaluation_data(recipe.data, scale=predictor.scale, model=model)
+    assert len(dataset) == 3
+    whole = evaluate_model(model, dataset, task, predict=predictor.predict)
+    shared = evaluate_model(
+        *(model, dataset, task),
+        predict=predictor.predict,
+        part=(accelerator.process_index, 2),
+        gather=gather_object,
+    )
+    assert shared.metrics == whole.metrics
+    assert shared.headline == whole.headline
+    if shared.write_results is not None and whole.write_results is not None:
+        shared.write_results(folder / f"shared{accelerator.process_index}.json")
+        whole.write_results(folder / f"whole{accelerator.process_index}.json")
 
 
 def find_nothing_in_one_process(config: ModelConfig, recipe: Recipe, fsdp: bool) -> None:

@@ -83,10 +83,7 @@ def create_accelerator(options: Options) -> Accelerator:
     return Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=on_cpu,
-        # BatchNorm's statistics are the same in all processes already.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        ],
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
 
 
