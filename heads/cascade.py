@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from swin_dense.heads.box_head import box_losses
 from swin_dense.heads.boxes import clip_boxes, decode_boxes
-from swin_dense.heads.detector import BoxConfig, Detector, DetectorConfig, RoIHeads, RPNConfig
+from swin_dense.heads.detector import Detector, RoIHeads
+from swin_dense.heads.detector_config import BoxConfig, DetectorConfig, RPNConfig
 from swin_dense.heads.mask_head import predict_masks, train_masks
 from swin_dense.heads.mask_rcnn import build_box_head, build_mask_head, detect, original_frame
 from swin_dense.heads.matching import sample_rois

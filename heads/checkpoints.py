@@ -22,7 +22,7 @@ from swin_dense.architecture import build_loaded, read_backbone_config, read_sha
 from swin_dense.backbone import SwinConfig
 from swin_dense.containers import Checkpoint, read_checkpoint
 from swin_dense.heads.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detector import BoxConfig
+from swin_dense.heads.detector_config import BoxConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
 from swin_dense.heads.segmentor import SegmentorConfig

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from swin_dense.heads.box_head import BoxHead, Detections, box_losses, select_detections
-from swin_dense.heads.detector import Detector, DetectorConfig, RoIHeads
+from swin_dense.heads.detector import Detector, RoIHeads
+from swin_dense.heads.detector_config import DetectorConfig
 from swin_dense.heads.mask_head import MaskHead, paste_masks, predict_masks, train_masks
 from swin_dense.heads.matching import sample_rois
 from swin_dense.heads.roi_pool import join_rois, pool_rois

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig, CascadeRoIHeads
-from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig
 from swin_dense.heads.models import MODEL_VARIANTS
 from swin_dense.padding import ImageBatch
 

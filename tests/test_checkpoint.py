@@ -12,7 +12,7 @@ from torch import nn
 
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig
 from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.tools import checkpoint
 from swin_dense.tools.checkpoint import (

@@ -20,7 +20,7 @@ from swin_dense.heads import (
     from_checkpoint,
 )
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig
 from swin_dense.translation import to_layout
 
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window_size=4)

@@ -12,7 +12,7 @@ from swin_dense.backbone import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.cascade import CascadeMaskRCNNConfig
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.segmentor import SegmentorConfig
 from swin_dense.padding import batch_images

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from swin_dense.backbone import SwinConfig, SwinTransformer, create_backbone
 from swin_dense.heads import MaskRCNNConfig, SegmentorConfig, create_model
-from swin_dense.heads.detector import BoxConfig, MaskConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig
 from swin_dense.translation import to_layout
 from swin_dense.weights import initialise, load_weights, resample_table
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.segmentor import SegmentorConfig
 from swin_dense.tools.recipe import Recipe
@@ -90,12 +90,9 @@ def said(options: Options) -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def run_together(options: Options, *, num_processes: int) -> None:
+def start_together(options: Options, *, num_processes: int) -> list[BaseProcess]:
     """Train in several processes of one host, as a launcher starts them."""
-    processes = [
-        start_training(options, environment) for environment in _environments(num_processes)
-    ]
-    finish(processes, options)
+    return [start_training(options, environment) for environment in _environments(num_processes)]
 
 
 def call_together(function: Callable[..., object], *arguments: Any, log: Path) -> None:

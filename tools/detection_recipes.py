@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detector import BoxConfig, MaskConfig, RPNConfig
+from swin_dense.heads.detector_config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.mask_rcnn import MaskRCNNConfig
 from swin_dense.tools.optim import AdamWConfig, StepSchedule
 from swin_dense.tools.recipe import DetectionData, Recipe, published_model

@@ -1,0 +1,136 @@
+"""What a two-stage detector is made of: the configs of its parts and of the whole."""
+
+from dataclasses import dataclass, field
+
+from swin_dense.backbone import SwinConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RPNConfig:
+    """Region proposal network; defaults are the released Mask R-CNN models'.
+
+    Attributes:
+        anchor_scale: side of a square anchor, in strides.
+        anchor_ratios: height over width of a cell's anchors.
+        positive_iou: overlap from which an anchor is an object.
+        negative_iou: overlap below which it is background.
+        min_positive_iou: overlap from which an object's best anchors are its own.
+        allowed_border: px by which an anchor in training may leave the image; None is any.
+        num_samples: anchors an image trained on; None is all.
+        positive_fraction: largest share of objects among them.
+        smooth_l1_beta: of the box loss; 0 is L1.
+        nms_iou: overlap at which a proposal is suppressed.
+        train_nms_pre: boxes per level before suppression, in training.
+        train_max_proposals: boxes per image after it, in training.
+        test_nms_pre: boxes per level before suppression, in inference.
+        test_max_proposals: boxes per image after it, in inference.
+    """
+
+    anchor_scale: float = 8.0
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    positive_iou: float = 0.7
+    negative_iou: float = 0.3
+    min_positive_iou: float = 0.3
+    allowed_border: int | None = None
+    num_samples: int | None = 256
+    positive_fraction: float = 0.5
+    smooth_l1_beta: float = 0.0
+    nms_iou: float = 0.7
+    train_nms_pre: int = 2000
+    train_max_proposals: int = 1000
+    test_nms_pre: int = 1000
+    test_max_proposals: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxConfig:
+    """Box head; defaults are the released Mask R-CNN models'.
+
+    Attributes:
+        roi_size: bins per side of the pooled features.
+        num_convs: 3 x 3 convolutions with BatchNorm.
+        conv_channels: their width.
+        num_fcs: linear layers.
+        fc_channels: their width.
+        num_samples: boxes an image trained on; None is all.
+        positive_fraction: largest share of objects among them.
+        score_threshold: a detection's score is above this.
+        nms_iou: overlap at which a detection is suppressed by a better one of its class.
+        max_detections: at most so many an image.
+    """
+
+    roi_size: int = 7
+    num_convs: int = 0
+    conv_channels: int = 256
+    num_fcs: int = 2
+    fc_channels: int = 1024
+    num_samples: int | None = 512
+    positive_fraction: float = 0.25
+    score_threshold: float = 0.05
+    nms_iou: float = 0.5
+    max_detections: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskConfig:
+    """Mask head; defaults are the released models'.
+
+    Attributes:
+        roi_size: bins per side of the pooled features; masks have twice as many.
+        num_convs: 3 x 3 convolutions.
+        channels: their width.
+    """
+
+    roi_size: int = 14
+    num_convs: int = 4
+    channels: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorConfig:
+    """What every two-stage detector is made of.
+
+    Attributes:
+        backbone: the Swin Transformer.
+        num_classes: classes K without background.
+        fpn_channels: channels of every level of the pyramid.
+        rpn: region proposal network.
+        box: box head.
+        mask: mask head.
+        size_divisor: images are padded to a multiple of this, px.
+    """
+
+    backbone: SwinConfig
+    num_classes: int = 80
+    fpn_channels: int = 256
+    rpn: RPNConfig = field(default_factory=RPNConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    size_divisor: int = 32
+
+    def __post_init__(self) -> None:
+        counts = {
+            "num_classes": self.num_classes,
+            "fpn_channels": self.fpn_channels,
+            "size_divisor": self.size_divisor,
+            "box.roi_size": self.box.roi_size,
+            "box.num_fcs": self.box.num_fcs,
+            "mask.roi_size": self.mask.roi_size,
+        }
+        for part, sampler in (("rpn", self.rpn), ("box", self.box)):
+            if sampler.num_samples is not None:
+                counts[f"{part}.num_samples"] = sampler.num_samples
+            if not 0 <= sampler.positive_fraction <= 1:
+                raise ValueError(
+                    f"{part}.positive_fraction must be in 0..1, got {sampler.positive_fraction}"
+                )
+        for name, count in counts.items():
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        if not self.rpn.anchor_ratios or min(self.rpn.anchor_ratios) <= 0:
+            raise ValueError(f"anchor_ratios must be positive, got {self.rpn.anchor_ratios}")
+        if self.rpn.negative_iou > self.rpn.positive_iou:
+            raise ValueError(
+                "rpn.negative_iou must not be above rpn.positive_iou, "
+                f"got {self.rpn.negative_iou} and {self.rpn.positive_iou}"
+            )
