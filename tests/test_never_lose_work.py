@@ -24,6 +24,7 @@ from training_runs import (
     losses,
     said,
     small_options,
+    start_together,
     start_training,
     wait_for,
     weights,
@@ -111,6 +112,24 @@ def test_a_signal_to_all_processes_saves_and_ends_in_order(
     continued = replace(options, resume=True)
     finish([start_training(continued)], continued)
     _assert_same_run(options.run, whole)
+
+
+def test_a_signal_to_one_of_two_processes_stops_both_in_order(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    whole = small_options(recipe, tmp_path / "whole", **_CHANGES)
+    finish(start_together(whole, num_processes=2), whole)
+    options = replace(whole, out=tmp_path / "run")
+    processes = start_together(options, num_processes=2)
+    wait_for(lambda: _newest_step(options.run) >= 4, processes[0], options)
+    assert processes[1].pid is not None
+    os.kill(processes[1].pid, signal.SIGTERM)
+    finish(processes, options)
+    assert 4 <= _newest_step(options.run) < _STEPS
+    assert "stopped by another process after step" in said(options)
+    continued = replace(options, resume=True)
+    finish(start_together(continued, num_processes=2), continued)
+    _assert_same_run(options.run, whole.run)
 
 
 def test_a_file_that_may_not_grow_is_said_and_the_checkpoint_before_stays(

@@ -20,10 +20,10 @@ from training_runs import (
     detection_recipe,
     finish,
     losses,
-    run_together,
     said,
     segmentation_recipe,
     small_options,
+    start_together,
     start_training,
     weights,
 )
@@ -59,7 +59,7 @@ def _alone(options: Options) -> Path:
 
 
 def _together(options: Options) -> Path:
-    run_together(options, num_processes=2)
+    finish(start_together(options, num_processes=2), options)
     return options.run
 
 

@@ -92,7 +92,7 @@ def distribute(model: Model, options: Options, accelerator: Accelerator) -> Trai
     num_processes, device = accelerator.num_processes, accelerator.device
     model = synchronise_norms(model, num_processes=num_processes, device=device)
     if options.fsdp and num_processes > 1:
-        model = shard(model.to(device), accelerator)
+        shard(model.to(device), accelerator)
     raw_optimizer = create_optimizer(model, options.recipe.optimizer)
     network: Any = model
     if is_sharded(model):

@@ -7,7 +7,7 @@ checkpoint of one is continued by another.
 import contextlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -26,17 +26,17 @@ from swin_dense.blocks import SwinBlock
 from swin_dense.heads.models import Model, create_model
 
 
-def shard(model: Model, accelerator: Accelerator) -> Model:
+def shard(model: Model, accelerator: Accelerator) -> None:
     """Give each process its part of every weight (Zhao et al. 2023, FSDP; torch's `fully_shard`).
 
     A block of the backbone is gathered when it is computed, the rest once a step. Weights stay in
-    float32; autocast makes the half precision. The model is changed.
+    float32; autocast makes the half precision.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     for module in list(model.modules()):
         if isinstance(module, SwinBlock):
             fully_shard(module, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -63,7 +63,7 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
 
     Every process must call it.
     """
-    return get_model_state_dict(model, options=_whole())
+    return cast(dict[str, Tensor], get_model_state_dict(model, options=_whole()))
 
 
 def load_whole_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
