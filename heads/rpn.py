@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -78,8 +79,9 @@ class RPNHead(nn.Module):
     def forward(self, pyramid: Sequence[Tensor]) -> RPNOutputs:
         """Judge each anchor of the pyramid, one `(B, C, H_i, W_i)` per stride."""
         # One product with both layers' weights: reading the hidden maps is what takes the time.
-        weight = torch.cat([self.rpn_cls.weight, self.rpn_reg.weight])  # (5A, C, 1, 1)
-        bias = torch.cat([self.rpn_cls.bias, self.rpn_reg.bias])  # (5A,)
+        layers = (self.rpn_cls, self.rpn_reg)
+        weight = torch.cat([layer.weight for layer in layers])  # (5A, C, 1, 1)
+        bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])  # (5A,)
         num_ratios = len(self.anchor_ratios)
         logits, deltas, anchors = [], [], []
         for maps, stride in zip(pyramid, self.strides, strict=True):
