@@ -174,7 +174,8 @@ def _step(
     for turn in range(plan.accumulate):
         waited = time.perf_counter()
         samples = next(source)
-        log.waited(time.perf_counter() - waited, num_images=len(samples))
+        num_images = len(samples) * accelerator.num_processes
+        log.waited(time.perf_counter() - waited, num_images=num_images)
         image_ids += [sample["image_id"] for sample in samples]
         images, targets = prepare(samples, accelerator.device)
         is_last = turn == plan.accumulate - 1
