@@ -106,9 +106,8 @@ def evaluate_model(
         gather: joins the lists of all of them.
     """
     loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers, part=part)
-    batches = track(
-        loader, "evaluating", console=Console(stderr=True), transient=True, total=len(loader)
-    )
+    console = Console(stderr=True, quiet=part[0] > 0)
+    batches = track(loader, "evaluating", console=console, transient=True, total=len(loader))
     predictions = predict_batches(model, batches, predict=predict, precision=precision)
     return task.evaluate(model, dataset, predictions, gather=gather)
 

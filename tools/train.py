@@ -1,5 +1,7 @@
 """`swin-dense train`: a recipe from data to a trained model."""
 
+from torch import distributed
+
 from swin_dense.tools.recipes import RECIPES, find_recipe
 from swin_dense.tools.train_options import Options
 from swin_dense.tools.training import train
@@ -24,3 +26,5 @@ def describe_choices() -> str:
 def run(options: Options) -> None:
     """Train, and leave the last checkpoint, the log and the scores in the run's folder."""
     train(options)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
