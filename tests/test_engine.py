@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_dense.tools import engine
 from swin_dense.tools.engine import (
@@ -21,6 +22,9 @@ from swin_dense.tools.engine import (
     train,
 )
 from swin_dense.tools.run_log import RunLog, read_log
+
+# What makes the host wait for a GPU: to read one number, or to learn how many there are.
+_WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
 
 class _Line(nn.Module):
@@ -138,6 +142,27 @@ def test_a_checkpoint_comes_after_so_many_seconds(monkeypatch: pytest.MonkeyPatc
     plan = LoopPlan(num_steps=7, save_every=0, save_seconds=2.0)
     _train(_Line(), _batches(7), plan, save=saved.append)
     assert saved == [2, 4, 6, 7]
+
+
+def test_no_number_is_read_from_the_device_between_looks_at_the_losses() -> None:
+    reads: list[int] = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            reads[-1] += func in _WAITING
+            return func(*args, **(kwargs or {}))
+
+    def batches() -> Iterator[list[dict[str, Any]]]:
+        for batch in _batches(6):
+            reads.append(0)
+            yield batch
+
+    plan = LoopPlan(num_steps=6, log_every=3, clip_norm=1.0)
+    with Reads():
+        _train(_Line(), batches(), plan)
+    assert [count > 0 for count in reads] == [False, False, True, False, False, True]
 
 
 def test_continuing_counts_from_the_start_step() -> None:

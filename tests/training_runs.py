@@ -29,7 +29,9 @@ _PATIENCE = 120  # s that a process may take before a test gives up
 
 # A server that has imported everything once; its children start in no time.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["swin_dense.tools.training", "swin_dense.tools.detection"])
+_SERVER.set_forkserver_preload(
+    ["swin_dense.tools.training", "swin_dense.tools.detection", "torch._dynamo"]
+)
 
 
 def detection_recipe(data: Path, *, steps: int, drop_path: float = 0.0) -> Recipe:
