@@ -145,7 +145,7 @@ def test_a_checkpoint_comes_after_so_many_seconds(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_number_is_read_from_the_device_between_looks_at_the_losses() -> None:
-    reads: list[int] = []
+    reads = [0]  # before the first step, then in each
 
     class Reads(TorchDispatchMode):
         def __torch_dispatch__(
@@ -160,9 +160,10 @@ def test_no_number_is_read_from_the_device_between_looks_at_the_losses() -> None
             yield batch
 
     plan = LoopPlan(num_steps=6, log_every=3, clip_norm=1.0)
+    model = _Line()
     with Reads():
-        _train(_Line(), batches(), plan)
-    assert [count > 0 for count in reads] == [False, False, True, False, False, True]
+        _train(model, batches(), plan)
+    assert [count > 0 for count in reads[1:]] == [False, False, True, False, False, True]
 
 
 def test_continuing_counts_from_the_start_step() -> None:
