@@ -145,6 +145,15 @@ def test_a_run_is_not_continued_with_another_recipe(finished: Path, recipe: Reci
         train(_options(other, finished, resume=True))
 
 
+def test_what_is_said_about_a_recipe_does_not_keep_a_run_from_being_continued(
+    finished: Path, recipe: Recipe
+) -> None:
+    reworded = replace(recipe, source="elsewhere")
+    assert train(_options(reworded, finished, resume=True)) is None  # there is nothing left to do
+    with pytest.raises(ValueError, match=r"with --ema as before, got 0.5; .* holds no average"):
+        train(_options(recipe, finished, resume=True, ema=0.5))
+
+
 def test_a_folder_in_use_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     with hold(tmp_path), pytest.raises(ValueError, match="in use by a live run"):
         train(_options(recipe, tmp_path))

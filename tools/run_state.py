@@ -33,6 +33,9 @@ from swin_dense.tools.sharding import (
 from swin_dense.tools.train_options import Options
 from swin_dense.weights import initialise, load_weights
 
+# What is said about a recipe, and changes nothing in it.
+_WORDS = ("name", "source", "published", "note")
+
 
 def state_to_resume(options: Options) -> dict[str, Any]:
     """The training state of the last checkpoint with `--resume`, else an empty dict.
@@ -52,7 +55,7 @@ def state_to_resume(options: Options) -> dict[str, Any]:
         raise ValueError(f"--resume must find a checkpoint in {options.run}, got none")
     state = load_state(last)
     before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
-    changed = _differences(before, now)
+    changed = _differences(_what_matters(before), _what_matters(now))
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
     has_average = (last / AVERAGE_FILE).is_file()
@@ -148,6 +151,11 @@ class RunState:
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+
+
+def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without what is only said about it."""
+    return {name: value for name, value in recipe.items() if name not in _WORDS}
 
 
 def _last(options: Options) -> Path:
