@@ -119,7 +119,7 @@ class Ade20k(Dataset[SegmentationSample]):
         moved = self.transforms(image=original, mask=label_map)
         image, labels = (np.ascontiguousarray(moved[name]) for name in ("image", "mask"))
         return {
-            "image": torch.from_numpy(image).permute(2, 0, 1).contiguous(),  # (3, H, W)
+            "image": torch.from_numpy(image).permute(2, 0, 1),  # (3, H, W)
             "image_id": self.image_ids[index],
             "original_size": image_size(original),
             "label_map": torch.from_numpy(labels).long(),  # (H, W)

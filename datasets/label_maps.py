@@ -6,6 +6,7 @@ labels 0..K-1 themselves. In memory a label map holds 0..K-1, and 255 where it i
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -24,7 +25,7 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
     """Read the numbers that a label map file stores; a palette image gives its indices.
 
     Returns:
-        `(H, W)` int64.
+        `(H, W)` uint8, or int64 where the file stores other than 8 bits.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -33,7 +34,8 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             _check_mode(image, path)
-            return np.array(image).astype(np.int64)
+            numbers = np.array(image)
+            return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
     except FileNotFoundError:
         raise FileNotFoundError(f"no label map file {path}") from None
     except _UNREADABLE as error:
@@ -58,6 +60,14 @@ def labels_from_numbers(
     Raises:
         ValueError: a number is no class.
     """
+    if numbers.dtype == np.uint8:
+        # Only the numbers that occur are looked at one by one.
+        present = np.flatnonzero(cv2.calcHist([numbers], [0], None, [256], [0, 256]))
+        table = np.zeros(256, np.uint8)
+        table[present] = labels_from_numbers(
+            present, num_classes=num_classes, zero_is_ignored=zero_is_ignored, where=where
+        )
+        return cv2.LUT(numbers, table)
     ignored = numbers == IGNORED_LABEL
     labels = numbers
     if zero_is_ignored:

@@ -18,6 +18,8 @@ from swin_dense.datasets.transforms import KeepRatioResize, Pipeline, keep_ratio
 # The published multi-scale scores average these, each with its mirror image.
 MULTI_SCALE_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
+_LEVELS = np.arange(256, dtype=np.uint8)  # the values of a pixel
+
 
 def segmentation_train(
     *,
@@ -158,7 +160,7 @@ class RandomCropOfClasses(A.DualTransform):
         return rows, columns
 
     def _is_balanced(self, labels: np.ndarray) -> bool:
-        counts = np.bincount(labels.ravel(), minlength=IGNORED_LABEL + 1)[:IGNORED_LABEL]
+        counts = cv2.calcHist([labels], [0], None, [256], [0, 256])[:IGNORED_LABEL]
         present = counts[counts > 0]
         return len(present) > 1 and present.max() / present.sum() < self.max_class_share
 
@@ -168,7 +170,8 @@ class PhotometricDistortion(A.ImageOnlyTransform):
 
     Liu et al. 2016 (SSD), section 3.6, as mmsegmentation has it, on uint8: brightness adds up to 32
     either way; contrast multiplies by 0.5 to 1.5, before or after the other two with equal chance;
-    saturation multiplies by 0.5 to 1.5; hue turns by up to 18 of OpenCV's 180 steps.
+    saturation multiplies by 0.5 to 1.5; hue turns by up to 18 of OpenCV's 180 steps, after the
+    image was RGB in between.
     """
 
     def __init__(
@@ -211,21 +214,34 @@ class PhotometricDistortion(A.ImageOnlyTransform):
         **params: Any,
     ) -> np.ndarray:
         """Distort an `(H, W, 3)` uint8 RGB image."""
-        img = _scale(img, offset=shift)
-        if contrast_first:
-            img = _scale(img, factor=contrast)
-        if saturation != 1.0 or turn:
-            hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV)
-            hsv[..., 1] = _scale(hsv[..., 1], factor=saturation)
-            hsv[..., 0] = (hsv[..., 0].astype(np.int16) + turn) % 180
-            img = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-        if not contrast_first:
-            img = _scale(img, factor=contrast)
-        return img
+        before, after = (contrast, 1.0) if contrast_first else (1.0, contrast)
+        img = _look_up(img, _table(factor=before)[_table(offset=shift)])
+        if saturation != 1.0:
+            img = _change_hsv(img, saturation=_table(factor=saturation))
+        if turn:
+            img = _change_hsv(img, hue=((_LEVELS.astype(np.int16) + turn) % 180).astype(np.uint8))
+        return _look_up(img, _table(factor=after))
 
 
-def _scale(values: np.ndarray, *, factor: float = 1.0, offset: float = 0.0) -> np.ndarray:
-    """`values * factor + offset` cut to 0..255 and to whole numbers, as the references do."""
+def _change_hsv(
+    img: np.ndarray, *, hue: np.ndarray = _LEVELS, saturation: np.ndarray = _LEVELS
+) -> np.ndarray:
+    """Replace hues and saturations of an RGB image by what tables `(256,)` have for them."""
+    tables = np.stack([hue, saturation, _LEVELS], axis=1)[None]  # (1, 256, 3)
+    changed = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), tables)
+    return cv2.cvtColor(changed, cv2.COLOR_HSV2RGB)
+
+
+def _table(*, factor: float = 1.0, offset: float = 0.0) -> np.ndarray:
+    """`level * factor + offset` of each level, cut to 0..255 and to whole numbers: `(256,)` uint8.
+
+    The references compute the same in float32 for each pixel.
+    """
     if factor == 1.0 and offset == 0.0:
-        return values
-    return np.clip(values.astype(np.float32) * factor + offset, 0, 255).astype(np.uint8)
+        return _LEVELS
+    return np.clip(_LEVELS.astype(np.float32) * factor + offset, 0, 255).astype(np.uint8)
+
+
+def _look_up(img: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Replace each value by the table's."""
+    return img if np.array_equal(table, _LEVELS) else cv2.LUT(img, table)

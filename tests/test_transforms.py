@@ -5,6 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from swin_dense.datasets.instances import Instances, transform_instances
+from swin_dense.datasets.masks import CompressedMask, compress_bitmaps, decompress
 from swin_dense.datasets.transforms import (
     MULTI_SCALE_SIDES,
     KeepRatioResize,
@@ -145,6 +147,111 @@ def test_flip_and_branch_are_drawn_independently() -> None:
         moved = transforms(image=image)["image"]
         seen.add((moved.shape[:2] == (24, 24), bool(moved[0, 0, 0])))
     assert seen == {(True, True), (True, False), (False, True), (False, False)}
+
+
+def _worked_example() -> tuple[np.ndarray, Instances]:
+    """An image of 100 x 200 px (height x width) with four objects that fill their boxes."""
+    boxes = np.array(
+        [[50, 20, 90, 60], [0, 0, 30, 50], [40, 10, 70, 50], [100, 50, 150, 100]], np.float32
+    )
+    bitmap = np.zeros((1, 100, 200), bool)
+    bitmap[0, 50:100, 100:150] = True
+    return np.zeros((100, 200, 3), np.uint8), Instances(
+        boxes=boxes,
+        labels=np.arange(4),
+        polygons=[
+            *([box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)] for box in boxes[:3]),
+            [],
+        ],
+        run_lengths={3: compress_bitmaps(bitmap)[0]},
+    )
+
+
+def _filled(mask: CompressedMask) -> list[int]:
+    """Bounds of a mask that fills them."""
+    bitmap = decompress([mask])[0]
+    y, x = bitmap.nonzero()
+    bounds = [int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1]
+    assert len(x) == (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
+    return bounds
+
+
+def _transform(transforms: A.Compose, size: tuple[int, int]) -> tuple[Instances, list[list[int]]]:
+    """The worked example's objects, with the first key that gives the size."""
+    image, instances = _worked_example()
+    for key in range(50):
+        seed_transforms(transforms, key)
+        moved, objects, masks = transform_instances(transforms, image, instances)
+        if moved.shape[:2] == size:
+            return objects, [_filled(mask) for mask in masks]
+    raise AssertionError("no key gives that size")
+
+
+def test_objects_resized_by_hand() -> None:
+    transforms = detection_train(
+        long_side=1000, short_sides=(400,), crop_short_sides=(200,), crop_range=(200, 200), flip=1
+    )
+    objects, masks = _transform(transforms, (400, 800))
+    # Mirrored: x becomes 200 - x. Then times 4.
+    expected = [[440, 80, 600, 240], [680, 0, 800, 200], [520, 40, 640, 200], [200, 200, 400, 400]]
+    assert objects.labels.tolist() == [0, 1, 2, 3]
+    assert objects.boxes == pytest.approx(np.array(expected), abs=1e-3)
+    assert masks == expected
+
+
+def test_objects_cropped_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(*_: object, **__: object) -> dict[str, slice]:
+        return {"rows": slice(0, 200), "columns": slice(60, 260)}
+
+    monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
+    transforms = detection_train(
+        long_side=1000, short_sides=(400,), crop_short_sides=(200,), crop_range=(200, 200), flip=1
+    )
+    objects, masks = _transform(transforms, (400, 400))
+    # Mirrored, times 2 to 200 x 400 px, cut from x = 60 to 260, and times 2 to 400 x 400 px:
+    # the first sticks out at the right, (320, 80, 480, 240); the second is outside, the third just
+    # touches the border with x1 = 400: both are dropped; the last is whole.
+    expected = [[320, 80, 400, 240], [80, 200, 280, 400]]
+    assert objects.labels.tolist() == [0, 3]
+    assert objects.boxes == pytest.approx(np.array(expected), abs=1e-3)
+    assert masks == expected
+
+
+@pytest.mark.parametrize(
+    ("cut", "side", "expected"),
+    [
+        ((384, 600), 480, (480, 750)),  # 600 * 480/384
+        ((600, 384), 800, (1250, 800)),
+        ((384, 384), 640, (640, 640)),
+        ((200, 600), 800, (444, 1333)),  # the long side decides: factor 2.2217
+    ],
+)
+def test_a_crop_is_resized_again_as_a_whole_image_would_be(
+    cut: tuple[int, int],
+    side: int,
+    expected: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def place(*_: object, **__: object) -> dict[str, slice]:
+        return {"rows": slice(0, cut[0]), "columns": slice(0, cut[1])}
+
+    monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
+    image = np.zeros((600, 600, 3), np.uint8)
+    sizes = _drawn_sizes(detection_train(short_sides=(side,), crop_short_sides=(600,)), image, 12)
+    assert set(sizes) == {(side, side), expected}
+
+
+def test_before_the_crop_the_short_side_is_one_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = set()
+
+    def place(self: RandomCropInRange, params: dict, data: dict) -> dict[str, slice]:
+        seen.add(params["shape"][:2])
+        return {"rows": slice(None), "columns": slice(None)}
+
+    monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
+    sizes = _drawn_sizes(detection_train(), np.zeros((48, 64, 3), np.uint8), 60)
+    assert seen == {(400, 533), (500, 667), (600, 800)}
+    assert {min(size) for size in sizes} <= set(MULTI_SCALE_SIDES)
 
 
 def test_1x_is_a_flip_and_one_scale() -> None:

@@ -73,7 +73,10 @@ def _describe(sample: Sample) -> str:
     height, width = sample["image"].shape[1:]
     before = sample["original_size"]
     text = f"image {sample['image_id']}, {before[1]} x {before[0]} px, given as {width} x {height}"
-    return f"{text}, {len(sample['labels'])} objects" if "labels" in sample else text
+    if "labels" not in sample:
+        return text
+    count = len(sample["labels"])
+    return f"{text}, {count} object{'' if count == 1 else 's'}"
 
 
 def _count_classes(dataset: Any, samples: Sequence[Sample]) -> list[tuple[str, str, str]]:
