@@ -20,7 +20,7 @@ def test_the_demo_writes_scores_pictures_and_a_report(tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg") == 4
     assert "mIoU" in page
-    assert "bbox/AP50" in page
+    assert "box AP50" in page
 
 
 def test_the_demo_does_not_draw_over_other_files(tmp_path: Path) -> None:

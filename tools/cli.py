@@ -20,6 +20,7 @@ _COMMANDS = {
     "demo": "draw a small data set, train on it, evaluate, and write pictures and a report",
     "recipes": "list the recipes with their published scores",
     "train": "train a recipe: train RECIPE [--field value ...]",
+    "report": "make the report of a run again, or compare two runs",
     "evaluate": "the COCO numbers, or mIoU, of a model on a data set",
     "predict": "find objects or classes in images, folders or a video",
     "inspect": "say what a weights file holds",

@@ -10,16 +10,18 @@ import torch
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.models import Model
-from swin_dense.tools import report
+from swin_dense.tools import page
 from swin_dense.tools.checkpoint import WEIGHTS_FILE
-from swin_dense.tools.drawing import Picture, save_picture
+from swin_dense.tools.drawing import save_picture
 from swin_dense.tools.engine import choose_device, predict_batches
 from swin_dense.tools.evaluate import write_json
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.recipe import Data
 from swin_dense.tools.recipes import find_recipe
-from swin_dense.tools.run_log import clock, read_log
+from swin_dense.tools.run_folder import read_run
+from swin_dense.tools.run_log import clock
+from swin_dense.tools.run_report import REPORT_FILE, run_blocks
 from swin_dense.tools.tasks import Inference, find_task
 from swin_dense.tools.train import Options as TrainOptions
 from swin_dense.tools.train import train
@@ -65,7 +67,7 @@ def run(options: Options) -> None:
         seed=options.seed,
     )
     blocks = [
-        report.paragraph(
+        page.paragraph(
             f"Trained from random weights on {options.train_images} drawn images of "
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
         )
@@ -73,10 +75,10 @@ def run(options: Options) -> None:
     for task_name, recipe_name in _RECIPES.items():
         blocks += _run_task(task_name, recipe_name, data, options)
     seconds = time.perf_counter() - start
-    blocks.append(report.paragraph(f"Everything took {clock(seconds)} minutes."))
-    page = options.out / "report.html"
-    report.write_report(page, "Swin on drawn shapes", blocks)
-    print(f"done in {clock(seconds)}; see {page}", file=sys.stderr)
+    blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
+    path = options.out / REPORT_FILE
+    page.write_page(path, "Swin on drawn shapes", blocks)
+    print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
 
 
 def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) -> list[str]:
@@ -89,43 +91,25 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
         steps=options.steps or recipe.steps,
         seed=options.seed,
     )
-    start = time.perf_counter()
     # Two cores are best used by the model; the small images take no time to read.
     evaluation = train(TrainOptions(recipe=recipe, out=out, workers=0, log_every=20))
     if evaluation is None:
         raise KeyboardInterrupt
     write_json(out / "metrics.json", evaluation.metrics)
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
-    pictures = _draw_pictures(model, recipe.data, out / "overlays")
-    log = [line for line in read_log(out) if "loss" in line]
-    steps = [line["step"] for line in log]
-    parts = [name for name in (log[0] if log else {}) if name.startswith("loss")]
-    return [
-        report.heading(task_name.capitalize()),
-        report.paragraph(f"{clock(time.perf_counter() - start)} minutes."),
-        report.table(["score", "value"], list(evaluation.headline.items())),
-        report.curves(
-            {name: (steps, [line[name] for line in log]) for name in parts},
-            x_name="step",
-            y_name="loss",
-        ),
-        *(report.picture(pixels, caption) for caption, pixels in pictures),
-    ]
+    _draw_pictures(model, recipe.data, out / "overlays")
+    return [page.heading(task_name.capitalize(), level=1), *run_blocks(read_run(out))]
 
 
-def _draw_pictures(model: Model, data: Data, folder: Path) -> list[tuple[str, Picture]]:
-    """Held-out images with the ground truth beside the prediction, also written to `folder`."""
+def _draw_pictures(model: Model, data: Data, folder: Path) -> None:
+    """Write held-out images with the ground truth beside the prediction into `folder`."""
     task = find_task(model.task)
     make_writable(folder)
     predictor = task.predictor(Inference(scale=data.scale))
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     chosen = torch.utils.data.Subset(dataset, range(min(_NUM_PICTURES, len(dataset))))
     loader = evaluation_loader(chosen, batch_size=1, num_workers=0)
-    pictures = []
     for samples, results in predict_batches(model, loader, predict=predictor.predict):
         for sample, result in zip(samples, results, strict=True):
             drawn = task.draw_beside_truth(dataset, sample, result, model)
-            name = f"image {sample['image_id']}"
             save_picture(drawn, folder / f"{sample['image_id']}.png")
-            pictures.append((name, drawn))
-    return pictures

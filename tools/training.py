@@ -11,12 +11,14 @@ from swin_dense.datasets.samplers import AspectRatioBatches
 from swin_dense.tools import engine
 from swin_dense.tools.checkpoint import mark_score, random_state, restore_random_state
 from swin_dense.tools.evaluate import evaluate_model, write_json
+from swin_dense.tools.evaluation_record import drop_later_records
 from swin_dense.tools.folders import hold, make_writable
 from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.parallel import Trained, create_accelerator, distribute, heed_launcher
 from swin_dense.tools.preflight import check_run, show_samples
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog, read_log
+from swin_dense.tools.run_report import keep_evaluation, renew_report
 from swin_dense.tools.run_state import RunState, load_initial, recipe_as_json, state_to_resume
 from swin_dense.tools.tasks import Evaluation, Inference, Task, find_task
 from swin_dense.tools.train_options import Options, with_scaled_rate
@@ -26,7 +28,8 @@ def train(options: Options) -> Evaluation | None:
     """Train a recipe.
 
     The folder of the run then holds `last/model.safetensors`, `best`, older checkpoints,
-    `log.jsonl`, `tensorboard/`, `recipe.json` and `metrics.json`.
+    `log.jsonl`, `results.csv`, `tensorboard/`, `recipe.json`, `metrics.json`, `evaluations/` and
+    `report.html`.
 
     Returns:
         The scores after the last step; None where the run was stopped before it.
@@ -90,6 +93,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         trained = distribute(model, options, accelerator)
         run_state = RunState(trained, accelerator)
         run_state.restore(state, options, log)
+        if accelerator.is_main_process:
+            drop_later_records(options.run, batches.start_step)
         job = _Job(options, task, accelerator, log, trained, run_state)
         if not state:
             job.look_before(training_data, batches)
@@ -112,6 +117,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             evaluate=job.evaluate,
             after_step=trained.update_average,
         )
+        if accelerator.is_main_process and batches.num_steps not in job.evaluations:
+            renew_report(options.run, log)
     return job.evaluations.get(batches.num_steps)
 
 
@@ -174,12 +181,15 @@ class _Job:
                 gather=gather_object if self._accelerator.num_processes > 1 else None,
             )
         restore_random_state(state)
-        self.evaluations[step] = evaluation
+        self.evaluations = {step: evaluation}  # the last; each holds every detection
         if self._accelerator.is_main_process:
             name, value = next(iter(evaluation.headline.items()))
             mark_score(self._options.run, step, name=name, value=value)
             write_json(self._options.run / "metrics.json", evaluation.metrics)
+            keep_evaluation(self._options.run, step, evaluation, self._log)
         self._log.metrics(step, evaluation.headline)  # says that this evaluation is done
+        if self._accelerator.is_main_process:
+            renew_report(self._options.run, self._log)
         self._accelerator.wait_for_everyone()
 
     def evaluate_if_missing(self, step: int) -> None:

@@ -1,0 +1,125 @@
+"""Charts as SVG inside a page; text stays text, legends are the page's own."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from swin_dense.tools.page import BLUE, INK, MUTED, ORANGE, RULE, heading, keys
+
+COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", "#8a5a44")
+FAINT = "#c3c9d1"
+_SIZE = (5.6, 2.9)  # inches of 72 pt
+_MOST_POINTS = 400
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "swin-dense",  # the same chart gives the same bytes
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": RULE,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eef0f2",
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        name: in the legend; "" for none.
+        x, y: its points; nan and None leave a gap.
+        colour: None: the next one.
+        kind: "faint" lines lie below the others, "dashed" ones are for comparison; "dots" are not
+            joined.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    colour: str | None = None
+    kind: Literal["", "dashed", "faint", "dots"] = ""
+
+
+def line_chart(
+    title: str,
+    lines: Sequence[Line],
+    *,
+    x_name: str,
+    y_name: str = "",
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float | None, float | None] = (None, None),
+    texts: Sequence[tuple[float, float, str]] = (),
+) -> str:
+    """A figure with its title above and its legend below.
+
+    Args:
+        title: plain text.
+        lines: what to draw; long ones are thinned to means of neighbouring points.
+        x_name: what the horizontal axis shows, with its unit.
+        y_name: what the vertical axis shows, where the title does not say it.
+        x_range: of the horizontal axis; None fits it.
+        y_range: of the vertical axis; None fits an end.
+        texts: x, y and what is written beside that point.
+    """
+    names = []
+    with rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE, layout="constrained")
+        axes = figure.add_subplot()
+        next_colour = iter(COLOURS * (len(lines) // len(COLOURS) + 1))
+        for line in lines:
+            default = FAINT if line.kind == "faint" else next(next_colour)
+            colour = default if line.colour is None else line.colour
+            is_dotted = line.kind == "dots"
+            x, y = (line.x, line.y) if is_dotted else thin(line.x, line.y)
+            axes.plot(
+                x,
+                y,
+                color=colour,
+                linewidth=0 if is_dotted else 1.1 if line.kind else 1.7,
+                linestyle=(0, (4, 3)) if line.kind == "dashed" else "-",
+                marker="o" if is_dotted or len(x) == 1 else "",
+                markersize=4,
+                zorder=1 if line.kind == "faint" else 2,
+            )
+            if line.name:
+                names.append((line.name, colour, line.kind))
+        for x_place, y_place, text in texts:
+            axes.annotate(
+                text, (x_place, y_place), xytext=(5, -3), textcoords="offset points", fontsize=8
+            )
+        axes.set_xlabel(x_name)
+        axes.set_ylabel(y_name)
+        if x_range is not None:
+            axes.set_xlim(*x_range)
+        axes.set_ylim(*y_range)
+        axes.tick_params(length=0)
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None}, transparent=True)
+    svg = drawn.getvalue()[drawn.getvalue().index("<svg") :]
+    legend = keys(names) if len(names) > 1 else ""
+    return f"<figure>{heading(title, level=3)}{svg}{legend}</figure>"
+
+
+def thin(x: Sequence[float], y: Sequence[float | None]) -> tuple[np.ndarray, np.ndarray]:
+    """At most 400 points: each the mean of as many neighbours; None becomes nan."""
+    points = np.array([[a, np.nan if b is None else b] for a, b in zip(x, y, strict=True)], float)
+    points = points.reshape(-1, 2)
+    size = -(-len(points) // _MOST_POINTS)
+    if size <= 1:
+        return points[:, 0], points[:, 1]
+    means = np.array(
+        [points[first : first + size].mean(0) for first in range(0, len(points), size)]
+    )
+    return means[:, 0], means[:, 1]

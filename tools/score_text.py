@@ -1,0 +1,35 @@
+"""Scores as a page writes them: in percent, under the names of the papers."""
+
+ABSENT = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+_WORDS = {"bbox/": "box ", "segm/": "mask "}
+
+
+def score_name(name: str) -> str:
+    """`bbox/AP50` as `box AP50`."""
+    for prefix, word in _WORDS.items():
+        name = name.replace(prefix, word)
+    return name
+
+
+def in_percent(score: float | None) -> str:
+    """`43.7`; a dash where there is none (COCO's -1 too)."""
+    return ABSENT if score is None or score < 0 else f"{100 * score:.1f}"
+
+
+def in_points(difference: float | None) -> str:
+    """A difference of two scores with its sign: `+1.2`, `-0.4`, `0.0`."""
+    if difference is None:
+        return ABSENT
+    text = f"{abs(100 * difference):.1f}"
+    if float(text) == 0:
+        return text
+    return f"+{text}" if difference > 0 else f"{_MINUS}{text}"
+
+
+def in_short(count: int) -> str:
+    """`1234`, `56.8 k`, `1.2 M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= 10_000 and count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)
