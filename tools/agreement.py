@@ -1,6 +1,7 @@
 """Decisions that every process of a training must take alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -17,7 +18,7 @@ class Agreement:
     """
 
     def __init__(self, num_processes: int) -> None:
-        self._group = distributed.new_group(backend="gloo") if num_processes > 1 else None
+        self._group: Any = distributed.new_group(backend="gloo") if num_processes > 1 else None
         self._under_way: tuple[distributed.Work, Tensor] | None = None
 
     def settle(self, wishes: Sequence[bool]) -> list[bool]:
@@ -31,9 +32,9 @@ class Agreement:
             known = answers.bool().tolist()
         news = [wish and not is_known for wish, is_known in zip(wishes, known, strict=True)]
         asked = torch.tensor(news, dtype=torch.uint8)
-        work = distributed.all_reduce(
+        started = distributed.all_reduce(
             asked, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
         )
-        assert work is not None
-        self._under_way = work, asked
+        assert started is not None  # it would be, for a process outside the group
+        self._under_way = started, asked
         return known
