@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.models import ModelConfig
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.recipes import find_recipe
 
@@ -28,6 +30,9 @@ class Options:
     """Folder of the run; None: runs/RECIPE."""
     init: Path | None = None
     """Weights to start from: of a backbone or of a whole model."""
+    model_from_init: bool = False
+    """Take the architecture from --init, the file of a whole model, and of the recipe's model only
+    what matters in training: drop path, frozen stages and gradient checkpointing."""
     new_classes: bool = False
     """Let --init have another number of classes; the layers that depend on it start anew."""
     check_only: bool = False
@@ -71,6 +76,8 @@ class Options:
             if getattr(self, name) < least:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        if self.model_from_init and self.init is None:
+            raise ValueError("--model-from-init must have the file of a whole model as --init")
         if self.check_only and self.resume:
             raise ValueError("--check-only looks before a run starts, got --resume with it")
         if self.ema is not None and not 0 < self.ema < 1:
@@ -90,3 +97,38 @@ def with_scaled_rate(options: Options) -> Options:
     factor = recipe.batch_size / find_recipe(recipe.name).batch_size
     optimizer = replace(recipe.optimizer, lr=recipe.optimizer.lr * factor)
     return replace(options, recipe=replace(recipe, optimizer=optimizer), scale_lr=False)
+
+
+def with_model_of_init(options: Options) -> Options:
+    """The options with what `model_from_init` says done to the recipe.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no whole model, or one of another task; or the architecture was also
+            changed by flags.
+    """
+    if not options.model_from_init or options.init is None:
+        return options
+    recipe = options.recipe
+    in_training = {
+        name: getattr(recipe.model.backbone, name)
+        for name in ("drop_path_rate", "frozen_stages", "gradient_checkpointing")
+    }
+
+    def with_recipes(model: ModelConfig) -> ModelConfig:
+        return replace(model, backbone=replace(model.backbone, **in_training))
+
+    if recipe.model != with_recipes(find_recipe(recipe.name).model):
+        raise ValueError(
+            "--model-from-init must be without flags that change the architecture (--model...), "
+            f"which is that of {options.init}"
+        )
+    model = from_checkpoint(options.init)
+    if model.task != recipe.task:
+        raise ValueError(
+            f"--model-from-init must have a file for {recipe.task}, got one for {model.task} in "
+            f"{options.init}"
+        )
+    return replace(
+        options, recipe=replace(recipe, model=with_recipes(model.config)), model_from_init=False
+    )

@@ -21,7 +21,7 @@ from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.run_report import keep_evaluation, renew_report
 from swin_dense.tools.run_state import RunState, load_initial, recipe_as_json, state_to_resume
 from swin_dense.tools.tasks import Evaluation, Inference, Task, find_task
-from swin_dense.tools.train_options import Options, with_scaled_rate
+from swin_dense.tools.train_options import Options, with_model_of_init, with_scaled_rate
 
 
 def train(options: Options) -> Evaluation | None:
@@ -40,7 +40,7 @@ def train(options: Options) -> Evaluation | None:
             loss is not finite.
         FileNotFoundError: the data or the weights are missing.
     """
-    options = heed_launcher(with_scaled_rate(options))
+    options = heed_launcher(with_scaled_rate(with_model_of_init(options)))
     accelerator = create_accelerator(options)
     num_parts = accelerator.num_processes * options.accumulate
     if options.recipe.batch_size % num_parts:
