@@ -15,9 +15,9 @@ The order of all tokens of a batch is called a layout: `"raster"` (image, row, c
 or `"shifted"`. Everything here depends on sizes alone and is kept in a bounded cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
 from typing import Literal
 
@@ -227,6 +227,19 @@ def plan_blocks(
     return tuple(plans), grid.move(before, "raster")
 
 
+def _remembered(make: Callable[[int, torch.device], Tensor]) -> Callable[..., Tensor]:
+    """Make a tensor once per size and device; torch.compile takes it as a constant."""
+    # Inference mode is left: what is remembered must also serve a later training.
+    cached = lru_cache(maxsize=16)(torch.inference_mode(False)(make))
+
+    @torch.compiler.assume_constant_result
+    @wraps(make)
+    def remembered(window: int, device: torch.device) -> Tensor:
+        return cached(window, device)
+
+    return remembered
+
+
 @lru_cache(maxsize=_CACHED_GRIDS)
 def window_grid(
     batch: int, height: int, width: int, *, window: int, device: torch.device
@@ -246,8 +259,7 @@ def window_grid(
     return WindowGrid(batch, height, width, window=window, device=device)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)  # what is remembered must also serve a later training
+@_remembered
 def relative_position_index(window: int, device: torch.device) -> Tensor:
     """Which row of the bias table each pair of tokens of a window reads.
 
@@ -264,8 +276,7 @@ def relative_position_index(window: int, device: torch.device) -> Tensor:
     return row_offset * (2 * window - 1) + column_offset
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+@_remembered
 def shift_masks(window: int, device: torch.device) -> Tensor:
     """The masks of the four kinds of windows of a layout that is shifted by `window // 2`.
 
