@@ -92,6 +92,8 @@ class Recipe:
     """Passes over the data."""
     steps: int | None = None
     """Number of steps instead of passes over the data."""
+    evaluate_every: Annotated[int | None, tyro.conf.Suppress] = None
+    """Steps between evaluations where the flag of that name is not given; None: its default."""
     optimizer: AdamWConfig = field(default_factory=AdamWConfig)
     """AdamW."""
     schedule: StepSchedule | PolySchedule = field(default_factory=StepSchedule)

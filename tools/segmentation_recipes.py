@@ -80,10 +80,9 @@ _PUBLISHED = (
     ),
 )
 
-# Some hundred photographs of one's own: --init FILE --new-classes, with a published segmentor. A
-# quarter of the published batch, half the published rate, a short warm-up, the first stage frozen
-# and little drop path, for the reasons given with `mask_rcnn_swin_t_finetune`. BatchNorm's batch is
-# the pixels of four crops, which is plenty.
+# Some hundred photographs of one's own: --init FILE --new-classes, with a published segmentor.
+# Batch, rate, length, warm-up, frozen stage and drop path for the reasons given with
+# `mask_rcnn_swin_t_finetune`. BatchNorm's batch is the pixels of four crops, which is plenty.
 _FINETUNE = Recipe(
     name="upernet_swin_t_finetune",
     source="not published; made for small sets",
@@ -91,9 +90,10 @@ _FINETUNE = Recipe(
     model=published_model("upernet_swin_t", drop_path=0.1, frozen_stages=1),
     data=SegmentationData(root=Path("data/own")),
     batch_size=4,
-    epochs=40,
-    optimizer=AdamWConfig(lr=3e-5, weight_decay=0.01),
-    schedule=PolySchedule(warmup_steps=50, warmup_ratio=1e-3),
+    steps=3000,
+    evaluate_every=300,
+    optimizer=AdamWConfig(lr=6e-5, weight_decay=0.01),
+    schedule=PolySchedule(warmup_steps=100, warmup_ratio=1e-3),
 )
 
 # As small as the detector's; the coarsest of its grids has 4 x 4 cells, which pooling to 2 x 2 and

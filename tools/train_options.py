@@ -66,8 +66,8 @@ class Options:
     keep: int = 2
     """Checkpoints that stay, besides the best."""
     evaluate_every: int | None = None
-    """Steps between evaluations, 0: only at the end; None: each epoch, or only at the end where the
-    length is given in steps."""
+    """Steps between evaluations, 0: only at the end; None: 300 in the recipes for small sets, else
+    each epoch, or only at the end where the length is given in steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: GPUs where there are some."""
 

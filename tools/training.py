@@ -205,8 +205,9 @@ class _Job:
 
 
 def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
-    if options.evaluate_every is not None:
-        return options.evaluate_every
+    for wish in (options.evaluate_every, options.recipe.evaluate_every):
+        if wish is not None:
+            return wish
     return steps_per_epoch if options.recipe.steps is None else 0
 
 
