@@ -102,6 +102,25 @@ def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
     assert TASK.evaluate(model, dataset, [(samples, nothing)]).headline["bbox/AP"] == 0
 
 
+def test_images_are_ranked_over_all_processes(root: Path) -> None:
+    dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
+    samples = [dataset[index] for index in range(len(dataset))]
+    targets = _targets(samples)
+    results = [target | {"scores": torch.ones(len(target["labels"]))} for target in targets]
+    results[1] = {name: value[:0] for name, value in results[1].items()}
+    model, parts = _model(dataset.class_names), []
+    TASK.evaluate(
+        model, dataset, [(samples[:1], results[:1])], gather=lambda part: parts.extend(part) or part
+    )
+    rest = [(samples[1:], results[1:])]
+    joined = TASK.evaluate(model, dataset, rest, gather=lambda part: parts + part)
+    single = TASK.evaluate(model, dataset, [(samples, results)])
+    assert joined.metrics == single.metrics
+    assert joined.images.images == single.images.images
+    assert joined.images.worst[0].image.place == 1
+    assert (joined.images.best[0].draw() == single.images.best[0].draw()).all()
+
+
 def test_classes_that_the_data_does_not_have_are_left_out(root: Path) -> None:
     dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
     sample = dataset[0]

@@ -22,8 +22,7 @@ def test_the_page_holds_its_blocks_and_fetches_nothing(tmp_path: Path) -> None:
         page.details("more", page.paragraph("hidden")),
         page.keys([("loss", "#123456", "dashed")]),
         page.bars(
-            [page.Bar(name="<cat>", spans=[(0, 0.5), None], value="50.0 / –", count="3")],  # noqa: RUF001
-            ["#111111", "#222222"],
+            [page.Bar(name="<cat>", spans=[(0, 0.5, "#111"), None], value="50.0", count="3")]
         ),
     ]
     path = tmp_path / "report.html"
@@ -37,7 +36,7 @@ def test_the_page_holds_its_blocks_and_fetches_nothing(tmp_path: Path) -> None:
     assert 'alt="image &quot;1&quot;"' in text
     assert "published &lt;43.7&gt;" in text
     assert "&lt;cat&gt;" in text
-    assert "left:0.0%;width:50.0%" in text
+    assert "left:0.0%;width:50.0%;background:#111" in text
     assert "default-src 'none'" in text
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["image.jpg", "report.html"]

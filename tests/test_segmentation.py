@@ -75,6 +75,33 @@ def test_perfect_predictions_score_one_also_when_gathered(data: SegmentationData
     assert (picture == drawn).all()
 
 
+def test_images_are_ranked_over_all_processes(data: SegmentationData) -> None:
+    dataset = TASK.evaluation_data(data, scale=(32, 32))
+    samples = [dataset[index] for index in range(len(dataset))]
+    truth = [sample["label_map"] for sample in samples]
+    results = [truth[0], torch.zeros_like(truth[1]), truth[2]]
+    parts: list[object] = []
+
+    def remember(part: list[object]) -> list[object]:
+        parts.extend(part)
+        return part
+
+    model = _model(_NAMES)
+    TASK.evaluate(model, dataset, [(samples[1:2], results[1:2])], gather=remember)
+    joined = TASK.evaluate(
+        model,
+        dataset,
+        [(samples[::2], results[::2])],
+        gather=lambda part: parts + part,
+    )
+    single = TASK.evaluate(model, dataset, [(samples, results)])
+    assert joined.images.images == single.images.images
+    for ours, theirs in zip(joined.images.worst, single.images.worst, strict=True):
+        assert ours.image == theirs.image
+        assert (ours.draw() == theirs.draw()).all()
+    assert joined.images.worst[0].image.place == 1
+
+
 def test_the_roots_list_names_the_classes_then_the_model_does(
     data: SegmentationData, tmp_path: Path
 ) -> None:

@@ -53,6 +53,11 @@ def test_a_run_leaves_weights_log_scores_and_recipe(finished: Path, recipe: Reci
     assert all(len(numbers) == 12 for numbers in metrics.values())
     assert json.loads((finished / "recipe.json").read_text())["batch_size"] == 2
     assert list((finished / "tensorboard").iterdir())
+    assert [path.name for path in (finished / "evaluations").glob("*.json")] == [
+        "step_00000005.json"
+    ]
+    assert "5 of 5 steps done" in (finished / "report.html").read_text()
+    assert len((finished / "results.csv").read_text().splitlines()) == 1 + 3 + 1
 
 
 def test_a_killed_run_continues_to_the_bit(
@@ -63,9 +68,13 @@ def test_a_killed_run_continues_to_the_bit(
         with pytest.raises(KeyboardInterrupt):
             train(_options(recipe, tmp_path, save_every=3))
     assert (tmp_path / "last").resolve().name == "step_00000003"
+    later = tmp_path / "evaluations" / "step_00000004.json"
+    later.parent.mkdir()
+    later.write_text("of the run that was cut off")
     evaluation = train(_options(recipe, tmp_path, save_every=3, resume=True))
     expected, continued = weights(finished), weights(tmp_path)
     assert_same(continued, expected)
+    assert not later.exists()
     assert evaluation is not None
     assert evaluation.metrics == json.loads((finished / "metrics.json").read_text())
 

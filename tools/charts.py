@@ -14,7 +14,8 @@ from swin_dense.tools.page import BLUE, INK, MUTED, ORANGE, RULE, heading, keys
 COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", "#8a5a44")
 FAINT = "#c3c9d1"
 _SIZE = (5.6, 2.9)  # inches of 72 pt
-_MOST_POINTS = 400
+_MOST_POINTS = 200
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "swin-dense",  # the same chart gives the same bytes
@@ -29,7 +30,6 @@ _STYLE = {
     "axes.grid": True,
     "grid.color": "#eef0f2",
     "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
 }
 
 
@@ -58,7 +58,7 @@ def line_chart(
     *,
     x_name: str,
     y_name: str = "",
-    x_range: tuple[float, float] | None = None,
+    x_range: tuple[float | None, float | None] = (0, None),
     y_range: tuple[float | None, float | None] = (None, None),
     texts: Sequence[tuple[float, float, str]] = (),
 ) -> str:
@@ -69,11 +69,11 @@ def line_chart(
         lines: what to draw; long ones are thinned to means of neighbouring points.
         x_name: what the horizontal axis shows, with its unit.
         y_name: what the vertical axis shows, where the title does not say it.
-        x_range: of the horizontal axis; None fits it.
+        x_range: of the horizontal axis; None fits an end.
         y_range: of the vertical axis; None fits an end.
         texts: x, y and what is written beside that point.
     """
-    names = []
+    names: list[tuple[str, str, str]] = []
     with rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes = figure.add_subplot()
@@ -91,6 +91,7 @@ def line_chart(
                 linestyle=(0, (4, 3)) if line.kind == "dashed" else "-",
                 marker="o" if is_dotted or len(x) == 1 else "",
                 markersize=4,
+                clip_on=not is_dotted,
                 zorder=1 if line.kind == "faint" else 2,
             )
             if line.name:
@@ -101,19 +102,20 @@ def line_chart(
             )
         axes.set_xlabel(x_name)
         axes.set_ylabel(y_name)
-        if x_range is not None:
-            axes.set_xlim(*x_range)
+        axes.set_xlim(*x_range)
         axes.set_ylim(*y_range)
         axes.tick_params(length=0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
         drawn = io.StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None}, transparent=True)
+        figure.savefig(drawn, format="svg", metadata=_NO_METADATA, transparent=True)
     svg = drawn.getvalue()[drawn.getvalue().index("<svg") :]
     legend = keys(names) if len(names) > 1 else ""
     return f"<figure>{heading(title, level=3)}{svg}{legend}</figure>"
 
 
 def thin(x: Sequence[float], y: Sequence[float | None]) -> tuple[np.ndarray, np.ndarray]:
-    """At most 400 points: each the mean of as many neighbours; None becomes nan."""
+    """At most 200 points: each the mean of as many neighbours; None becomes nan."""
     points = np.array([[a, np.nan if b is None else b] for a, b in zip(x, y, strict=True)], float)
     points = points.reshape(-1, 2)
     size = -(-len(points) // _MOST_POINTS)

@@ -13,7 +13,8 @@ from swin_dense.tools.score_text import in_short
 from swin_dense.tools.scores import Confusion
 
 _MOST_IN_TABLE = 24  # rows
-_MOST_LISTED = 15
+_MOST_BESIDE = 10  # rows of a table that leaves room for the list
+_MOST_LISTED = 12
 _CELL = 13  # px of the large picture
 _FONT = 11  # px of its names
 _LONGEST_NAME = 22  # characters
@@ -25,20 +26,22 @@ def confusion_blocks(confusion: Confusion) -> list[str]:
     Cells are shaded by their share of the row: what is right in blue, what is wrong in orange.
     """
     shares = row_shares(confusion.counts)
-    what = "share of its row in percent" if confusion.unit == "pixels" else "number of objects"
-    rule = paragraph(
+    words = (
         f"{confusion.rule} Rows are the ground truth, columns the prediction; shading goes by the "
-        f"share of the row.",
-        kind="muted",
+        "share of the row."
     )
     pairs = _confusion_list(confusion, shares)
-    if len(confusion.names) <= _MOST_IN_TABLE:
-        cells = paragraph(f"In each cell: the {what}.", kind="muted")
-        return [rule, cells, _as_table(confusion, shares), pairs]
-    size = 4 * len(confusion.names)
+    num_rows = len(confusion.names)
+    if num_rows <= _MOST_IN_TABLE:
+        what = "share of its row in percent" if confusion.unit == "pixels" else "number of objects"
+        rule = paragraph(f"{words} In each cell is the {what}.", kind="muted")
+        cells = _as_table(confusion, shares)
+        return [rule, row(cells, pairs) if num_rows <= _MOST_BESIDE else cells + pairs]
+    rule = paragraph(words, kind="muted")
+    size = 4 * num_rows
     overview = (
         f'<figure><img alt="confusion matrix" style="image-rendering:pixelated;width:{size}px" '
-        f'src="{_as_png(shares)}"><figcaption>All {len(confusion.names)} rows, in the order of the '
+        f'src="{_as_png(shares)}"><figcaption>All {num_rows} rows, in the order of the '
         "labels; a clean blue diagonal is what one wants.</figcaption></figure>"
     )
     named = details(
@@ -105,7 +108,9 @@ def _confusion_list(confusion: Confusion, shares: NDArray[np.float64]) -> str:
         ]
         for count, i, j in largest
     ]
-    return title + table(["truth", "taken for", confusion.unit, "share of truth"], lines)
+    return title + table(
+        ["truth", "taken for", confusion.unit, "share of truth"], lines, num_texts=2
+    )
 
 
 def _as_named(confusion: Confusion, shares: NDArray[np.float64]) -> str:

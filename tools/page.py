@@ -42,11 +42,14 @@ th, td { padding: .22rem .9rem; border-bottom: 1px solid var(--rule); text-align
   white-space: nowrap; }
 th { font-weight: 600; } thead th { color: var(--muted); font-weight: 500; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.words th:nth-child(2), .words td:nth-child(2) { text-align: left; }
 .row { display: grid; gap: 1.6rem 2.2rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 .row > * { min-width: 0; }
+.row + .row { margin-top: 1.6rem; }
 figure { margin: 0; }
-figure > img, figure > svg { display: block; max-width: 100%; height: auto; }
+figure > img { display: block; max-width: 100%; height: auto; }
+figure > svg { display: block; width: 100%; height: auto; }
 figure h3 { margin: .2rem 0 .3rem; }
 figure svg text { font-family: inherit !important; }
 figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
@@ -57,17 +60,17 @@ figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
 .keys .faint::before { border-top-width: 2px; }
 .bars { columns: 23rem; column-gap: 2.6rem; font-size: .85rem; margin: .6rem 0; }
 .bars > div { display: grid; align-items: center; gap: .6rem; padding: .12rem 0;
-  grid-template-columns: minmax(0, 8.5rem) minmax(3rem, 1fr) 5.6rem 4.6rem;
+  grid-template-columns: minmax(0, 8.5rem) minmax(3rem, 1fr) 5.6rem 5.9rem;
   break-inside: avoid; }
 .bars .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bars .value, .bars .count { text-align: right; white-space: nowrap; }
 .bars .count { color: var(--muted); }
 .track { background: #f1f3f5; position: relative; display: block; }
-.track i { display: block; height: 5px; margin: 1px 0; position: relative; background: var(--c); }
+.track i { display: block; height: 5px; margin: 1px 0; position: relative; }
 .matrix { font-size: .82rem; }
 .matrix th, .matrix td { border: 1px solid #fff; padding: .25rem .4rem; text-align: right; }
 .matrix tbody th { text-align: right; font-weight: 400; color: var(--ink); }
-.matrix td { min-width: 2.6rem; }
+.matrix td { min-width: 2.6rem; background: #f7f8f9; }
 .matrix thead th.class { vertical-align: bottom; color: var(--ink); font-weight: 400;
   padding: .3rem 0; }
 .matrix thead th.class span { writing-mode: vertical-rl; transform: rotate(180deg);
@@ -77,6 +80,7 @@ figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
 .heat svg { display: block; max-width: none; }
 .pictures { display: grid; gap: 1.6rem; margin-top: .6rem;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 32rem), 1fr)); }
+.pictures.wide { grid-template-columns: minmax(0, 62rem); }
 .pictures img { width: 100%; }
 details summary { cursor: pointer; color: var(--blue); margin: .8rem 0; }
 @media print { body { max-width: none; } .heat { max-height: none; } }
@@ -115,14 +119,15 @@ def paragraph(text: str, *, kind: str = "") -> str:
     return f'<p class="{kind}">{html.escape(text)}</p>' if kind else f"<p>{html.escape(text)}</p>"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first column names the rows."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> str:
+    """A table; its first `num_texts` columns, 1 or 2, are words, the others numbers."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
+    kind = ' class="words"' if num_texts == 2 else ""
     return (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll"><table{kind}>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
@@ -155,9 +160,10 @@ def picture(path: Path, caption: str) -> str:
     )
 
 
-def pictures(figures: Sequence[str]) -> str:
-    """Pictures in as many columns as fit."""
-    return '<div class="pictures">\n' + "\n".join(figures) + "\n</div>"
+def pictures(figures: Sequence[str], *, is_wide: bool = False) -> str:
+    """Pictures in as many columns as fit; wide ones in one."""
+    kind = "pictures wide" if is_wide else "pictures"
+    return f'<div class="{kind}">\n' + "\n".join(figures) + "\n</div>"
 
 
 def details(summary: str, *blocks: str) -> str:
@@ -172,34 +178,30 @@ class Bar:
 
     Attributes:
         name: of the row.
-        spans: from and to of each bar, as shares of the track; None draws nothing.
+        spans: from and to of each bar, as shares of the track, and its colour; None is an empty
+            place.
         value: the numbers, to be read.
         count: what stands last.
         remark: more, where the pointer rests on the name.
     """
 
     name: str
-    spans: Sequence[tuple[float, float] | None]
+    spans: Sequence[tuple[float, float, str] | None]
     value: str
     count: str
     remark: str = ""
 
 
-def bars(rows: Sequence[Bar], colours: Sequence[str]) -> str:
-    """Rows of horizontal bars in as many columns as fit.
-
-    Args:
-        rows: from top to bottom.
-        colours: one for each bar of a row.
-    """
+def bars(rows: Sequence[Bar]) -> str:
+    """Rows of horizontal bars in as many columns as fit, from top to bottom."""
     lines = []
     for bar in rows:
         drawn = "".join(
-            f'<i style="--c:{colour};left:{100 * span[0]:.1f}%;'
-            f'width:{100 * (span[1] - span[0]):.1f}%"></i>'
+            f'<i style="left:{100 * span[0]:.1f}%;width:{100 * (span[1] - span[0]):.1f}%;'
+            f'background:{span[2]}"></i>'
             if span
-            else '<i style="width:0"></i>'
-            for span, colour in zip(bar.spans, colours, strict=True)
+            else "<i></i>"
+            for span in bar.spans
         )
         name = html.escape(bar.name)
         title = html.escape(f"{bar.name}, {bar.remark}" if bar.remark else bar.name)

@@ -13,6 +13,8 @@ from swin_dense.tools.score_text import in_percent, in_points, in_short, score_n
 from swin_dense.tools.scores import ClassScores, PrecisionCurves
 
 _MOST_CURVES = 8  # with a name and a colour in one chart
+_MOST_NAMED = 12  # points with a name in one chart
+_NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
 RECALL_AXES = {"x_name": "recall", "y_name": "precision", "x_range": (0, 1), "y_range": (0, 1.02)}
 _COCO_WORDS = (
     "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
@@ -26,18 +28,18 @@ def training_blocks(run: RunFolder) -> list[str]:
     if not run.log:
         return [heading("Training"), paragraph("Nothing is logged yet.", kind="note")]
     parts = [name for name in run.log[-1] if name.startswith("loss_")]
-    lines = [_over_steps(run, name, name=name.removeprefix("loss_")) for name in parts]
+    lines = [over_steps(run, name, name=name.removeprefix("loss_")) for name in parts]
     losses = line_chart(
-        "Losses", [_over_steps(run, "loss", name="total", colour=INK), *lines], x_name="step",
+        "Losses", [over_steps(run, "loss", name="total", colour=INK), *lines], x_name="step",
         y_range=(0, None),
     )  # fmt: skip
-    rate = line_chart("Learning rate", [_over_steps(run, "rate")], x_name="step", y_range=(0, None))
+    rate = line_chart("Learning rate", [over_steps(run, "rate")], x_name="step", y_range=(0, None))
     speed = line_chart(
-        "Images a second", [_over_steps(run, "images_per_second")], x_name="step", y_range=(0, None)
+        "Images a second", [over_steps(run, "images_per_second")], x_name="step", y_range=(0, None)
     )
     memory = line_chart(
         "Peak memory, GiB",
-        [_over_steps(run, "memory_mib", factor=1 / 1024)],
+        [over_steps(run, "memory_mib", factor=1 / 1024)],
         x_name="step",
         y_range=(0, None),
     )
@@ -48,9 +50,9 @@ def score_blocks(run: RunFolder) -> list[str]:
     """The scores of the last evaluation, and how they came, beside the published ones."""
     last = run.evaluations[-1]
     published = run.published
-    texts = [paragraph(_COCO_WORDS if "bbox" in last.metrics else "In percent.", kind="muted")]
+    words = _COCO_WORDS if "bbox" in last.metrics else "In percent."
     if not published:
-        texts.append(paragraph("This recipe has no published scores.", kind="muted"))
+        words += " This recipe has no published scores."
     tables = [score_table(last.metrics)]
     if published:
         tables.append(_published_table(run, last))
@@ -71,7 +73,7 @@ def score_blocks(run: RunFolder) -> list[str]:
                 )
             )
     chart = line_chart("Scores over the training", lines, x_name="step", y_range=(0, None))
-    return [heading("Scores"), *texts, row("".join(tables), chart)]
+    return [heading("Scores"), paragraph(words, kind="muted"), row("".join(tables), chart)]
 
 
 def class_blocks(record: EvaluationRecord) -> list[str]:
@@ -87,7 +89,10 @@ def class_blocks(record: EvaluationRecord) -> list[str]:
         rows.append(
             Bar(
                 name=classes.names[place],
-                spans=[None if value is None else (0.0, value) for value in values],
+                spans=[
+                    None if value is None else (0.0, value, colour)
+                    for value, colour in zip(values, COLOURS, strict=False)
+                ],
                 value=" / ".join(in_percent(value) for value in values),
                 count=in_short(classes.counts[place]),
             )
@@ -98,7 +103,7 @@ def class_blocks(record: EvaluationRecord) -> list[str]:
         heading("Classes"),
         legend,
         paragraph(words, kind="muted"),
-        bars(rows, COLOURS[: len(names)]),
+        bars(rows),
     ]
 
 
@@ -106,17 +111,15 @@ def precision_blocks(record: EvaluationRecord) -> list[str]:
     """Curves where predictions have scores; else a point for each class."""
     if not record.curves:
         return _precision_points(record)
-    blocks = [heading("Precision and recall")]
+    charts = []
     for found, curves in record.curves.items():
         recall = np.linspace(0, 1, curves.by_class.shape[-1])
         means = [Line(name=at, x=recall, y=mean) for at, mean in curves.means.items()]
-        blocks.append(
-            row(
-                line_chart(f"{found.capitalize()}, mean over classes", means, **RECALL_AXES),
-                _class_curves(found, curves, record.classes.names, recall),
-            )
-        )
-    return blocks
+        charts += [
+            line_chart(f"{found.capitalize()}, mean over classes", means, **RECALL_AXES),
+            _class_curves(found, curves, record.classes.names, recall),
+        ]
+    return [heading("Precision and recall"), row(*charts)]
 
 
 def score_table(metrics: Mapping[str, Any]) -> str:
@@ -142,6 +145,19 @@ def flat_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
             for name, value in metrics[kind].items()
         }
     return {name: metrics[name] for name in _MEANS}
+
+
+def over_steps(
+    run: RunFolder, key: str, *, name: str = "", colour: str | None = None, factor: float = 1.0
+) -> Line:
+    """A figure of the log over the steps."""
+    values = [line.get(key) for line in run.log]
+    return Line(
+        name=name,
+        x=[line["step"] for line in run.log],
+        y=[None if value is None else factor * value for value in values],
+        colour=colour,
+    )
 
 
 def _published_table(run: RunFolder, last: EvaluationRecord) -> str:
@@ -170,6 +186,8 @@ def _class_curves(
         for place in present
         if place not in named
     ]
+    if len(named) == len(present):
+        named = sorted(named)  # a class has the same colour in each chart
     lines += [Line(name=names[place], x=recall, y=curves.by_class[place]) for place in named]
     which = "" if len(named) == len(present) else f"; the {half} best and the {half} worst named"
     return line_chart(f"{found.capitalize()} at IoU 0.50, by class{which}", lines, **RECALL_AXES)
@@ -194,32 +212,29 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
             kind="dots",
         )
     )
-    named = places if len(places) <= _MOST_CURVES else by_iou[:_MOST_CURVES]
+    points = [(float(right[i] / truth[i]), float(right[i] / found[i])) for i in by_iou]
     texts = [
-        (float(right[i] / truth[i]), float(right[i] / found[i]), record.confusion.names[i])
-        for i in named
+        (*points[k], record.confusion.names[by_iou[k]]) for k in _far_apart(points)[:_MOST_NAMED]
     ]
     chart = line_chart("A point for each class", lines, texts=texts, **RECALL_AXES)
     words = paragraph(
         "Label maps have no scores to put a threshold on, so each class is one point: its share of "
         "labelled pixels that were found, and its share of predicted pixels that are right. The "
         "grey lines are those of IoU 0.25, 0.50 and 0.75."
-        + ("" if named is places else f" The {len(named)} lowest IoUs have names."),
+        + (" Low ones have names, where there is room." if len(texts) < len(points) else ""),
         kind="muted",
     )
     return [heading("Precision and recall"), row(chart, words)]
 
 
-def _over_steps(
-    run: RunFolder, key: str, *, name: str = "", colour: str | None = None, factor: float = 1.0
-) -> Line:
-    values = [line.get(key) for line in run.log]
-    return Line(
-        name=name,
-        x=[line["step"] for line in run.log],
-        y=[None if value is None else factor * value for value in values],
-        colour=colour,
-    )
+def _far_apart(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of points whose names do not cover each other; the first ones have precedence."""
+    chosen: list[int] = []
+    for index, (x, y) in enumerate(points):
+        others = (points[other] for other in chosen)
+        if all(abs(x - a) > _NAME_ROOM[0] or abs(y - b) > _NAME_ROOM[1] for a, b in others):
+            chosen.append(index)
+    return chosen
 
 
 def _first_score(classes: ClassScores, place: int) -> float:

@@ -7,8 +7,8 @@ import numpy as np
 from swin_dense.tools.charts import Line, line_chart
 from swin_dense.tools.evaluation_record import EvaluationRecord
 from swin_dense.tools.page import BLUE, ORANGE, Bar, bars, heading, keys, paragraph, row, table
-from swin_dense.tools.run_charts import RECALL_AXES, flat_scores
-from swin_dense.tools.run_folder import RunFolder
+from swin_dense.tools.run_charts import RECALL_AXES, flat_scores, over_steps
+from swin_dense.tools.run_folder import RunFolder, describe_progress, describe_run
 from swin_dense.tools.score_text import ABSENT, in_percent, in_points, in_short, score_name
 
 _COLOURS = (BLUE, ORANGE)
@@ -24,6 +24,10 @@ def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
     names = _distinct_names(first, second)
     legend = keys([(name, colour, "") for name, colour in zip(names, _COLOURS, strict=True)])
     blocks = [
+        *(
+            paragraph(f"{name}: {describe_run(run)} {describe_progress(run)}")
+            for run, name in zip(runs, names, strict=True)
+        ),
         legend,
         *(paragraph(f"{run.name}: {fault}", kind="note") for run in runs for fault in run.faults),
         *_recipe_blocks(runs, names),
@@ -69,16 +73,16 @@ def _recipe_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) ->
 
 
 def _training_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> list[str]:
-    shown = {"Loss": "loss", "Learning rate": "rate", "Images a second": "images_per_second"}
+    shown = {
+        "Loss": ("loss", 1.0),
+        "Learning rate": ("rate", 1.0),
+        "Images a second": ("images_per_second", 1.0),
+        "Peak memory, GiB": ("memory_mib", 1 / 1024),
+    }
     charts = []
-    for title, key in shown.items():
+    for title, (key, factor) in shown.items():
         lines = [
-            Line(
-                name=name,
-                x=[line["step"] for line in run.log],
-                y=[line.get(key) for line in run.log],
-                colour=colour,
-            )
+            over_steps(run, key, name=name, colour=colour, factor=factor)
             for run, name, colour in zip(runs, names, _COLOURS, strict=True)
         ]
         charts.append(line_chart(title, lines, x_name="step", y_range=(0, None)))
@@ -115,7 +119,9 @@ def _score_blocks(
             )
         charts.append(line_chart(score_name(key), lines, x_name="step", y_range=(0, None)))
     words = paragraph("In percent, of the last evaluation of each run.", kind="muted")
-    return [words, table(columns, rows), row(*charts)]
+    beside = 2 - len(charts) % 2  # of the table; the others in pairs
+    first_row = row(table(columns, rows), "".join(charts[:beside]))
+    return [words, first_row, row(*charts[beside:])]
 
 
 def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
@@ -138,11 +144,11 @@ def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
     rows = []
     for change, name, a, b, count in sorted(changes, key=lambda entry: -entry[0]):
         end = 0.5 + 0.5 * change / widest
-        span = (min(0.5, end), max(0.5, end))
+        span = (min(0.5, end), max(0.5, end), _COLOURS[change > 0])
         rows.append(
             Bar(
                 name=name,
-                spans=[span if change < 0 else None, span if change >= 0 else None],
+                spans=[span],
                 value=f"{in_points(change)}",
                 count=f"{in_percent(a)} → {in_percent(b)}",
                 remark=f"{in_short(count)} {first.unit}",
@@ -155,7 +161,7 @@ def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
             f"(blue); the widest bar is {100 * widest:.1f}.",
             kind="muted",
         ),
-        bars(rows, _COLOURS),
+        bars(rows),
     ]
 
 

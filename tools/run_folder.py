@@ -93,3 +93,29 @@ def read_run(path: Path) -> RunFolder:
         evaluations=evaluations,
         faults=faults,
     )
+
+
+def describe_run(run: RunFolder) -> str:
+    """Recipe and data in a line."""
+    recipe, data = run.recipe, run.recipe["data"]
+    parts = [
+        f"Recipe {recipe['name']}, {recipe.get('batch_size')} images a step, learning rate "
+        f"{recipe.get('optimizer', {}).get('lr')}, seed {recipe.get('seed')}; trained on "
+        f"{data.get('train_split')} and evaluated on {data.get('val_split')} of {data.get('root')}"
+    ]
+    if run.evaluations:
+        last = run.evaluations[-1]
+        parts.append(f"{len(last.image_scores)} images, {len(last.classes.names)} classes")
+    return ": ".join(parts) + "."
+
+
+def describe_progress(run: RunFolder) -> str:
+    """How far the run is."""
+    steps = [line["step"] for line in run.log] + [record.step for record in run.evaluations]
+    step = max(steps, default=0)
+    text = (
+        f"{step} steps done" if run.num_steps is None else f"{step} of {run.num_steps} steps done"
+    )
+    if run.evaluations:
+        text += f"; scores are of step {run.evaluations[-1].step}"
+    return f"{text}."

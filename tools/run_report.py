@@ -14,7 +14,7 @@ from swin_dense.tools.run_charts import (
     training_blocks,
 )
 from swin_dense.tools.run_comparison import comparison_blocks
-from swin_dense.tools.run_folder import RunFolder, read_run
+from swin_dense.tools.run_folder import RunFolder, describe_progress, describe_run, read_run
 from swin_dense.tools.run_log import RunLog
 from swin_dense.tools.score_text import in_percent, in_points, score_name
 from swin_dense.tools.tasks import Evaluation
@@ -73,8 +73,8 @@ def run_blocks(run: RunFolder) -> list[str]:
     """Everything that the folder of a run tells."""
     last = run.evaluations[-1] if run.evaluations else None
     blocks = [
-        paragraph(_describe(run)),
-        paragraph(_progress(run), kind="muted"),
+        paragraph(describe_run(run)),
+        paragraph(describe_progress(run), kind="muted"),
         *(paragraph(fault, kind="note") for fault in run.faults),
         tiles([*_score_tiles(run), *_speed_tiles(run)]),
         *training_blocks(run),
@@ -90,32 +90,6 @@ def run_blocks(run: RunFolder) -> list[str]:
         *confusion_blocks(last.confusion),
         *_picture_blocks(last),
     ]
-
-
-def _describe(run: RunFolder) -> str:
-    """Recipe and data in a line."""
-    recipe, data = run.recipe, run.recipe["data"]
-    parts = [
-        f"Recipe {recipe['name']}, {recipe.get('batch_size')} images a step, learning rate "
-        f"{recipe.get('optimizer', {}).get('lr')}, seed {recipe.get('seed')}; trained on "
-        f"{data.get('train_split')} and evaluated on {data.get('val_split')} of {data.get('root')}"
-    ]
-    if run.evaluations:
-        last = run.evaluations[-1]
-        parts.append(f"{len(last.image_scores)} images, {len(last.classes.names)} classes")
-    return ": ".join(parts) + "."
-
-
-def _progress(run: RunFolder) -> str:
-    """How far the run is."""
-    steps = [line["step"] for line in run.log] + [record.step for record in run.evaluations]
-    step = max(steps, default=0)
-    text = (
-        f"{step} steps done" if run.num_steps is None else f"{step} of {run.num_steps} steps done"
-    )
-    if run.evaluations:
-        text += f"; scores are of step {run.evaluations[-1].step}"
-    return f"{text}."
 
 
 def _score_tiles(run: RunFolder) -> list[tuple[str, str, str]]:
@@ -169,7 +143,10 @@ def _picture_blocks(record: EvaluationRecord) -> list[str]:
     ]
     for title, chosen in (("Best", record.best), ("Worst", record.worst)):
         if chosen:
-            blocks += [heading(title, level=3), pictures([_figure(kept) for kept in chosen])]
+            blocks += [
+                heading(title, level=3),
+                pictures([_figure(kept) for kept in chosen], is_wide=True),
+            ]
     return blocks
 
 
