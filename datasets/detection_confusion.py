@@ -112,7 +112,8 @@ class DetectionConfusion:
         taken_for[objects[matches[matches >= 0]]] = found_labels[rest[matches >= 0]]
 
         np.add.at(self.matrix, (labels[~is_crowd], taken_for[~is_crowd]), 1)
-        np.add.at(self.matrix, (nothing, found_labels[rest[matches < 0]]), 1)
+        false = found_labels[rest[matches < 0]]
+        self.matrix[nothing] += np.bincount(false, minlength=nothing + 1)
         return ImageCounts(
             num_found=num_found,
             num_detections=len(order) - num_ignored,

@@ -24,6 +24,7 @@ def test_a_chart_without_lines_is_still_a_chart() -> None:
 def test_points_can_have_names() -> None:
     dots = Line(name="", x=[0.5], y=[0.5], kind="dots")
     assert ">cat</text>" in line_chart("", [dots], x_name="recall", texts=[(0.5, 0.5, "cat")])
+    assert ">$c$_{</text>" in line_chart("", [dots], x_name="", texts=[(0.5, 0.5, "$c$_{")])
 
 
 def test_long_lines_become_means_of_neighbours() -> None:

@@ -3,11 +3,12 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from swin_dense.tools.page import BLUE, INK, MUTED, ORANGE, RULE, heading, keys
 
@@ -16,10 +17,11 @@ FAINT = "#c3c9d1"
 _SIZE = (5.6, 2.9)  # inches of 72 pt
 _MOST_POINTS = 200
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "swin-dense",  # the same chart gives the same bytes
     "font.size": 8.5,
+    "text.parse_math": False,  # a class may have a dollar in its name
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": RULE,
@@ -46,8 +48,8 @@ class Line:
     """
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float | None]
+    x: Sequence[float] | NDArray[np.float64]
+    y: Sequence[float | None] | NDArray[np.float64]
     colour: str | None = None
     kind: Literal["", "dashed", "faint", "dots"] = ""
 
@@ -82,7 +84,7 @@ def line_chart(
             default = FAINT if line.kind == "faint" else next(next_colour)
             colour = default if line.colour is None else line.colour
             is_dotted = line.kind == "dots"
-            x, y = (line.x, line.y) if is_dotted else thin(line.x, line.y)
+            x, y = thin(line.x, line.y, size=1 if is_dotted else None)
             axes.plot(
                 x,
                 y,
@@ -104,6 +106,9 @@ def line_chart(
         axes.set_ylabel(y_name)
         axes.set_xlim(*x_range)
         axes.set_ylim(*y_range)
+        highest = axes.dataLim.ymax
+        if y_range == (0, None) and np.isfinite(highest) and highest > 0:
+            axes.set_ylim(0, 1.06 * highest)  # the margin is of the whole height, not of the line's
         axes.tick_params(length=0)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -114,14 +119,16 @@ def line_chart(
     return f"<figure>{heading(title, level=3)}{svg}{legend}</figure>"
 
 
-def thin(x: Sequence[float], y: Sequence[float | None]) -> tuple[np.ndarray, np.ndarray]:
-    """At most 200 points: each the mean of as many neighbours; None becomes nan."""
+def thin(
+    x: Sequence[float] | NDArray[np.float64],
+    y: Sequence[float | None] | NDArray[np.float64],
+    *,
+    size: int | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of `size` neighbouring points each; None of as many as leave 200. None becomes nan."""
     points = np.array([[a, np.nan if b is None else b] for a, b in zip(x, y, strict=True)], float)
     points = points.reshape(-1, 2)
-    size = -(-len(points) // _MOST_POINTS)
-    if size <= 1:
-        return points[:, 0], points[:, 1]
-    means = np.array(
-        [points[first : first + size].mean(0) for first in range(0, len(points), size)]
-    )
-    return means[:, 0], means[:, 1]
+    size = max(1, -(-len(points) // _MOST_POINTS)) if size is None else size
+    means = [points[first : first + size].mean(0) for first in range(0, len(points), size)]
+    thinned = np.array(means).reshape(-1, 2)
+    return thinned[:, 0], thinned[:, 1]

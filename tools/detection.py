@@ -289,7 +289,7 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
     """Ground truth and detections of an image, which the evaluator keeps."""
     labels = {category_id: label for label, category_id in enumerate(dataset.category_ids)}
     found = [entry for entry in evaluator.detections if entry["image_id"] == image.image_id]
-    index = dataset.image_ids.index(image.image_id)
+    index = dataset.image_ids.index(int(image.image_id))
     boxes = torch.tensor([entry["bbox"] for entry in found]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
     result = {

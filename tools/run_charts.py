@@ -15,7 +15,6 @@ from swin_dense.tools.scores import ClassScores, PrecisionCurves
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
-RECALL_AXES = {"x_name": "recall", "y_name": "precision", "x_range": (0, 1), "y_range": (0, 1.02)}
 _COCO_WORDS = (
     "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
     "and larger, px; AR is the recall with at most 1, 10 or 100 detections an image. A dash: no "
@@ -116,7 +115,7 @@ def precision_blocks(record: EvaluationRecord) -> list[str]:
         recall = np.linspace(0, 1, curves.by_class.shape[-1])
         means = [Line(name=at, x=recall, y=mean) for at, mean in curves.means.items()]
         charts += [
-            line_chart(f"{found.capitalize()}, mean over classes", means, **RECALL_AXES),
+            recall_chart(f"{found.capitalize()}, mean over classes", means),
             _class_curves(found, curves, record.classes.names, recall),
         ]
     return [heading("Precision and recall"), row(*charts)]
@@ -145,6 +144,21 @@ def flat_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
             for name, value in metrics[kind].items()
         }
     return {name: metrics[name] for name in _MEANS}
+
+
+def recall_chart(
+    title: str, lines: Sequence[Line], *, texts: Sequence[tuple[float, float, str]] = ()
+) -> str:
+    """Precision over recall, both from 0 to 1."""
+    return line_chart(
+        title,
+        lines,
+        x_name="recall",
+        y_name="precision",
+        x_range=(0, 1),
+        y_range=(0, 1.02),
+        texts=texts,
+    )
 
 
 def over_steps(
@@ -190,7 +204,7 @@ def _class_curves(
         named = sorted(named)  # a class has the same colour in each chart
     lines += [Line(name=names[place], x=recall, y=curves.by_class[place]) for place in named]
     which = "" if len(named) == len(present) else f"; the {half} best and the {half} worst named"
-    return line_chart(f"{found.capitalize()} at IoU 0.50, by class{which}", lines, **RECALL_AXES)
+    return recall_chart(f"{found.capitalize()} at IoU 0.50, by class{which}", lines)
 
 
 def _precision_points(record: EvaluationRecord) -> list[str]:
@@ -216,7 +230,7 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
     texts = [
         (*points[k], record.confusion.names[by_iou[k]]) for k in _far_apart(points)[:_MOST_NAMED]
     ]
-    chart = line_chart("A point for each class", lines, texts=texts, **RECALL_AXES)
+    chart = recall_chart("A point for each class", lines, texts=texts)
     words = paragraph(
         "Label maps have no scores to put a threshold on, so each class is one point: its share of "
         "labelled pixels that were found, and its share of predicted pixels that are right. The "

@@ -7,7 +7,7 @@ import numpy as np
 from swin_dense.tools.charts import Line, line_chart
 from swin_dense.tools.evaluation_record import EvaluationRecord
 from swin_dense.tools.page import BLUE, ORANGE, Bar, bars, heading, keys, paragraph, row, table
-from swin_dense.tools.run_charts import RECALL_AXES, flat_scores, over_steps
+from swin_dense.tools.run_charts import flat_scores, over_steps, recall_chart
 from swin_dense.tools.run_folder import RunFolder, describe_progress, describe_run
 from swin_dense.tools.score_text import ABSENT, in_percent, in_points, in_short, score_name
 
@@ -178,7 +178,7 @@ def _precision_blocks(
                 mean = record.curves[found].means[at]
                 recall = np.linspace(0, 1, len(mean))
                 lines.append(Line(name=name, x=recall, y=mean, colour=colour))
-            charts.append(line_chart(f"{found.capitalize()}, {at}", lines, **RECALL_AXES))
+            charts.append(recall_chart(f"{found.capitalize()}, {at}", lines))
     return [heading("Precision and recall, mean over classes"), row(*charts)]
 
 
