@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -77,6 +78,15 @@ def accumulate_in_two_processes() -> None:
         x = torch.tensor([sample["x"] for sample in batch])
         expected = expected - 0.1 * 2 * ((expected * x - 3 * x) * x).sum(0) / x.numel()
     torch.testing.assert_close(weight, expected)
+
+
+def find_a_bad_loss_in_two_processes() -> None:
+    """Each of two processes names the images of both where the loss of one is not finite."""
+    accelerator = Accelerator(cpu=True)
+    index = accelerator.process_index
+    samples = [{"image_id": 10 + index, "x": [1.0, float("inf") if index else 1.0]}]
+    with pytest.raises(ValueError, match=r"at step 1 on images \[10, 11\]"):
+        train_line(accelerator, [samples], accumulate=1)
 
 
 def wish_in_one_process() -> None:

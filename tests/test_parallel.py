@@ -11,6 +11,7 @@ import torch
 from parallel_steps import (
     accumulate_in_two_processes,
     evaluate_in_parts,
+    find_a_bad_loss_in_two_processes,
     find_nothing_in_one_process,
 )
 from training_runs import (
@@ -120,6 +121,10 @@ def test_an_evaluation_neither_drops_nor_doubles_an_image(
 
 def test_accumulated_parts_exchange_gradients_once_a_step(tmp_path: Path) -> None:
     call_together(accumulate_in_two_processes, log=tmp_path / "log.txt")
+
+
+def test_a_loss_that_is_not_finite_is_said_with_the_images_of_all_processes(tmp_path: Path) -> None:
+    call_together(find_a_bad_loss_in_two_processes, log=tmp_path / "log.txt")
 
 
 def test_a_checkpoint_of_two_processes_is_continued_by_one_and_says_so(

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from swin_dense.heads.models import Model
@@ -205,9 +206,10 @@ def _mean_losses(
         record = records[int(bad[0])]
         values = dict(zip(names, stacked[int(bad[0])].tolist(), strict=True))
         figures = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        image_ids = gather_object(record.image_ids)  # of every process: all find the same
         raise ValueError(
             f"losses must be finite, got {figures} at step {record.step} "
-            f"on images {record.image_ids}; a lower learning rate or optimizer.clip_norm may help"
+            f"on images {image_ids}; a lower learning rate or optimizer.clip_norm may help"
         )
     means = stacked.mean(dim=0).tolist()
     return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
