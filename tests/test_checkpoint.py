@@ -106,6 +106,19 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(
     assert list_checkpoints(tmp_path) == [second]
 
 
+def test_a_later_checkpoint_whose_link_never_moved_pushes_out_none(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path, 1, model=model, state={}, keep=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_point_at", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path, 3, model=model, state={}, keep=1)
+    second = save_checkpoint(tmp_path, 2, model=model, state={}, keep=1)
+    assert list_checkpoints(tmp_path) == [second]
+    assert (tmp_path / "last").resolve() == second
+
+
 def test_a_full_disk_is_said_and_the_checkpoint_before_stays(
     model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,6 +200,28 @@ def test_sigterm_saves_after_the_step_and_ends() -> None:
     assert saved == [3]
 
 
+def test_a_signal_in_the_last_step_is_said_as_the_evaluation_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def source() -> Any:
+        for batch in _batches(1):
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    calls: list[str] = []
+    plan, log = LoopPlan(num_steps=1), RunLog(None)
+    _train(
+        _Line(),
+        source(),
+        plan,
+        log=log,
+        save=lambda step: calls.append("save"),
+        evaluate=lambda step: calls.append("evaluate"),
+    )
+    assert calls == ["save"]
+    assert "stopped by SIGTERM after step 1" in capsys.readouterr().err
+
+
 def test_a_second_interrupt_does_not_wait() -> None:
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from training_runs import (
     assert_same,
     detection_recipe,
@@ -20,7 +21,7 @@ from training_runs import (
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads import mask_rcnn
-from swin_dense.tools import training
+from swin_dense.tools import preflight, training
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.training import train
 
@@ -131,6 +132,28 @@ def test_a_photograph_to_evaluate_on_that_is_gone_stops_before_the_first_step(
     finally:
         moved.rename(photograph)
     assert not (tmp_path / "run" / "last").exists()
+
+
+def test_the_look_is_in_the_number_format_of_the_run() -> None:
+    layer = nn.Linear(2, 2)
+    seen: list[torch.dtype] = []
+
+    def network(images: Tensor, targets: None) -> dict[str, Tensor]:
+        del targets
+        product = layer(images)
+        seen.append(product.dtype)
+        return {"loss": product.float().sum()}
+
+    optimizer = torch.optim.SGD(layer.parameters())
+    trained: Any = SimpleNamespace(network=network, model=layer, raw_optimizer=optimizer)
+    accelerator: Any = SimpleNamespace(
+        device=torch.device("cpu"),
+        autocast=lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    )
+    preflight._try_step(
+        trained, [{"image_id": 1}], lambda *_: (torch.ones(1, 2), None), accelerator
+    )
+    assert seen == [torch.bfloat16]
 
 
 def test_the_look_is_for_new_runs(data: Path, tmp_path: Path) -> None:

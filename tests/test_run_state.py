@@ -13,8 +13,16 @@ from swin_dense.heads.models import create_model
 from swin_dense.tools.checkpoint import load_state
 from swin_dense.tools.parallel import create_accelerator, distribute
 from swin_dense.tools.run_log import RunLog
-from swin_dense.tools.run_state import RunState
+from swin_dense.tools.run_state import RunState, compare_data
 from swin_dense.tools.train_options import Options
+
+
+class _Data(list[int]):
+    """As a data set: so many images, and names."""
+
+    def __init__(self, num_images: int = 3, class_names: tuple[str, ...] = ("cat", "dog")) -> None:
+        super().__init__(range(num_images))
+        self.class_names = class_names
 
 
 @pytest.fixture
@@ -43,7 +51,7 @@ def _run_state(options: Options) -> tuple[RunState, Any]:
         wait_for_everyone=lambda: None,
     )
     stand_in.scaler.scale(torch.zeros(()))  # makes its state
-    return RunState(trained, stand_in), stand_in  # type: ignore[arg-type]
+    return RunState(trained, stand_in, _Data()), stand_in  # type: ignore[arg-type]
 
 
 def test_the_loss_scaler_continues(options: Options, saved: dict[str, Any]) -> None:
@@ -65,3 +73,14 @@ def test_another_number_of_processes_draws_from_seed_step_and_process(
     assert draws[1] == draws[2]
     assert draws[0] != draws[1] != draws[3]
     assert "continued by 2 processes instead of 1" in capsys.readouterr().err
+
+
+def test_data_that_is_not_as_before_is_said_and_other_classes_are_refused(
+    saved: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare_data(saved, _Data(), RunLog(None))
+    assert not capsys.readouterr().err
+    compare_data(saved, _Data(4), RunLog(None))
+    assert "continued with 4 images instead of 3" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="the classes of before, cat, dog, got dog, cat"):
+        compare_data(saved, _Data(class_names=("dog", "cat")), RunLog(None))

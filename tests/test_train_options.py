@@ -21,6 +21,7 @@ from swin_dense.tools.train_options import Options, with_model_of_init, with_sca
         ({"keep": 0}, "--keep must be at least 1, got 0"),
         ({"save_minutes": -1.0}, "--save-minutes must be at least 0, got -1.0"),
         ({"save_every": -1}, "--save-every must be at least 0, got -1"),
+        ({"evaluate_every": -1}, "--evaluate-every must be at least 0, got -1"),
         ({"ema": 1.0}, "--ema must be between 0 and 1, got 1.0"),
         ({"model_from_init": True}, "--model-from-init must have the file of a whole model"),
     ],
@@ -28,6 +29,13 @@ from swin_dense.tools.train_options import Options, with_model_of_init, with_sca
 def test_options_are_checked_at_the_door(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Options(recipe=find_recipe("mask_rcnn_demo"), **changes)
+
+
+def test_passes_over_the_data_do_not_go_unheard_beside_a_length_in_steps() -> None:
+    recipe = find_recipe("mask_rcnn_swin_t_finetune")
+    with pytest.raises(ValueError, match="got 50 and --steps 3000; add --steps None"):
+        Options(recipe=replace(recipe, epochs=50))
+    assert Options(recipe=replace(recipe, epochs=50, steps=None)).recipe.num_steps(10) == 500
 
 
 def test_the_rate_is_scaled_by_the_batch_size_of_the_named_recipe() -> None:

@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from swin_dense.heads.checkpoints import save_model
+from swin_dense.tools.folders import write_whole
 
 WEIGHTS_FILE = "model.safetensors"
 AVERAGE_FILE = "ema.safetensors"
@@ -88,7 +89,7 @@ def save_checkpoint(
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         _point_at(run, _LAST, folder)
-        _prune(run, keep)
+        _prune(run, step, keep)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, RuntimeError) and not _is_about_writing(error):
@@ -135,9 +136,8 @@ def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
     try:
         record = best / _SCORE_FILE
         highest = json.loads(record.read_text())["value"] if record.is_file() else float("-inf")
-        partial = folder / f".{_SCORE_FILE}.partial"
-        partial.write_text(json.dumps({"step": step, "name": name, "value": value}) + "\n")
-        partial.replace(folder / _SCORE_FILE)
+        score = {"step": step, "name": name, "value": value}
+        write_whole(folder / _SCORE_FILE, json.dumps(score) + "\n")
         if value > highest:
             _point_at(run, _BEST, folder)
     except OSError as error:
@@ -207,11 +207,14 @@ def _remove_leftovers(run: Path) -> None:
         (run / f".{name}.partial").unlink(missing_ok=True)
 
 
-def _prune(run: Path, keep: int) -> None:
+def _prune(run: Path, step: int, keep: int) -> None:
+    """Delete old checkpoints, and later ones, to which a killed run's link never moved."""
     best = (run / _BEST).resolve()
-    for old in list_checkpoints(run)[:-keep]:
-        if old.resolve() != best:
-            shutil.rmtree(old)
+    found = list_checkpoints(run)
+    later = [path for path in found if path.name > _folder_name(step)]
+    for path in [*found[: len(found) - len(later)][:-keep], *later]:
+        if path.resolve() != best:
+            shutil.rmtree(path)
 
 
 def _point_at(run: Path, name: str, folder: Path) -> None:

@@ -144,7 +144,8 @@ def train(
             save_due = stopping or save_now or evaluate_due or plan.is_due(step, plan.save_every)
             if log_due or save_due:
                 means = _mean_losses(names, records, accelerator)
-                log.step(step, means, rate=rate, is_logged=log_due)
+                if log_due:
+                    log.step(step, means, rate=rate)
                 records.clear()
             if save_due:
                 save(step)
@@ -152,7 +153,7 @@ def train(
             if evaluate_due:
                 evaluate(step)
                 model.train()
-            if stopping and step < plan.num_steps:
+            if stopping:
                 log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
                 break
     return step

@@ -115,7 +115,8 @@ def _try_step(
     image_ids = [sample["image_id"] for sample in samples]
     try:
         images, targets = prepare(samples, accelerator.device)
-        losses = trained.network(images, targets)
+        with accelerator.autocast():
+            losses = trained.network(images, targets)
         sum(losses.values()).backward()
     except torch.OutOfMemoryError as error:
         raise ValueError(

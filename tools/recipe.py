@@ -91,7 +91,7 @@ class Recipe:
     epochs: int = 12
     """Passes over the data."""
     steps: int | None = None
-    """Number of steps instead of passes over the data."""
+    """Number of steps instead of passes over the data; None: --epochs counts."""
     evaluate_every: Annotated[int | None, tyro.conf.Suppress] = None
     """Steps between evaluations where the flag of that name is not given; None: its default."""
     optimizer: AdamWConfig = field(default_factory=AdamWConfig)

@@ -76,19 +76,40 @@ def load_initial(model: Model, options: Options, log: RunLog) -> None:
         log.note(str(report))
 
 
+def compare_data(state: Mapping[str, Any], dataset: Any, log: RunLog) -> None:
+    """Say where the training data is not what it was when `state` was written.
+
+    Raises:
+        ValueError: it has other classes.
+    """
+    before, now = state["data"], _describe_data(dataset)
+    if before["class_names"] != now["class_names"]:
+        raise ValueError(
+            f"--resume must have the classes of before, {', '.join(before['class_names'])}, got "
+            f"{', '.join(now['class_names'])}"
+        )
+    if before["num_images"] != now["num_images"]:
+        log.note(
+            f"continued with {now['num_images']} images instead of {before['num_images']}: their "
+            "order, and the length of an epoch, are others from here on"
+        )
+
+
 class RunState:
     """The parts of a training that change, besides the position in the data, which is the step.
 
     Args:
         trained: network, optimiser and average of the weights.
         accelerator: processes and loss scaler.
+        dataset: trained on.
     """
 
-    def __init__(self, trained: Trained, accelerator: Accelerator) -> None:
+    def __init__(self, trained: Trained, accelerator: Accelerator, dataset: Any) -> None:
         self._model = trained.model
         self._optimizer = trained.raw_optimizer
         self._average = trained.average
         self._accelerator = accelerator
+        self._data = _describe_data(dataset)
 
     def save(self, step: int, options: Options) -> None:
         """Write the checkpoint of `step`; every process takes part."""
@@ -105,6 +126,7 @@ class RunState:
             scaler = self._accelerator.scaler
             state = {
                 "recipe": json.dumps(recipe_as_json(options.recipe)),
+                "data": self._data,
                 "optimizer": optimizer,
                 "scaler": scaler.state_dict() if scaler is not None else {},
                 "random": randoms,
@@ -151,6 +173,11 @@ class RunState:
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+
+
+def _describe_data(dataset: Any) -> dict[str, Any]:
+    """What must not change in the data while a run lasts."""
+    return {"num_images": len(dataset), "class_names": list(dataset.class_names)}
 
 
 def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ _LEAST = {
     "save_every": 0,
     "save_minutes": 0,
     "keep": 1,
+    "evaluate_every": 0,
 }
 
 
@@ -73,9 +74,15 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
+            if (getattr(self, name) or 0) < least:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        recipe = self.recipe
+        if recipe.steps is not None and recipe.epochs != find_recipe(recipe.name).epochs:
+            raise ValueError(
+                f"--epochs must be without a length in steps, got {recipe.epochs} and --steps "
+                f"{recipe.steps}; add --steps None"
+            )
         if self.model_from_init and self.init is None:
             raise ValueError("--model-from-init must have the file of a whole model as --init")
         if self.check_only and self.resume:

@@ -19,9 +19,17 @@ from swin_dense.tools.preflight import check_run, show_samples
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.run_report import keep_evaluation, renew_report
-from swin_dense.tools.run_state import RunState, load_initial, recipe_as_json, state_to_resume
+from swin_dense.tools.run_state import (
+    RunState,
+    compare_data,
+    load_initial,
+    recipe_as_json,
+    state_to_resume,
+)
 from swin_dense.tools.tasks import Evaluation, Inference, Task, find_task
 from swin_dense.tools.train_options import Options, with_model_of_init, with_scaled_rate
+
+_NUM_NAMED = 4  # classes in the first line
 
 
 def train(options: Options) -> Evaluation | None:
@@ -87,11 +95,13 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
     ) as log:
         log.note(_describe(recipe, training_data, batches, accelerator))
+        if state:
+            compare_data(state, training_data, log)
         torch.manual_seed(recipe.seed)
         model = task.create_model(recipe.model, training_data)
         load_initial(model, options, log)
         trained = distribute(model, options, accelerator)
-        run_state = RunState(trained, accelerator)
+        run_state = RunState(trained, accelerator, training_data)
         run_state.restore(state, options, log)
         if accelerator.is_main_process:
             drop_later_records(options.run, batches.start_step)
@@ -214,8 +224,10 @@ def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
 def _describe(
     recipe: Recipe, dataset: Any, batches: TrainingBatches, accelerator: Accelerator
 ) -> str:
+    names = dataset.class_names
+    named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
     return (
-        f"{recipe.name}: {len(dataset)} images, {len(dataset.class_names)} classes, "
+        f"{recipe.name}: {len(dataset)} images, {len(names)} classes ({named}), "
         f"{batches.num_steps} steps of {recipe.batch_size} images on "
         f"{accelerator.num_processes} x {accelerator.device.type}, "
         f"{accelerator.mixed_precision.replace('no', 'fp32')}"
