@@ -12,6 +12,7 @@ from swin_dense.tools.drawing import (
     draw_detections,
     draw_label_map,
     draw_legend,
+    reduce_picture,
     save_picture,
     side_by_side,
 )
@@ -144,3 +145,15 @@ def test_a_legend_names_as_many_classes_as_there_is_room_for() -> None:
     two_rows = draw_legend([2, 0, 1], names, colours, height=50)
     assert [int((two_rows == colour).all(axis=2).any()) for colour in colours] == [0, 0, 1]
     assert two_rows.shape == (50, all_three.shape[1], 3)
+
+
+def test_a_picture_is_reduced_to_its_longest_side_and_never_enlarged() -> None:
+    picture = np.zeros((100, 40, 3), np.uint8)
+    picture[50:] = 200
+    reduced = reduce_picture(picture, 50)
+    assert reduced.shape == (50, 20, 3)
+    assert reduced.dtype == np.uint8
+    assert (reduced[:25] == 0).all()
+    assert (reduced[25:] == 200).all()
+    assert reduce_picture(picture, 100) is picture
+    assert reduce_picture(np.zeros((1, 900, 3), np.uint8), 90).shape == (1, 90, 3)

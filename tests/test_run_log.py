@@ -23,7 +23,6 @@ def test_steps_and_metrics_become_lines_and_tensorboard_files(tmp_path: Path) ->
     with RunLog(tmp_path) as log:
         log.start(0, 10)
         log.waited(0.5, num_images=8)
-        log.step(1, {"loss": 2.0, "loss_cls": 2.0}, rate=0.1, is_logged=False)
         log.step(2, {"loss": 1.5, "loss_cls": 1.5}, rate=0.1)
         log.metrics(2, {"bbox/AP": 0.25})
     first, second = read_log(tmp_path)

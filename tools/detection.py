@@ -29,6 +29,7 @@ from swin_dense.heads.targets import DetectionResult
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.detection_scores import SHOWN_SCORE, score_detections
 from swin_dense.tools.drawing import Picture, draw_detections, side_by_side
+from swin_dense.tools.folders import write_whole
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.recipe import DetectionData
 from swin_dense.tools.scores import ScoredImage
@@ -265,9 +266,7 @@ class DetectionWriter:
             "categories": categories,
             "annotations": self._annotations,
         }
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        partial.write_text(json.dumps(content))
-        partial.replace(self._path)
+        write_whole(self._path, json.dumps(content))
 
 
 def _predict(

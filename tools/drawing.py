@@ -188,6 +188,16 @@ def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int
     return np.asarray(page)
 
 
+def reduce_picture(picture: Picture, longest_side: int) -> Picture:
+    """The picture with its longer side of at most so many px; a smaller one as it is."""
+    height, width = picture.shape[:2]
+    scale = longest_side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+
+
 def save_picture(picture: Picture, path: Path) -> None:
     """Write a picture as PNG or JPEG by its suffix, beside its final name, then rename it."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")

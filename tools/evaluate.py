@@ -11,7 +11,7 @@ from rich.progress import track
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.models import Model
 from swin_dense.tools.engine import choose_device, predict_batches
-from swin_dense.tools.folders import make_file_writable
+from swin_dense.tools.folders import make_file_writable, write_whole
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.run_log import finite_or_none
 from swin_dense.tools.tasks import Evaluation, Gather, Inference, Predict, Task, find_task
@@ -114,6 +114,4 @@ def evaluate_model(
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside its final name and rename it; nan and inf become null."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(finite_or_none(content), indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(finite_or_none(content), indent=1) + "\n")

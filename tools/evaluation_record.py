@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from swin_dense.tools.drawing import Picture, save_picture
+from swin_dense.tools.drawing import reduce_picture, save_picture
+from swin_dense.tools.folders import write_whole
 from swin_dense.tools.run_log import finite_or_none
 from swin_dense.tools.scores import ClassScores, Confusion, Example, PrecisionCurves
 from swin_dense.tools.tasks import Evaluation
@@ -107,9 +107,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
         },
     }
     path = folder.with_suffix(".json")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(finite_or_none(content), separators=(",", ":")) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(finite_or_none(content), separators=(",", ":")) + "\n")
     return path
 
 
@@ -161,7 +159,7 @@ def _write_pictures(folder: Path, kind: str, examples: Sequence[Example]) -> lis
     written = []
     for place, example in enumerate(examples, start=1):
         path = folder / f"{kind}_{place}.jpg"
-        save_picture(_no_larger(example.draw()), path)
+        save_picture(reduce_picture(example.draw(), _LONGEST_SIDE), path)
         written.append(
             {
                 "image_id": example.image.image_id,
@@ -194,13 +192,3 @@ def _read_curves(content: Mapping[str, Any]) -> PrecisionCurves:
 def _as_list(curve: np.ndarray) -> list[float]:
     """Rounded: a report cannot show more."""
     return [round(value, _DIGITS) for value in curve.tolist()]
-
-
-def _no_larger(picture: Picture) -> Picture:
-    """The picture, reduced where a side is longer than a report shows."""
-    height, width = picture.shape[:2]
-    scale = _LONGEST_SIDE / max(height, width)
-    if scale >= 1:
-        return picture
-    size = (round(width * scale), round(height * scale))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))

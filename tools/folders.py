@@ -1,4 +1,4 @@
-"""Output folders, checked before the work starts."""
+"""Output folders, checked before the work starts, and files that are whole or not there."""
 
 import fcntl
 import tempfile
@@ -32,6 +32,13 @@ def make_file_writable(path: Path) -> Path:
     if path.is_dir():
         raise ValueError(f"the output file must not be a folder, got {path}")
     return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file beside its final name and rename it: it is never seen half written."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
 
 
 _held: set[Path] = set()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swin_dense.tools.folders import write_whole
+
 INK, MUTED, RULE = "#1d2127", "#667080", "#e2e5e9"
 BLUE, ORANGE = "#2f6db5", "#d9822b"
 
@@ -104,9 +106,7 @@ def write_page(path: Path, title: str, blocks: Sequence[str]) -> None:
         + "\n".join(blocks)
         + "\n</body>\n</html>\n"
     )
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, page)
 
 
 def heading(text: str, *, level: int = 2) -> str:

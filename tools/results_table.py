@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from swin_dense.tools.folders import write_whole
+
 RESULTS_FILE = "results.csv"
 
 _FIRST_COLUMNS = (
@@ -60,9 +62,7 @@ class ResultsTable:
         return text.getvalue()
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        partial.write_text(self._as_text(rows, header=True), newline="")
-        partial.replace(self._path)
+        write_whole(self._path, self._as_text(rows, header=True))
 
 
 def _as_row(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from torch.utils.tensorboard import SummaryWriter
 
 from swin_dense.tools.drawing import Picture
+from swin_dense.tools.folders import write_whole
 from swin_dense.tools.results_table import ResultsTable
 
 LOG_FILE = "log.jsonl"
@@ -89,11 +90,9 @@ class RunLog:
         self._waited += seconds
         self._num_images += num_images
 
-    def step(
-        self, step: int, losses: Mapping[str, float], *, rate: float, is_logged: bool = True
-    ) -> None:
-        """Write the means since the last log step; with `is_logged=False` nothing is written."""
-        if not is_logged or not self._is_main:
+    def step(self, step: int, losses: Mapping[str, float], *, rate: float) -> None:
+        """Write mean losses and the learning rate, and what was counted since the last line."""
+        if not self._is_main:
             return
         elapsed = max(time.perf_counter() - self._clock_time, 1e-9)
         num_steps = max(step - self._clock_step, 1)
@@ -205,9 +204,7 @@ def _drop_later_lines(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [line for line in _parse_lines(path) if line is not None and line["step"] <= step]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
-    partial.replace(path)
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _peak_memory() -> float:

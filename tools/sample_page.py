@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from swin_dense.tools.drawing import Picture, save_picture
+from swin_dense.tools.drawing import reduce_picture, save_picture
 from swin_dense.tools.loading import Sample
 from swin_dense.tools.page import heading, paragraph, picture, pictures, table, write_page
 from swin_dense.tools.tasks import Task
@@ -41,7 +40,8 @@ def write_sample_page(
     figures = []
     for place, sample in enumerate(samples[:NUM_SHOWN]):
         path = run / _PICTURE_FOLDER / f"{place:02d}.jpg"
-        save_picture(_fit(task.draw_sample(dataset, sample)), path)
+        drawn = task.draw_sample(dataset, sample)
+        save_picture(reduce_picture(drawn, _LONGEST_SIDE), path)
         figures.append(picture(path, _describe(sample)))
     left_out = getattr(dataset, "report", {})
     blocks = [
@@ -57,15 +57,6 @@ def write_sample_page(
     ]
     write_page(run / PAGE_FILE, title, blocks)
     return run / PAGE_FILE
-
-
-def _fit(image: Picture) -> Picture:
-    """The picture with its longer side within bounds."""
-    factor = _LONGEST_SIDE / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = (round(image.shape[1] * factor), round(image.shape[0] * factor))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
 def _describe(sample: Sample) -> str:

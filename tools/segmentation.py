@@ -25,7 +25,7 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentor import Segmentor
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.drawing import Picture, draw_label_map, draw_legend
-from swin_dense.tools.folders import UniqueNames
+from swin_dense.tools.folders import UniqueNames, write_whole
 from swin_dense.tools.label_map_pictures import (
     class_areas,
     class_colours,
@@ -260,10 +260,7 @@ class LabelMapWriter:
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
-        path = self._out / "classes.txt"
-        partial_path = path.with_name(f".{path.name}.partial")
-        partial_path.write_text("\n".join(self._class_names) + "\n", encoding="utf-8")
-        partial_path.replace(path)
+        write_whole(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Picture:
