@@ -14,7 +14,6 @@ from swin_dense.tools import page
 from swin_dense.tools.checkpoint import WEIGHTS_FILE
 from swin_dense.tools.drawing import save_picture
 from swin_dense.tools.engine import choose_device, predict_batches
-from swin_dense.tools.evaluate import write_json
 from swin_dense.tools.folders import make_writable
 from swin_dense.tools.loading import evaluation_loader
 from swin_dense.tools.recipe import Data
@@ -92,10 +91,8 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
         seed=options.seed,
     )
     # Two cores are best used by the model; the small images take no time to read.
-    evaluation = train(TrainOptions(recipe=recipe, out=out, workers=0, log_every=20))
-    if evaluation is None:
+    if train(TrainOptions(recipe=recipe, out=out, workers=0, log_every=20)) is None:
         raise KeyboardInterrupt
-    write_json(out / "metrics.json", evaluation.metrics)
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
     _draw_pictures(model, recipe.data, out / "overlays")
     return [page.heading(task_name.capitalize(), level=1), *run_blocks(read_run(out))]

@@ -8,9 +8,7 @@ from typing import Annotated
 import tyro
 
 from swin_dense.tools.folders import make_file_writable
-from swin_dense.tools.run_report import REPORT_FILE, write_run_report
-
-_COMPARISON_FILE = "comparison.html"
+from swin_dense.tools.run_report import write_run_report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +28,6 @@ def run(options: Options) -> None:
         ValueError: a folder is not that of a run, the runs cannot be compared, or the file cannot
             be written.
     """
-    if not 1 <= len(options.runs) <= 2:
-        raise ValueError(f"report takes one or two runs, got {len(options.runs)}")
-    name = REPORT_FILE if len(options.runs) == 1 else _COMPARISON_FILE
-    out = options.out if options.out is not None else options.runs[0] / name
     if options.out is not None:
         make_file_writable(options.out)
-    print(write_run_report(options.runs, out), file=sys.stderr)
+    print(write_run_report(options.runs, options.out), file=sys.stderr)

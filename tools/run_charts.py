@@ -14,6 +14,7 @@ from swin_dense.tools.scores import ClassScores, PrecisionCurves
 
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
+_MEANS = ("mIoU", "mAcc", "aAcc")  # what stands for all classes of a segmentation
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
 _COCO_WORDS = (
     "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
@@ -130,9 +131,6 @@ def score_table(metrics: Mapping[str, Any]) -> str:
         ]
         return table(["", "boxes", "masks"], rows)
     return table(["", "score"], [[name, in_percent(metrics[name])] for name in _MEANS])
-
-
-_MEANS = ("mIoU", "mAcc", "aAcc")
 
 
 def flat_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -20,6 +20,7 @@ from swin_dense.tools.score_text import in_percent, in_points, score_name
 from swin_dense.tools.tasks import Evaluation
 
 REPORT_FILE = "report.html"
+_COMPARISON_FILE = "comparison.html"
 
 
 def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -27,7 +28,8 @@ def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
 
     Args:
         runs: one or two folders of runs.
-        out: the file; None: `report.html` in the first folder.
+        out: the file; None: `report.html` in the run's folder, of two runs `comparison.html` in
+            the first.
 
     Returns:
         The file.
@@ -39,11 +41,12 @@ def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     if not 1 <= len(runs) <= 2:
         raise ValueError(f"report takes one or two runs, got {len(runs)}")
     found = [read_run(run) for run in runs]
-    path = runs[0] / REPORT_FILE if out is None else out
     if len(found) == 1:
+        path = runs[0] / REPORT_FILE if out is None else out
         write_page(path, found[0].name, run_blocks(found[0]))
     else:
         first, second = found
+        path = runs[0] / _COMPARISON_FILE if out is None else out
         write_page(path, f"{first.name} and {second.name}", comparison_blocks(first, second))
     return path
 
