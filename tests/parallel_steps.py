@@ -8,7 +8,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.distributed.tensor.debug import CommDebugMode
 
 from swin_dense.heads.models import ModelConfig, create_model
 from swin_dense.tools import engine
@@ -18,6 +20,7 @@ from swin_dense.tools.norms import SharedBatchNorm2d
 from swin_dense.tools.parallel import create_accelerator, distribute
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog
+from swin_dense.tools.sharding import shard
 from swin_dense.tools.tasks import Inference, find_task
 from swin_dense.tools.train_options import Options
 
@@ -42,37 +45,56 @@ def line_batches(num_steps: int) -> list[list[dict[str, Any]]]:
     ]
 
 
-def train_line(accelerator: Accelerator, batches: Sequence[Any], *, accumulate: int) -> Tensor:
-    """The weight after so many steps."""
+def train_line(
+    accelerator: Accelerator, batches: Sequence[Any], *, accumulate: int = 1, fsdp: bool = False
+) -> tuple[Tensor, int]:
+    """The weight after so many steps, and how often gradients were exchanged."""
 
     def prepare(samples: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
         x = torch.tensor([sample["x"] for sample in samples], device=device)
         return x, 3 * x
 
-    model = Line()
-    network, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters()))
-    engine.train(
-        network,
-        batches,
-        optimizer,
-        accelerator=accelerator,
-        prepare=prepare,
-        rate_at=lambda step: 0.1,
-        plan=engine.LoopPlan(num_steps=len(batches) // accumulate, accumulate=accumulate),
-        log=RunLog(None, is_main=False),
-        save=lambda step: None,
-        evaluate=lambda step: None,
-    )
-    return model.weight.detach()
+    model: Any = Line()
+    network, exchanges = model, []
+
+    def exchange(_: object, bucket: distributed.GradBucket) -> torch.futures.Future[Tensor]:
+        exchanges.append(bucket.index())
+        return allreduce_hook(None, bucket)
+
+    if fsdp:
+        shard(model, accelerator)
+        optimizer = accelerator.prepare_optimizer(torch.optim.SGD(model.parameters()))
+    else:
+        network, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters()))
+        network.register_comm_hook(None, exchange)
+    with CommDebugMode() as calls:
+        engine.train(
+            network,
+            batches,
+            optimizer,
+            accelerator=accelerator,
+            prepare=prepare,
+            rate_at=lambda step: 0.1,
+            plan=engine.LoopPlan(num_steps=len(batches) // accumulate, accumulate=accumulate),
+            log=RunLog(None, is_main=False),
+            save=lambda step: None,
+            evaluate=lambda step: None,
+        )
+    if not fsdp:
+        return model.weight.detach(), len(exchanges)
+    counts = calls.get_comm_counts()
+    num_exchanges = sum(n for call, n in counts.items() if "reduce_scatter" in str(call))
+    return model.weight.full_tensor().detach(), num_exchanges
 
 
-def accumulate_in_two_processes() -> None:
+def accumulate_in_two_processes(fsdp: bool) -> None:
     """Two processes with two parts each have the weights of one process with whole batches."""
     accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == 2
     first = 2 * accelerator.process_index
     parts = [[sample] for batch in line_batches(3) for sample in batch[first : first + 2]]
-    weight = train_line(accelerator, parts, accumulate=2)
+    weight, num_exchanges = train_line(accelerator, parts, accumulate=2, fsdp=fsdp)
+    assert num_exchanges == 3
     expected = Line().weight.detach()
     for batch in line_batches(3):
         x = torch.tensor([sample["x"] for sample in batch])
@@ -86,7 +108,7 @@ def find_a_bad_loss_in_two_processes() -> None:
     index = accelerator.process_index
     samples = [{"image_id": 10 + index, "x": [1.0, float("inf") if index else 1.0]}]
     with pytest.raises(ValueError, match=r"at step 1 on images \[10, 11\]"):
-        train_line(accelerator, [samples], accumulate=1)
+        train_line(accelerator, [samples])
 
 
 def wish_in_one_process() -> None:

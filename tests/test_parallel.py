@@ -119,8 +119,9 @@ def test_an_evaluation_neither_drops_nor_doubles_an_image(
         assert found == expected
 
 
-def test_accumulated_parts_exchange_gradients_once_a_step(tmp_path: Path) -> None:
-    call_together(accumulate_in_two_processes, log=tmp_path / "log.txt")
+@pytest.mark.parametrize("fsdp", [False, True])
+def test_accumulated_parts_exchange_gradients_once_a_step(tmp_path: Path, fsdp: bool) -> None:
+    call_together(accumulate_in_two_processes, fsdp, log=tmp_path / "log.txt")
 
 
 def test_a_loss_that_is_not_finite_is_said_with_the_images_of_all_processes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ checkpoint of one is continued by another.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -45,7 +45,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def _pause_shards(model: FSDPModule) -> Any:
+def _pause_shards(model: FSDPModule) -> Iterator[None]:
     model.set_requires_gradient_sync(False)
     try:
         yield
