@@ -176,6 +176,8 @@ class Detector(nn.Module):
         )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_sparse):
             outputs = head(pyramid)
+        if is_sparse:  # autocast of torch 2.9 would give `judge` weights cast without gradient
+            torch.clear_autocast_cache()
         samples = sample_anchors(
             outputs.anchors,
             sizes,
