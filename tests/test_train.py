@@ -121,7 +121,7 @@ def test_a_whole_model_of_other_classes_needs_the_flag(
         (data / "annotations" / source.name).write_text(json.dumps(content))
     two = replace(recipe, steps=1, data=replace(recipe.data, root=data))
     trained = finished / "last" / "model.safetensors"
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match=r"does not fit .*--new-classes starts them anew"):
         train(_options(two, tmp_path / "refused", init=trained))
     train(_options(two, tmp_path / "run", init=trained, new_classes=True))
     model = from_checkpoint(tmp_path / "run" / "last" / "model.safetensors")
@@ -148,6 +148,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(finished: Path, recipe: Re
         train(_options(recipe, finished))
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "last/model.pth"])
+def test_what_others_left_in_the_folder_is_not_overwritten(
+    recipe: Recipe, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("of another program")
+    with pytest.raises(ValueError, match=f"of the run's own, got .* where {name[:4]}.* would be"):
+        train(_options(recipe, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [name.split("/")[0]]
+
+
 def test_a_run_is_not_continued_with_another_recipe(finished: Path, recipe: Recipe) -> None:
     other = replace(recipe, optimizer=replace(recipe.optimizer, lr=0.5))
     with pytest.raises(ValueError, match=r"another optimizer.lr: 0.5 instead of"):
@@ -155,10 +166,11 @@ def test_a_run_is_not_continued_with_another_recipe(finished: Path, recipe: Reci
 
 
 def test_what_is_said_about_a_recipe_does_not_keep_a_run_from_being_continued(
-    finished: Path, recipe: Recipe
+    finished: Path, recipe: Recipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reworded = replace(recipe, source="elsewhere")
-    assert train(_options(reworded, finished, resume=True)) is None  # there is nothing left to do
+    assert train(_options(reworded, finished, resume=True)) is None
+    assert "all 5 steps are done already" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"with --ema as before, got 0.5; .* holds no average"):
         train(_options(recipe, finished, resume=True, ema=0.5))
 

@@ -104,7 +104,8 @@ def _unboxed(text: str) -> str:
         if line.startswith("──"):
             break
         message.append(line)
-    return " ".join(message) or text.strip()
+    joined = " ".join(message) or text.strip()
+    return joined.removeprefix("Error parsing Options: ")  # what Options itself complains of
 
 
 def _in_words(error: ValueError | OSError) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOCK_FILE = ".lock"  # stays in the folder of a run
+
 
 def make_writable(folder: Path) -> Path:
     """Make an output folder and see that files can be written into it.
@@ -54,7 +56,7 @@ def hold(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: a live run uses it.
     """
-    path = (folder / ".lock").resolve()
+    path = (folder / LOCK_FILE).resolve()
     message = f"{folder} is in use by a live run; choose another --out"
     if path in _held:
         raise ValueError(message)

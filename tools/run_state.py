@@ -21,6 +21,7 @@ from swin_dense.tools.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from swin_dense.tools.folders import LOCK_FILE
 from swin_dense.tools.parallel import Trained
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.run_log import RunLog
@@ -35,6 +36,26 @@ from swin_dense.weights import initialise, load_weights
 
 # What is said about a recipe, and changes nothing in it.
 _WORDS = ("name", "source", "published", "note")
+
+# What a run leaves in its folder, besides checkpoints.
+_NAMES = (
+    *("recipe.json", "log.jsonl", "results.csv", "metrics.json", "report.html", "samples.html"),
+    *("samples", "evaluations", "tensorboard", "last", "best"),
+)
+
+
+def check_new_folder(run: Path) -> None:
+    """See that a new run writes over nothing but what an earlier start of a run left.
+
+    Raises:
+        ValueError: the folder has other things under the names of a run's.
+    """
+    others = [name for name in _NAMES if (run / name).exists()]
+    if others and not (run / LOCK_FILE).exists() and find_checkpoint(run) is None:
+        raise ValueError(
+            f"--out must be a folder of the run's own, got {run}, where {', '.join(others)} would "
+            "be overwritten"
+        )
 
 
 def state_to_resume(options: Options) -> dict[str, Any]:
@@ -72,7 +93,10 @@ def load_initial(model: Model, options: Options, log: RunLog) -> None:
     if options.resume:
         load_weights(model, _last(options) / WEIGHTS_FILE)
     elif options.init is not None:
-        report = initialise(model, options.init, new_classes=options.new_classes)
+        try:
+            report = initialise(model, options.init, new_classes=options.new_classes)
+        except ValueError as error:
+            raise ValueError(str(error).replace("new_classes=True", "--new-classes")) from error
         log.note(str(report))
 
 

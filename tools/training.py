@@ -21,6 +21,7 @@ from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.run_report import keep_evaluation, renew_report
 from swin_dense.tools.run_state import (
     RunState,
+    check_new_folder,
     compare_data,
     load_initial,
     recipe_as_json,
@@ -59,6 +60,8 @@ def train(options: Options) -> Evaluation | None:
     run_folder = make_writable(options.run)
     if not accelerator.is_main_process:
         return _train(options, accelerator)
+    if not options.resume:
+        check_new_folder(run_folder)
     with hold(run_folder):
         return _train(options, accelerator)
 
@@ -106,6 +109,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         if accelerator.is_main_process:
             drop_later_records(options.run, batches.start_step)
         job = _Job(options, task, accelerator, log, trained, run_state)
+        if state and plan.start_step >= plan.num_steps:
+            log.note(f"all {plan.num_steps} steps are done already")
         if not state:
             job.look_before(training_data, batches)
             if options.check_only:
@@ -227,7 +232,8 @@ def _describe(
     names = dataset.class_names
     named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
     return (
-        f"{recipe.name}: {len(dataset)} images, {len(names)} classes ({named}), "
+        f"{recipe.name}: {len(dataset)} images, {len(names)} "
+        f"class{'' if len(names) == 1 else 'es'} ({named}), "
         f"{batches.num_steps} steps of {recipe.batch_size} images on "
         f"{accelerator.num_processes} x {accelerator.device.type}, "
         f"{accelerator.mixed_precision.replace('no', 'fp32')}"
