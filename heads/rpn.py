@@ -125,9 +125,7 @@ class RPNHead(nn.Module):
             F.linear(
                 _neighbourhoods(pyramid, cells),
                 self.rpn_conv.weight.permute(0, 2, 3, 1).flatten(1),  # (C, 9C)
-                # A view: autocast remembers its casts of parameters, and in torch 2.9 also those
-                # of a forward without gradient, which have none.
-                cast(Tensor, self.rpn_conv.bias).view(-1),
+                self.rpn_conv.bias,
             )
         )  # (B, S, C)
         logits = F.linear(hidden, self.rpn_cls.weight.flatten(1), self.rpn_cls.bias)  # (B, S, A)

@@ -132,6 +132,22 @@ def test_a_signal_to_one_of_two_processes_stops_both_in_order(
     _assert_same_run(options.run, whole.run)
 
 
+def test_a_checkpoint_that_one_process_cannot_write_ends_the_others(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    options = small_options(recipe, tmp_path / "run", **_CHANGES)
+    options.run.mkdir()
+    (options.run / ".step_00000000.partial").write_text("")  # a file, where a folder is to go
+    processes = start_together(options, num_processes=2)
+    for process in processes:
+        process.join(30)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert "error: the checkpoint of step 4 cannot be written to" in said(options)
+    assert codes == [2, 1]
+
+
 def test_a_file_that_may_not_grow_is_said_and_the_checkpoint_before_stays(
     recipe: Recipe, whole: Path, half: Path
 ) -> None:
