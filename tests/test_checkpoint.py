@@ -130,6 +130,19 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_stays(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_with_the_state_is_said_in_the_systems_words(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = save_checkpoint(tmp_path, 1, model=model, state={}, keep=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "STATE_FILE", "/dev/full")
+        with pytest.raises(ValueError, match=r"step 2 cannot be written.*No space left on device"):
+            save_checkpoint(tmp_path, 2, model=model, state={"a": torch.ones(10**6)}, keep=1)
+    assert find_checkpoint(tmp_path) == first
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_weights_that_are_not_finite_are_not_written(tmp_path: Path, model: nn.Module) -> None:
     name, weight = next(iter(model.named_parameters()))
     before = weight.detach().clone()

@@ -82,7 +82,8 @@ def save_checkpoint(
         save_model(model, partial / WEIGHTS_FILE, state=weights, metadata=text)
         if average is not None:
             save_model(model, partial / AVERAGE_FILE, state=average, metadata=text)
-        torch.save(dict(state) | {"step": step}, partial / STATE_FILE)
+        with (partial / STATE_FILE).open("wb") as file:
+            torch.save(dict(state) | {"step": step}, file)
         for path in (*partial.iterdir(), partial):
             _flush_to_disk(path)
         # A folder of this step that `last` does not name is what a kill left before the link moved.
@@ -92,11 +93,14 @@ def save_checkpoint(
         _prune(run, step, keep)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, RuntimeError) and not _is_about_writing(error):
-            raise
+        reason: BaseException | None = error
+        if isinstance(error, RuntimeError):  # torch.save's, of what the system said to it
+            reason = error.__context__
+            if not isinstance(reason, OSError):
+                raise
         stays = f"; {previous} is untouched" if previous is not None else ""
         raise ValueError(
-            f"the checkpoint of step {step} cannot be written to {run}: {error}{stays}"
+            f"the checkpoint of step {step} cannot be written to {run}: {reason}{stays}"
         ) from error
     return folder
 
@@ -223,11 +227,6 @@ def _point_at(run: Path, name: str, folder: Path) -> None:
     link.symlink_to(folder.name)
     os.replace(link, run / name)
     _flush_to_disk(run)
-
-
-def _is_about_writing(error: RuntimeError) -> bool:
-    """torch.save reports a full disk as an error of its file format."""
-    return "write" in str(error) or "inline_container" in str(error)
 
 
 def _flush_to_disk(path: Path) -> None:
