@@ -159,6 +159,14 @@ def test_what_others_left_in_the_folder_is_not_overwritten(
     assert [path.name for path in tmp_path.iterdir()] == [name.split("/")[0]]
 
 
+def test_another_number_of_classes_than_the_datas_is_refused(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    wrong = replace(recipe, model=replace(recipe.model, num_classes=7))
+    with pytest.raises(ValueError, match=r"left out or be that of the data, got 7 and 6 classes"):
+        train(_options(wrong, tmp_path))
+
+
 def test_a_run_is_not_continued_with_another_recipe(finished: Path, recipe: Recipe) -> None:
     other = replace(recipe, optimizer=replace(recipe.optimizer, lr=0.5))
     with pytest.raises(ValueError, match=r"another optimizer.lr: 0.5 instead of"):

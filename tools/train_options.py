@@ -123,7 +123,8 @@ def with_model_of_init(options: Options) -> Options:
     }
 
     def with_recipes(model: ModelConfig) -> ModelConfig:
-        return replace(model, backbone=replace(model.backbone, **in_training))
+        backbone = replace(model.backbone, **in_training)
+        return replace(model, backbone=backbone, num_classes=recipe.model.num_classes)
 
     if recipe.model != with_recipes(find_recipe(recipe.name).model):
         raise ValueError(

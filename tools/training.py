@@ -17,6 +17,7 @@ from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.parallel import Trained, create_accelerator, distribute, heed_launcher
 from swin_dense.tools.preflight import check_run, show_samples
 from swin_dense.tools.recipe import Recipe
+from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
 from swin_dense.tools.run_report import keep_evaluation, renew_report
 from swin_dense.tools.run_state import (
@@ -71,6 +72,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     state = state_to_resume(options)
     task = find_task(recipe.task)
     training_data = task.training_data(recipe.data, seed=recipe.seed)
+    _check_num_classes(recipe, training_data)
     epochs = AspectRatioBatches(
         task.aspect_ratios(training_data),
         recipe.batch_size,
@@ -224,6 +226,16 @@ def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
         if wish is not None:
             return wish
     return steps_per_epoch if options.recipe.steps is None else 0
+
+
+def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
+    """A number of classes that was asked for must be the data's, which is what counts."""
+    asked, there = recipe.model.num_classes, len(dataset.class_names)
+    if asked not in (there, find_recipe(recipe.name).model.num_classes):
+        raise ValueError(
+            f"--model.num-classes must be left out or be that of the data, got {asked} and {there} "
+            f"classes in {recipe.data.root}"
+        )
 
 
 def _describe(
