@@ -36,7 +36,7 @@ AVERAGE_FILE = "ema.safetensors"
 STATE_FILE = "state.pt"
 _SCORE_FILE = "score.json"
 _LAST, _BEST = "last", "best"
-_STEP_FOLDER = re.compile(r"step_(\d{8})")
+STEP_NAME = re.compile(r"step_\d{8}")
 
 
 def save_checkpoint(
@@ -67,7 +67,7 @@ def save_checkpoint(
         ValueError: a weight is not finite, or the folder cannot be written (full, read-only). The
             previous checkpoint is untouched in either case.
     """
-    folder = run / _folder_name(step)
+    folder = run / step_name(step)
     previous = find_checkpoint(run)
     if previous is not None and previous.resolve() == folder.resolve():
         return folder
@@ -105,6 +105,11 @@ def save_checkpoint(
     return folder
 
 
+def step_name(step: int) -> str:
+    """What is named after a step in the folder of a run; sorted by name they rise."""
+    return f"step_{step:08d}"
+
+
 def find_checkpoint(run: Path) -> Path | None:
     """Folder that `last` names, or None where the run has no checkpoint.
 
@@ -120,7 +125,7 @@ def list_checkpoints(run: Path) -> list[Path]:
     """Folders of the run's checkpoints, oldest first."""
     if not run.is_dir():
         return []
-    return sorted(path for path in run.iterdir() if _STEP_FOLDER.fullmatch(path.name))
+    return sorted(path for path in run.iterdir() if STEP_NAME.fullmatch(path.name))
 
 
 def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
@@ -135,7 +140,7 @@ def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
     Raises:
         ValueError: the folder cannot be written.
     """
-    folder = run / _folder_name(step)
+    folder = run / step_name(step)
     best = run / _BEST
     try:
         record = best / _SCORE_FILE
@@ -200,10 +205,6 @@ def _check_finite(weights: Mapping[str, Tensor], step: int, previous: Path | Non
             )
 
 
-def _folder_name(step: int) -> str:
-    return f"step_{step:08d}"
-
-
 def _remove_leftovers(run: Path) -> None:
     for path in run.glob(".step_*.partial"):
         shutil.rmtree(path)
@@ -215,7 +216,7 @@ def _prune(run: Path, step: int, keep: int) -> None:
     """Delete old checkpoints, and later ones, to which a killed run's link never moved."""
     best = (run / _BEST).resolve()
     found = list_checkpoints(run)
-    later = [path for path in found if path.name > _folder_name(step)]
+    later = [path for path in found if path.name > step_name(step)]
     for path in [*found[: len(found) - len(later)][:-keep], *later]:
         if path.resolve() != best:
             shutil.rmtree(path)

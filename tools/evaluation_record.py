@@ -7,7 +7,6 @@ The pictures are written first: where the JSON file stands, everything it names 
 """
 
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from swin_dense.tools.checkpoint import STEP_NAME, step_name
 from swin_dense.tools.drawing import reduce_picture, save_picture
 from swin_dense.tools.folders import write_whole
 from swin_dense.tools.run_log import finite_or_none
@@ -23,7 +23,6 @@ from swin_dense.tools.scores import ClassScores, Confusion, Example, PrecisionCu
 from swin_dense.tools.tasks import Evaluation
 
 RECORDS = "evaluations"
-_NAME = re.compile(r"step_(\d{8})")
 _LONGEST_SIDE = 1600  # px of a kept picture
 _DIGITS = 5  # of curves
 
@@ -72,8 +71,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    name = f"step_{step:08d}"
-    folder = run / RECORDS / name
+    folder = run / RECORDS / step_name(step)
     folder.mkdir(parents=True, exist_ok=True)
     images = evaluation.images
     content = {
@@ -113,9 +111,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
 
 def list_records(run: Path) -> list[Path]:
     """Files of the run's evaluations, by rising step."""
-    return sorted(
-        path for path in (run / RECORDS).glob("step_*.json") if _NAME.fullmatch(path.stem)
-    )
+    return sorted(path for path in (run / RECORDS).glob("*.json") if STEP_NAME.fullmatch(path.stem))
 
 
 def read_record(path: Path) -> EvaluationRecord:
@@ -150,7 +146,7 @@ def read_record(path: Path) -> EvaluationRecord:
 def drop_later_records(run: Path, step: int) -> None:
     """Delete the records of evaluations after `step`; they are of a run that was cut off."""
     for path in list_records(run):
-        if int(path.stem.removeprefix("step_")) > step:
+        if path.stem > step_name(step):
             path.unlink()
             shutil.rmtree(path.with_suffix(""), ignore_errors=True)
 
