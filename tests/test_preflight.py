@@ -134,6 +134,13 @@ def test_a_photograph_to_evaluate_on_that_is_gone_stops_before_the_first_step(
     assert not (tmp_path / "run" / "last").exists()
 
 
+def test_samples_without_any_annotation_are_told_from_others() -> None:
+    ignored = {"label_map": torch.full((2, 2), 255)}
+    assert not preflight.has_annotations([ignored, {"labels": torch.zeros(0)}])
+    assert preflight.has_annotations([ignored, {"label_map": torch.zeros(2, 2)}])
+    assert preflight.has_annotations([{"labels": torch.zeros(1)}])
+
+
 def test_the_look_is_in_the_number_format_of_the_run() -> None:
     layer = nn.Linear(2, 2)
     seen: list[torch.dtype] = []

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.tools.checkpoint import random_state, restore_random_state
 from swin_dense.tools.engine import Prepare, predict_batches
 from swin_dense.tools.loading import Sample, TrainingBatches
@@ -91,6 +92,16 @@ def show_samples(
     )
     restore_random_state(random)
     return page
+
+
+def has_annotations(samples: Sequence[Sample]) -> bool:
+    """Whether any sample has an object or a labelled pixel, without which nothing is learned."""
+    return any(
+        bool((sample["label_map"] != IGNORED_LABEL).any())
+        if "label_map" in sample
+        else len(sample["labels"]) > 0
+        for sample in samples
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from swin_dense.tools.evaluation_record import drop_later_records
 from swin_dense.tools.folders import hold, make_writable
 from swin_dense.tools.loading import TrainingBatches, training_loader
 from swin_dense.tools.parallel import Trained, create_accelerator, distribute, heed_launcher
-from swin_dense.tools.preflight import check_run, show_samples
+from swin_dense.tools.preflight import check_run, has_annotations, show_samples
 from swin_dense.tools.recipe import Recipe
 from swin_dense.tools.recipes import find_recipe
 from swin_dense.tools.run_log import RunLog, read_log
@@ -183,6 +183,11 @@ class _Job:
                 self._options.run, recipe.name, samples, task=self._task, training_data=dataset
             )
             self._log.note(f"data and model are in order; what is trained on: {page}")
+            if not has_annotations(samples):
+                self._log.note(
+                    f"but none of the {len(samples)} samples of the first steps has an object or a "
+                    "labelled pixel; see that page before hours are spent"
+                )
 
     def evaluate(self, step: int) -> None:
         """Score the model without touching the random numbers of the training."""
