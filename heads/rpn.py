@@ -160,7 +160,9 @@ def _neighbourhoods(pyramid: Sequence[Tensor], cells: Tensor) -> Tensor:
         x = (own % width)[..., None, None] + offsets  # (B, S, 1, 3)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         inside &= ((own >= 0) & (own < height * width))[..., None, None]  # (B, S, 3, 3)
-        place = torch.where(inside, y * width + x, 0).flatten(2)  # (B, S, 9)
+        # Elsewhere any cell will do, but not one for all: its gradients would queue up on a GPU.
+        spread = (own % (height * width))[..., None, None]
+        place = torch.where(inside, y * width + x, spread).flatten(2)  # (B, S, 9)
         taken = maps.flatten(2)[images, :, place]  # (B, S, 9, C)
         found.append(torch.where(inside.flatten(2)[..., None], taken, 0))
     return torch.stack(found).sum(dim=0).flatten(2)  # (B, S, 9C)
