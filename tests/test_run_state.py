@@ -10,10 +10,10 @@ import torch
 from training_runs import detection_recipe, small_options
 
 from swin_dense.heads.models import create_model
-from swin_dense.tools.checkpoint import load_state
+from swin_dense.tools.checkpoint import STATE_FILE, load_state
 from swin_dense.tools.parallel import create_accelerator, distribute
 from swin_dense.tools.run_log import RunLog
-from swin_dense.tools.run_state import RunState, compare_data
+from swin_dense.tools.run_state import RunState, compare_data, state_to_resume
 from swin_dense.tools.train_options import Options
 
 
@@ -52,6 +52,15 @@ def _run_state(options: Options) -> tuple[RunState, Any]:
     )
     stand_in.scaler.scale(torch.zeros(()))  # makes its state
     return RunState(trained, stand_in, _Data()), stand_in  # type: ignore[arg-type]
+
+
+def test_a_state_without_one_of_its_parts_is_refused(
+    options: Options, saved: dict[str, Any]
+) -> None:
+    del saved["data"]
+    torch.save(saved, options.run / "last" / STATE_FILE)
+    with pytest.raises(ValueError, match="got no data; was it written by another version"):
+        state_to_resume(options)
 
 
 def test_the_loss_scaler_continues(options: Options, saved: dict[str, Any]) -> None:

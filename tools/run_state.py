@@ -34,6 +34,9 @@ from swin_dense.tools.sharding import (
 from swin_dense.tools.train_options import Options
 from swin_dense.weights import initialise, load_weights
 
+# What a training state holds besides the step.
+_PARTS = ("recipe", "data", "optimizer", "scaler", "random")
+
 # What is said about a recipe, and changes nothing in it.
 _WORDS = ("name", "source", "published", "note")
 
@@ -75,6 +78,12 @@ def state_to_resume(options: Options) -> dict[str, Any]:
     if last is None:
         raise ValueError(f"--resume must find a checkpoint in {options.run}, got none")
     state = load_state(last)
+    missing = [name for name in _PARTS if name not in state]
+    if missing:
+        raise ValueError(
+            f"--resume must find {', '.join(_PARTS)} in {last}, got no {missing[0]}; "
+            "was it written by another version?"
+        )
     before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
     changed = _differences(_what_matters(before), _what_matters(now))
     if changed:
