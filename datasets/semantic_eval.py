@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
@@ -43,7 +42,7 @@ class SemanticEvaluator:
 
     Args:
         num_classes: classes K.
-        device: where the counts are kept; with several processes, one their group can reduce on.
+        device: where the counts are kept.
 
     Attributes:
         num_classes: classes K.
@@ -96,26 +95,21 @@ class SemanticEvaluator:
             scores.append(_mean_iou(counts))
         return scores
 
-    def merge(self, other: "SemanticEvaluator") -> None:
-        """Add what another evaluator counted.
+    def merge(self, counts: Tensor) -> None:
+        """Add what another process counted on its part of the images.
+
+        Args:
+            counts: its `matrix`, `(K, K)` int64.
 
         Raises:
-            ValueError: it counts another number of classes.
+            ValueError: it is of another number of classes.
         """
-        if other.num_classes != self.num_classes:
+        if counts.shape != self.matrix.shape:
             raise ValueError(
-                f"evaluators must have one num_classes, got {self.num_classes} and "
-                f"{other.num_classes}"
+                f"counts must be {tuple(self.matrix.shape)} for {self.num_classes} classes, "
+                f"got {tuple(counts.shape)}"
             )
-        self.matrix += other.matrix.to(self.matrix.device)
-
-    def synchronise(self) -> None:
-        """Add up the counts of all processes; afterwards each has the total. Call it once.
-
-        Without `torch.distributed` there is nothing to add.
-        """
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(self.matrix)
+        self.matrix += counts.to(self.matrix.device)
 
     def compute(self) -> SemanticScores:
         """Give the scores of all that was counted."""

@@ -187,7 +187,9 @@ class SegmentationTask:
         images, packed = kept.images, kept.results
         if gather is not None:
             parts = gather([(evaluator.matrix.cpu(), images, packed)])
-            evaluator.matrix = torch.stack([matrix for matrix, _, _ in parts]).sum(dim=0)
+            evaluator = SemanticEvaluator(len(dataset.class_names))
+            for counts, _, _ in parts:
+                evaluator.merge(counts)
             images = [image for _, others, _ in parts for image in others]
             packed = {place: labels for _, _, others in parts for place, labels in others.items()}
 
