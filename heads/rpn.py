@@ -21,6 +21,7 @@ from swin_dense.heads.losses import objectness_loss, smooth_l1_loss
 from swin_dense.heads.matching import IGNORED, match_boxes, sample_matches
 
 _DELTA_STDS = (1.0, 1.0, 1.0, 1.0)
+_NUM_SPARE_CELLS = 64
 _NUM_NEIGHBOURS = 9  # cells that the 3 x 3 convolution looks at
 
 
@@ -160,8 +161,9 @@ def _neighbourhoods(pyramid: Sequence[Tensor], cells: Tensor) -> Tensor:
         x = (own % width)[..., None, None] + offsets  # (B, S, 1, 3)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         inside &= ((own >= 0) & (own < height * width))[..., None, None]  # (B, S, 3, 3)
-        # Elsewhere any cell will do, but not one for all: its gradients would queue up on a GPU.
-        spread = (own % (height * width))[..., None, None]
+        # Elsewhere any cell will do: not one for all, whose gradients would queue up on a GPU, but
+        # few, which stay in the cache of a CPU.
+        spread = (own % min(height * width, _NUM_SPARE_CELLS))[..., None, None]
         place = torch.where(inside, y * width + x, spread).flatten(2)  # (B, S, 9)
         taken = maps.flatten(2)[images, :, place]  # (B, S, 9, C)
         found.append(torch.where(inside.flatten(2)[..., None], taken, 0))
