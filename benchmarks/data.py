@@ -22,11 +22,11 @@ from typing import Any
 import cv2
 import torch
 
-from swin_dense.datasets.ade20k import Ade20k
-from swin_dense.datasets.coco import CocoDetection
+from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.datasets.semantic_transforms import segmentation_train
-from swin_dense.datasets.transforms import detection_train
+from swin_dense.datasets.transforms.detection import detection_train
+from swin_dense.datasets.transforms.semantic import segmentation_train
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

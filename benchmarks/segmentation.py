@@ -23,7 +23,7 @@ from torch import Tensor
 
 import swin_dense as sd
 from swin_dense.heads import create_model
-from swin_dense.heads.upsampling import resize_maps
+from swin_dense.heads.segmentation.resizing import resize_maps
 
 NAMES = ("swin_dense", "transformers")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

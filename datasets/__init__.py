@@ -5,14 +5,14 @@ import os
 # albumentations asks the network for a newer version when it is imported, unless told not to.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from swin_dense.datasets.coco import CocoDetection
-from swin_dense.datasets.coco_eval import CocoEvaluator
+from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.images import init_worker, read_image
 from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.samplers import AspectRatioBatches, EvaluationBatches
 from swin_dense.datasets.samples import collate_samples
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.datasets.transforms import (
+from swin_dense.datasets.transforms.detection import (
     detection_eval,
     detection_train,
     keep_ratio_size,

@@ -13,7 +13,7 @@ from swin_dense.datasets.masks import (
     decompress,
     rasterise_polygons,
 )
-from swin_dense.datasets.transforms import Pipeline
+from swin_dense.datasets.transforms.detection import Pipeline
 
 _MASKS_PER_PLANE = 8
 _PIXEL_CENTRE = 0.5

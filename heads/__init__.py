@@ -1,11 +1,11 @@
 """Whole models on a pyramid of features: Mask R-CNN, Cascade Mask R-CNN, and UPerNet."""
 
-from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.models import MODEL_VARIANTS, create_model
 from swin_dense.heads.pretrained import from_pretrained, save_pretrained
-from swin_dense.heads.segmentor import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
 
 __all__ = [
     "MODEL_VARIANTS",

@@ -18,17 +18,17 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from swin_dense.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.backbone import SwinConfig
-from swin_dense.containers import Checkpoint, read_checkpoint
-from swin_dense.heads.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detector_config import BoxConfig
-from swin_dense.heads.mask_rcnn import MaskRCNNConfig
+from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
+from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
+from swin_dense.checkpoints.conversion import shorten, translate
+from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
+from swin_dense.heads.detection.config import BoxConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
-from swin_dense.heads.segmentor import SegmentorConfig
+from swin_dense.heads.segmentation.upernet import SegmentorConfig
 from swin_dense.heads.stored_configs import build_config, has_type
-from swin_dense.layouts import BACKBONE
-from swin_dense.translation import shorten, translate
 
 # What `model` in our files' metadata may be.
 MODEL_KINDS: dict[str, type[ModelConfig]] = {

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from swin_dense.backbone import SWIN_VARIANTS
-from swin_dense.heads.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from swin_dense.heads.segmentor import Segmentor, SegmentorConfig
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
 
 ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig | SegmentorConfig
 Model = MaskRCNN | CascadeMaskRCNN | Segmentor

@@ -8,8 +8,8 @@ import importlib
 from types import ModuleType
 
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer, create_backbone
+from swin_dense.checkpoints.loading import LoadReport, load_weights
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.weights import LoadReport, load_weights
 
 __version__ = "0.1.0"
 

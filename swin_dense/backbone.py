@@ -21,7 +21,7 @@ from swin_dense.blocks import (
     permute,
     piece_tokens,
 )
-from swin_dense.weights import load_weights
+from swin_dense.checkpoints.loading import load_weights
 from swin_dense.windows import plan_blocks
 
 

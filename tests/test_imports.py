@@ -51,7 +51,7 @@ def layer_of(module: str) -> str:
 
 @pytest.mark.parametrize("layer", ALLOWED)
 def test_layer_imports_only_what_stands_below_it(layer):
-    for path in folder_of(layer).glob("*.py"):
+    for path in folder_of(layer).rglob("*.py"):
         for module in imported_modules(path):
             assert layer_of(module) in ALLOWED[layer], f"{path.name} imports {module}"
 
@@ -60,7 +60,7 @@ def test_layer_imports_only_what_stands_below_it(layer):
 def test_no_cycle_within_a_layer(layer):
     prefix = PACKAGE if layer == PACKAGE else f"{PACKAGE}.{layer}"
     graph = {}
-    for path in folder_of(layer).glob("*.py"):
+    for path in folder_of(layer).rglob("*.py"):
         if path.stem != "__init__":
             imported = imported_modules(path)
             graph[f"{prefix}.{path.stem}"] = {m for m in imported if layer_of(m) == layer}

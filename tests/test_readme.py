@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import swin_dense as sd
+from swin_dense.checkpoints.published import PUBLISHED
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.published import PUBLISHED
 from swin_dense.tools.cli import main
-from swin_dense.tools.recipes import RECIPES
+from swin_dense.tools.recipes.table import RECIPES
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

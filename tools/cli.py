@@ -26,6 +26,7 @@ _COMMANDS = {
     "inspect": "say what a weights file holds",
     "convert": "write a weights file in another layout",
 }
+_MODULES = {"inspect": "inspect_"}
 _PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
-    module = importlib.import_module(f"swin_dense.tools.{command}")
+    module = importlib.import_module(f"swin_dense.tools.commands.{_MODULES.get(command, command)}")
     program = f"swin-dense {command}"
     options_type: Any = module.Options
     default: Any = None

@@ -1,0 +1,1 @@
+"""Layouts of data: one file each recognises, checks and reads one."""

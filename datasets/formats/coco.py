@@ -1,0 +1,201 @@
+"""COCO instances as a data set: `annotations/instances_{split}.json` and `{split}/*.jpg`."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage, read_coco
+from swin_dense.datasets.images import image_size, read_image
+from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
+from swin_dense.datasets.masks import run_lengths
+from swin_dense.datasets.samples import DetectionSample, Size
+from swin_dense.datasets.transforms.detection import Pipeline, seed_transforms
+
+_SMALLEST_TRAINED = 32  # px; smaller images are dropped from training, as in the references
+
+
+class CocoDetection(Dataset[DetectionSample]):
+    """Photographs with instances from any COCO-format file.
+
+    An item is asked for by its index, or by `(index, epoch)` as the samplers give it: whatever the
+    transforms draw depends on seed, epoch and index alone.
+
+    Not made into targets, and counted in `report`: crowds; boxes that are less than 1 px wide or
+    high, have no annotated area, or lie outside the image (the rules of mmdetection); objects
+    without a usable mask; polygons of fewer than 3 points or far outside the image.
+
+    Attributes:
+        annotation_file: the file read.
+        class_names: one per label, in the order of the category ids.
+        category_ids: the file's id of each label; ids may have gaps.
+        image_ids: one per item.
+        sizes: `(height, width)` of each photograph, px.
+        aspect_ratios: `(N,)` float64, width / height of each.
+        report: what was left out, by kind.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        *,
+        transforms: Pipeline,
+        drop_empty: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Read and check the index; no photograph is opened yet.
+
+        Args:
+            root: folder that holds `annotations` and the folder of photographs.
+            split: such as `val2017`.
+            transforms: a pipeline of `transforms`.
+            drop_empty: drop images without a usable object and those under 32 px, as the references
+                do for training; evaluation keeps every image.
+            seed: of all that the transforms draw.
+
+        Raises:
+            FileNotFoundError: no such root or split; the splits that exist are named.
+            ValueError: the file has faults, all named (see `coco_file.read_coco`); or no image is
+                left; or `transforms` does not move points.
+        """
+        if "keypoints" not in transforms.processors:
+            raise ValueError("transforms must be made with transforms.compose, to move masks along")
+        self.annotation_file, self.image_folder = find_split(root, split)
+        self.transforms = transforms
+        self.seed = seed
+        coco = read_coco(self.annotation_file, image_folder=self.image_folder)
+        self.class_names = tuple(category.name for category in coco.categories)
+        self.category_ids = tuple(category.id for category in coco.categories)
+        self.report: Counter[str] = Counter(coco.left_out)
+        images, instances = self._select(coco, drop_empty)
+        self.image_ids = [image.id for image in images]
+        self.file_names = [image.file_name for image in images]
+        self.sizes = [image.size for image in images]
+        self.aspect_ratios = np.array([size.width / size.height for size in self.sizes])
+        self._instances = InstanceStore(instances)
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> DetectionSample:
+        """Read and transform one image and its objects.
+
+        Raises:
+            FileNotFoundError: the photograph has disappeared.
+            ValueError: it cannot be read, or has another size than its annotations state.
+        """
+        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        original = self.load_image(index)
+        seed_transforms(self.transforms, self.seed, epoch, index)
+        image, instances, masks = transform_instances(
+            self.transforms, original, self._instances[index]
+        )
+        mask_counts, mask_num_runs = run_lengths(masks)
+        return {
+            "image": torch.from_numpy(image).permute(2, 0, 1),  # (3, H, W)
+            "image_id": self.image_ids[index],
+            "original_size": image_size(original),
+            "boxes": torch.from_numpy(instances.boxes),
+            "labels": torch.from_numpy(instances.labels),
+            "mask_counts": mask_counts,
+            "mask_num_runs": mask_num_runs,
+        }
+
+    def load_image(self, index: int) -> np.ndarray:
+        """The photograph as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
+        path = self.image_folder / self.file_names[index]
+        try:
+            return read_image(path, stated_size=self.sizes[index])
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{error} (image {self.image_ids[index]})") from error
+
+    def load_instances(self, index: int) -> Instances:
+        """The annotated objects in the frame of the photograph, without crowds."""
+        return self._instances[index]
+
+    def _select(self, coco: CocoFile, drop_empty: bool) -> tuple[list[CocoImage], list[Instances]]:
+        """Keep what can be learned from, count the rest in `report`."""
+        labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
+        sizes = {image.id: image.size for image in coco.images}
+        usable: defaultdict[int, list[CocoAnnotation]] = defaultdict(list)
+        for annotation in coco.annotations:
+            reason = _reason_to_skip(annotation, sizes[annotation.image_id])
+            if reason:
+                self.report[reason] += 1
+            else:
+                usable[annotation.image_id].append(annotation)
+        images = []
+        for image in coco.images:
+            if drop_empty and not usable[image.id]:
+                self.report["images without objects"] += 1
+            elif drop_empty and min(image.size) < _SMALLEST_TRAINED:
+                self.report[f"images under {_SMALLEST_TRAINED} px"] += 1
+            else:
+                images.append(image)
+        if not images:
+            raise ValueError(
+                f"{self.annotation_file} must have an image with a usable object, got none of "
+                f"{len(coco.images)}; left out were {dict(self.report)}"
+            )
+        return images, [_make_instances(usable[image.id], labels) for image in images]
+
+
+def find_split(root: str | Path, split: str) -> tuple[Path, Path]:
+    """The annotation file and the photographs' folder of one split.
+
+    Raises:
+        FileNotFoundError: one of them is missing; the splits that exist are named.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"no data folder {root}")
+    annotation_file, image_folder = root / "annotations" / f"instances_{split}.json", root / split
+    for path in (annotation_file, image_folder):
+        if not path.exists():
+            splits = list_splits(root)
+            there = f"splits there: {', '.join(splits)}" if splits else "no split is there"
+            raise FileNotFoundError(f"no split '{split}' in {root}: {path} is missing; {there}")
+    return annotation_file, image_folder
+
+
+def list_splits(root: str | Path) -> list[str]:
+    """Names of the splits a data root has in COCO layout, sorted; empty if it has none."""
+    root = Path(root)
+    names = (
+        path.stem.removeprefix("instances_") for path in root.glob("annotations/instances_*.json")
+    )
+    return sorted(name for name in names if (root / name).is_dir())
+
+
+def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:
+    """Why an annotation is no target; None for a good one."""
+    x, y, width, height = annotation.box
+    inside_width = max(0.0, min(x + width, size.width) - max(x, 0.0))
+    inside_height = max(0.0, min(y + height, size.height) - max(y, 0.0))
+    if annotation.is_crowd:
+        return "crowds"
+    if annotation.area <= 0 or width < 1 or height < 1:
+        return "boxes without area"
+    if inside_width * inside_height == 0:
+        return "boxes outside the image"
+    if not annotation.polygons and annotation.run_lengths is None:
+        return "objects without a mask"
+    return None
+
+
+def _make_instances(annotations: list[CocoAnnotation], labels: dict[int, int]) -> Instances:
+    boxes = np.array([annotation.box for annotation in annotations]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
+    return Instances(
+        boxes=boxes.astype(np.float32),
+        labels=np.array([labels[annotation.category_id] for annotation in annotations], np.int64),
+        polygons=[annotation.polygons for annotation in annotations],
+        run_lengths={
+            index: annotation.run_lengths
+            for index, annotation in enumerate(annotations)
+            if annotation.run_lengths is not None
+        },
+    )

@@ -1,0 +1,1 @@
+"""Scores and confusion matrices: COCO's, and semantic segmentation's."""

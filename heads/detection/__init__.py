@@ -1,0 +1,1 @@
+"""Two-stage detectors: boxes, FPN, RPN, RoI heads, Mask R-CNN and Cascade Mask R-CNN."""

@@ -1,0 +1,1 @@
+"""Boxes: operations on them, anchors, and their matching with ground truth."""

@@ -1,0 +1,329 @@
+"""UPerNet semantic segmentor: backbone, decoder and auxiliary head assembled (Xiao et al. 2018)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.heads.eval_mode import in_eval_mode
+from swin_dense.heads.segmentation.fcn_head import FCNHead
+from swin_dense.heads.segmentation.inference import (
+    ScoreSource,
+    Size,
+    averaged_scores,
+    label_map,
+    whole_scores,
+    window_logits,
+    window_origins,
+    window_scores,
+)
+from swin_dense.heads.segmentation.resizing import map_size, resize_maps
+from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.padding import ImageBatch, batch_images
+
+IGNORED_LABEL = 255
+
+# The pyramid level, from 0, that the auxiliary head reads: stage 3.
+_AUXILIARY_LEVEL = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentorConfig:
+    """Everything that fixes a segmentor's architecture; defaults are the released ADE20K models'.
+
+    Args:
+        backbone: the Swin Transformer.
+        num_classes: classes K, 1..255; labels are 0..K-1, and 255 is ignored.
+        decoder_channels: width of pyramid pooling and decoder.
+        pool_scales: side lengths of the pooled grids, in cells.
+        dropout: rate of the channel dropout before either classifier, 0..1.
+        auxiliary_channels: width of the auxiliary head on stage 3; None leaves that head out.
+        auxiliary_weight: what the auxiliary loss is multiplied by.
+    """
+
+    backbone: SwinConfig
+    num_classes: int = 150
+    decoder_channels: int = 512
+    pool_scales: tuple[int, ...] = (1, 2, 3, 6)
+    dropout: float = 0.1
+    auxiliary_channels: int | None = 256
+    auxiliary_weight: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_classes <= 255:
+            raise ValueError(f"num_classes must be in 1..255, got {self.num_classes}")
+        for name in ("decoder_channels", "auxiliary_channels"):
+            channels = getattr(self, name)
+            if channels is not None and channels < 1:
+                raise ValueError(f"{name} must be positive, got {channels}")
+        if not self.pool_scales or min(self.pool_scales) < 1:
+            raise ValueError(f"pool_scales must be positive cell counts, got {self.pool_scales}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        levels = len(self.backbone.out_indices)
+        needed = 2 if self.auxiliary_channels is None else _AUXILIARY_LEVEL + 1
+        if levels < needed:
+            raise ValueError(f"backbone must give at least {needed} levels, got {levels}")
+        if self.auxiliary_weight < 0:
+            raise ValueError(f"auxiliary_weight must not be negative, got {self.auxiliary_weight}")
+
+
+class Segmentor(nn.Module):
+    """Semantic segmentor with UPerNet's decoder.
+
+    Attributes:
+        config: what it is made of.
+        class_names: name of each label, if known.
+        category_ids: id each label is written with, if the data set has its own.
+        task: "segmentation".
+    """
+
+    task = "segmentation"
+
+    def __init__(
+        self,
+        config: SegmentorConfig,
+        *,
+        class_names: Sequence[str] | None = None,
+        category_ids: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        for name, values in (("class_names", class_names), ("category_ids", category_ids)):
+            if values is not None and len(values) != config.num_classes:
+                raise ValueError(
+                    f"{name} must have one entry per class, "
+                    f"got {len(values)} for num_classes={config.num_classes}"
+                )
+        self.config = config
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.category_ids = None if category_ids is None else tuple(category_ids)
+        self.backbone = SwinTransformer(config.backbone)
+        self.decode_head = UPerHead(
+            self.backbone.channels,
+            config.num_classes,
+            channels=config.decoder_channels,
+            pool_scales=config.pool_scales,
+            dropout=config.dropout,
+        )
+        self.auxiliary_head = (
+            None
+            if config.auxiliary_channels is None
+            else FCNHead(
+                self.backbone.channels[_AUXILIARY_LEVEL],
+                config.num_classes,
+                channels=config.auxiliary_channels,
+                dropout=config.dropout,
+            )
+        )
+
+    def forward(
+        self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        """Give the losses.
+
+        Images that differ in size are padded to the largest with zeros, and label maps with 255.
+        An `ImageBatch` is taken as it is padded, for instance to the training crop.
+
+        Args:
+            images: `(3, H, W)` uint8 RGB each, or a batch of them.
+            targets: for each image its `(H, W)` int64 label map: 0..K-1, and 255 is ignored.
+
+        Returns:
+            Scalars: `loss_seg`, and `loss_aux` (weighted already) where there is an auxiliary head.
+            Cross-entropy is averaged over all pixels, ignored ones counting as 0, as the published
+            models were trained; 0 where all are ignored.
+
+        Raises:
+            ValueError: label maps do not fit the images in number, size or type, or (looked up on
+                the CPU only, where it costs no waiting) hold labels out of range.
+        """
+        batch = self._batch(images)
+        labels = self._pad_label_maps(targets, batch)  # (B, H, W)
+        features = self.backbone(batch.pixels)
+        losses = {"loss_seg": _cross_entropy(self.decode_head(features), labels)}
+        if self.auxiliary_head is not None:
+            logits = self.auxiliary_head(features[_AUXILIARY_LEVEL])
+            losses["loss_aux"] = self.config.auxiliary_weight * _cross_entropy(logits, labels)
+        return losses
+
+    @torch.no_grad()
+    def predict(
+        self,
+        images: Sequence[Tensor] | ImageBatch,
+        *,
+        original_sizes: Sequence[tuple[int, int]] | None = None,
+        mode: str = "whole",
+        crop: tuple[int, int] = (512, 512),
+        stride: tuple[int, int] = (341, 341),
+    ) -> list[Tensor]:
+        """Give the label map of each image, as in eval mode whatever the mode of the model.
+
+        An image's label map does not depend on the others: images of one size share a forward,
+        and none is padded.
+
+        Args:
+            images: `(3, H, W)` uint8 RGB each, or a batch of them.
+            original_sizes: `(height, width)` each label map shall have, px; None: the image's own.
+            mode: "whole" decodes an image in one piece, "slide" in windows whose logits are
+                averaged where they overlap.
+            crop: `(height, width)` of a window, px; cut to the image.
+            stride: vertical and horizontal step of the windows, px; at most `crop`.
+
+        Returns:
+            `(height, width)` int64 each, 0..K-1, on the model's device.
+
+        Raises:
+            ValueError: unknown mode, a stride that is 0 or leaves gaps, or another number of sizes
+                than of images.
+        """
+        if mode not in ("whole", "slide"):
+            raise ValueError(f"unknown mode {mode!r}; choose one of whole, slide")
+        if mode == "slide" and not all(1 <= s <= c for s, c in zip(stride, crop, strict=True)):
+            raise ValueError(f"stride must be in 1..crop, got {stride} for crop {crop}")
+        sizes = [map_size(image) for image in images]
+        wanted = sizes if original_sizes is None else [(int(h), int(w)) for h, w in original_sizes]
+        if len(wanted) != len(sizes):
+            raise ValueError(
+                f"original_sizes must have one entry per image, got {len(wanted)} for {len(sizes)}"
+            )
+        if any(min(size) < 1 for size in wanted):
+            raise ValueError(f"original_sizes must be at least 1 px, got {wanted}")
+        label_maps: dict[int, Tensor] = {}
+        with in_eval_mode(self):
+            for indices in _group(sizes).values():
+                pixels = self._pixels(images, indices)  # (b, 3, H, W)
+                wanted_here = [wanted[index] for index in indices]
+                if mode == "whole":
+                    found = self._predict_whole(pixels, wanted_here)
+                else:
+                    found = self._predict_windows(pixels, wanted_here, crop, stride)
+                label_maps.update(zip(indices, found, strict=True))
+        return [label_maps[index] for index in range(len(sizes))]
+
+    @torch.no_grad()
+    def predict_multi_scale(
+        self, views: Sequence[Tensor], *, original_size: tuple[int, int], mirror: bool = True
+    ) -> Tensor:
+        """Give the label map of one image from several resized versions of it.
+
+        Class probabilities are averaged over the views. The published scores use the ratios 0.5,
+        0.75, 1, 1.25, 1.5 and 1.75, each with its mirror image; `multi_scale_views` of the data
+        sets' transforms resizes an image to them.
+
+        Args:
+            views: `(3, H, W)` uint8 RGB each, the same image at different sizes.
+            original_size: `(height, width)` the label map shall have, px.
+            mirror: also average the views' mirror images.
+
+        Returns:
+            `original_size` int64, 0..K-1, on the model's device.
+
+        Raises:
+            ValueError: there is no view.
+        """
+        if not len(views):
+            raise ValueError("views must hold at least one image, got none")
+        sources = []
+        with in_eval_mode(self):
+            for index, view in enumerate(views):
+                pixels = self._pixels(views, [index])  # (1, 3, H, W)
+                sizes = [map_size(view), original_size]
+                sources.append(whole_scores(self._decode(pixels)[0], sizes))
+                if mirror:
+                    logits = self._decode(pixels.flip(-1)).flip(-1)[0]
+                    sources.append(whole_scores(logits, sizes))
+        return self._label_map(averaged_scores(sources), original_size)
+
+    def _predict_whole(self, pixels: Tensor, wanted: Sequence[Size]) -> list[Tensor]:
+        size = map_size(pixels)
+        return [
+            self._label_map(whole_scores(logits, [size, target]), target)
+            for logits, target in zip(self._decode(pixels), wanted, strict=True)
+        ]
+
+    def _predict_windows(
+        self, pixels: Tensor, wanted: Sequence[Size], crop: Size, stride: Size
+    ) -> list[Tensor]:
+        height, width = map_size(pixels)
+        window = min(crop[0], height), min(crop[1], width)
+        origins = window_origins((height, width), window, stride)
+        label_maps = []
+        for image, target in zip(pixels, wanted, strict=True):
+            logits = window_logits(self._decode, image, origins, window)  # (K, h, w) each
+            scores = window_scores(logits, origins, window, ((height, width), target))
+            label_maps.append(self._label_map(scores, target))
+        return label_maps
+
+    def _decode(self, pixels: Tensor) -> Tensor:
+        """Logits `(B, K, H/4, W/4)` in float32, in which they are resized and compared."""
+        return self.decode_head(self.backbone(pixels)).float()
+
+    def _label_map(self, scores: ScoreSource, size: Size) -> Tensor:
+        return label_map(scores, size, num_classes=self.config.num_classes, device=self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.decode_head.conv_seg.weight.device
+
+    def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
+        """The images on the model's device, in its type; padded no further than to the largest."""
+        if not isinstance(images, ImageBatch):
+            images = batch_images(images, self._device, size_divisor=1)
+        return images.to(self._device, self.decode_head.conv_seg.weight.dtype)
+
+    def _pixels(self, images: Sequence[Tensor] | ImageBatch, indices: Sequence[int]) -> Tensor:
+        """Normalised pixels `(len(indices), 3, H, W)` of images of one size, without padding."""
+        if isinstance(images, ImageBatch):
+            pixels = list(images)
+            return torch.stack([pixels[index] for index in indices]).to(
+                self.decode_head.conv_seg.weight
+            )
+        return self._batch([images[index] for index in indices]).pixels
+
+    def _pad_label_maps(self, targets: Sequence[Tensor], batch: ImageBatch) -> Tensor:
+        """Check the label maps and pad them with 255 to the batch: `(B, H, W)` on its device."""
+        if len(targets) != len(batch):
+            raise ValueError(
+                f"targets must be one label map per image, got {len(targets)} for {len(batch)}"
+            )
+        labels = torch.full(
+            (len(batch), *batch.pixels.shape[-2:]), IGNORED_LABEL, device=batch.pixels.device
+        )
+        for index, (target, size) in enumerate(zip(targets, batch.sizes, strict=True)):
+            if target.dtype != torch.int64 or tuple(target.shape) != size:
+                raise ValueError(
+                    f"label map {index} must be int64 of its image's size {size}, "
+                    f"got {target.dtype} of {tuple(target.shape)}"
+                )
+            if target.device.type == "cpu":
+                self._check_labels(target, index)
+            labels[index, : size[0], : size[1]] = target.to(labels.device, non_blocking=True)
+        return labels
+
+    def _check_labels(self, target: Tensor, index: int) -> None:
+        wrong = ((target < 0) | (target >= self.config.num_classes)) & (target != IGNORED_LABEL)
+        if wrong.any():
+            values = target[wrong].unique().tolist()
+            raise ValueError(
+                f"labels must be in 0..{self.config.num_classes - 1} or {IGNORED_LABEL}, "
+                f"got {values[:8]} in label map {index}"
+            )
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over all pixels at the size of `labels` `(B, H, W)`; ignored pixels count as 0."""
+    logits = resize_maps(logits.float(), map_size(labels))  # (B, K, H, W)
+    losses = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none")
+    return losses.mean()
+
+
+def _group(sizes: Sequence[Size]) -> dict[Size, list[int]]:
+    """Indices of each size, in the order the sizes first occur."""
+    groups = defaultdict(list)
+    for index, size in enumerate(sizes):
+        groups[size].append(index)
+    return groups

@@ -1,0 +1,163 @@
+"""What a Swin Transformer is made of, read off its weights."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.checkpoints.containers import read_checkpoint
+from swin_dense.checkpoints.conversion import Translation, table_window, translate
+from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.checkpoints.loading import fit_weights, load_translation
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
+    """Build the backbone that a file holds, alone or within a whole model, and load it.
+
+    Args:
+        source: any published file, see `load_weights`.
+
+    Returns:
+        The backbone in eval mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read safely, or holds no Swin Transformer.
+    """
+    checkpoint = read_checkpoint(source)
+    try:
+        translation = translate(checkpoint.state)
+        config = read_backbone_config(translation.state)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
+    return build_loaded(lambda: SwinTransformer(config), translation, source=checkpoint.source)
+
+
+def build_loaded(build: Callable[[], _Module], translation: Translation, *, source: str) -> _Module:
+    """Build a module and load it, once it is known that the weights fit.
+
+    Args:
+        build: makes the module.
+        translation: its weights.
+        source: the file, for messages.
+
+    Returns:
+        The module in eval mode.
+
+    Raises:
+        ValueError: see `check_fit`.
+    """
+    check_fit(build, translation, source=source)
+    module = build()
+    load_translation(module, translation, source=source)
+    return module.eval()
+
+
+def check_fit(build: Callable[[], nn.Module], translation: Translation, *, source: str) -> None:
+    """Try whether weights fit, without memory for them: sizes in a file can be anything.
+
+    Raises:
+        ValueError: the module cannot be built, or the weights do not fit it.
+    """
+    try:
+        with torch.device("meta"):
+            module = build()
+    except (ValueError, OverflowError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{source}: no model of its sizes can be built: {reason}") from error
+    fit_weights(module, translation, source=source)
+
+
+def read_backbone_config(state: Mapping[str, Tensor]) -> SwinConfig:
+    """Read a backbone's config off its weights.
+
+    Weights do not tell the activation, drop path and what is frozen; these have their defaults.
+
+    Args:
+        state: under our names; within a whole model's, the backbone is found under `backbone.`.
+
+    Raises:
+        ValueError: the weights contradict each other, or are not those of a Swin Transformer.
+    """
+    if any(key.startswith(BACKBONE) for key in state):
+        state = {
+            key.removeprefix(BACKBONE): value
+            for key, value in state.items()
+            if key.startswith(BACKBONE)
+        }
+    stem = read_shape(state, "patch_embed.proj.weight", rank=4)
+    if stem[2] != stem[3]:
+        raise ValueError(f"patches must be square, got {stem[2]} x {stem[3]}")
+    depths = _read_depths(state)
+    tables = [
+        read_shape(state, f"layers.{i}.blocks.0.attn.relative_position_bias_table", rank=2)
+        for i in range(len(depths))
+    ]
+    hidden = read_shape(state, "layers.0.blocks.0.mlp.fc1.weight", rank=2)
+    norms = sorted(
+        int(found[1]) for key in state if (found := re.fullmatch(r"norm(\d+)\.weight", key))
+    )
+    return SwinConfig(
+        embed_dim=stem[0],
+        depths=depths,
+        num_heads=tuple(heads for _, heads in tables),
+        window_size=_read_window(state),
+        patch_size=stem[2],
+        in_channels=stem[1],
+        mlp_ratio=hidden[0] / hidden[1],
+        qkv_bias="layers.0.blocks.0.attn.qkv.bias" in state,
+        patch_norm="patch_embed.norm.weight" in state,
+        out_indices=tuple(norms) or tuple(range(len(depths))),
+    )
+
+
+def _read_depths(state: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Blocks per stage; every stage and block up to the last must be there."""
+    blocks: dict[int, set[int]] = {}
+    for key in state:
+        found = re.match(r"layers\.(\d+)\.blocks\.(\d+)\.", key)
+        if found:
+            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
+    for stage in range(max(blocks, default=0) + 1):
+        present = blocks.get(stage, set())
+        absent = sorted(set(range(max(present, default=0) + 1)) - present)
+        if absent:
+            raise ValueError(f"block {absent[0]} of stage {stage} is missing from the weights")
+    return tuple(len(blocks[stage]) for stage in sorted(blocks))
+
+
+def _read_window(state: Mapping[str, Tensor]) -> int:
+    """The window that all position tables are made for."""
+    windows = {
+        key: table_window(value)
+        for key, value in state.items()
+        if key.endswith(".relative_position_bias_table")
+    }
+    distinct = set(windows.values())
+    if len(distinct) == 1 and None not in distinct:
+        return distinct.pop() or 0
+    examples = {window: key for key, window in windows.items()}
+    raise ValueError(
+        "position tables must all be (2 * window_size - 1)**2 rows of one window, got "
+        + ", ".join(f"{state[key].shape[0]} rows in {key}" for key in examples.values())
+    )
+
+
+def read_shape(state: Mapping[str, Tensor], key: str, *, rank: int) -> tuple[int, ...]:
+    """Shape of one of the weights.
+
+    Raises:
+        ValueError: it is missing, has another number of dimensions, or is empty.
+    """
+    if key not in state:
+        raise ValueError(f"{key} is missing from the weights")
+    shape = tuple(state[key].shape)
+    if len(shape) != rank or 0 in shape:
+        raise ValueError(f"{key} must have {rank} dimensions, got shape {shape}")
+    return shape

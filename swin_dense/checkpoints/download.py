@@ -1,0 +1,181 @@
+"""From what a user names to a file on the disk: paths, published names, the Hugging Face hub.
+
+A published file is fetched once, into a cache (`$SWIN_DENSE_CACHE`, else `swin_dense` in the user's
+cache folder). A download that breaks off leaves what it got, and the next one goes on from there.
+Where the publisher put a part of the hash into the file's name, it is checked.
+"""
+
+import difflib
+import hashlib
+import http.client
+import importlib
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
+
+_HUB = "hf://"
+_HUB_NAME = re.compile(r"hf:/{1,2}(.+)")  # a path made of it has one slash less
+_HUB_FILES = ("*.safetensors", "pytorch_model.bin", "config.json")
+_HASHED = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pkl)")
+_BLOCK = 1 << 20  # bytes
+_ATTEMPTS = 3
+_TIMEOUT = 30  # seconds without any byte
+
+
+def resolve(source: str | os.PathLike[str]) -> Path:
+    """The file or folder that a source names, fetched if it is not on this machine.
+
+    Args:
+        source: a path; a name in `published.PUBLISHED`; or `hf://OWNER/NAME[@REVISION]`.
+
+    Raises:
+        FileNotFoundError: there is no such file or name, or it cannot be fetched.
+        ValueError: what was fetched is not what was published.
+    """
+    path = Path(source)
+    name = os.fspath(source)
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise FileNotFoundError(f"{name}: no such file ({error.strerror})") from error
+    if found := _HUB_NAME.fullmatch(name):
+        return _fetch_from_hub(_HUB + found[1])
+    file = find_published(name) if os.sep not in name or name in PUBLISHED else None
+    if file is None:
+        close = difflib.get_close_matches(path.stem, PUBLISHED, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise FileNotFoundError(f"{name}: no such file, and no published file of that name{hint}")
+    if file.url.startswith(_HUB):
+        return _fetch_from_hub(file.url)
+    return fetch(file)
+
+
+def fetch(file: PublishedFile) -> Path:
+    """A published file in the cache, downloaded if it is not there yet.
+
+    Raises:
+        FileNotFoundError: it cannot be reached; what has arrived is kept.
+        ValueError: its hash is not the published one; nothing is kept.
+    """
+    target = cache_folder() / file.file_name
+    if file.file_name.startswith("model_final"):  # the same name for every model of detectron2
+        target = cache_folder() / f"{file.name}-{file.file_name}"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.partial")
+    _download(file.url, partial)
+    _verify(partial, file.url)
+    os.replace(partial, target)
+    return target
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    chosen = os.environ.get("SWIN_DENSE_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swin_dense"
+
+
+def _download(url: str, partial: Path) -> None:
+    """Fetch what is missing of a file; what broke off is asked for again a few times."""
+    reason = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            if _download_rest(url, partial):
+                return
+            reason = "the connection broke off"
+        except urllib.error.HTTPError as error:
+            raise FileNotFoundError(f"{url} cannot be fetched: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+    kept = partial.stat().st_size if partial.exists() else 0
+    raise FileNotFoundError(
+        f"{url} cannot be fetched ({reason}); is there a network? {kept} bytes have arrived and "
+        "are kept, the next attempt goes on there; or fetch the file elsewhere and give its path"
+    )
+
+
+def _download_rest(url: str, partial: Path) -> bool:
+    """One attempt, from where the last one ended; true when the file is whole."""
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        total = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if total == str(have):
+            return True
+        partial.unlink()  # it is not the beginning of this file
+        return False
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # the server starts at the beginning again
+        length = response.headers.get("Content-Length")
+        total_bytes = have + int(length) if length else None
+        with partial.open("ab" if have else "wb") as stream:
+            while block := response.read(_BLOCK):
+                stream.write(block)
+                have += len(block)
+                _show_progress(url, have, total_bytes)
+    return total_bytes is None or have >= total_bytes
+
+
+def _show_progress(url: str, have: int, total: int | None) -> None:
+    if not sys.stderr.isatty():
+        return
+    share = f"{have / total:4.0%} of {total >> 20} MiB" if total else f"{have >> 20} MiB"
+    end = "\n" if have == total else ""
+    print(f"\r{url.rpartition('/')[2]}: {share}", end=end, file=sys.stderr, flush=True)
+
+
+def _verify(partial: Path, url: str) -> None:
+    """Compare the beginning of the SHA-256 with that in the file's name, if it has one."""
+    found = _HASHED.search(url)
+    if found is None:
+        return
+    digest = hashlib.sha256()
+    with partial.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    if not digest.hexdigest().startswith(found[1]):
+        num_bytes = partial.stat().st_size
+        partial.unlink()
+        raise ValueError(
+            f"{url} must have a SHA-256 that starts with {found[1]}, got "
+            f"{digest.hexdigest()[: len(found[1])]} for the {num_bytes} bytes that arrived; "
+            "nothing is kept, fetch it again"
+        )
+
+
+def _fetch_from_hub(source: str) -> Path:
+    """The folder of a repository of the Hugging Face hub in that library's own cache."""
+    repository, _, revision = source.removeprefix(_HUB).partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise FileNotFoundError(f"{source} must be hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
+    try:
+        # only now: importing it takes longer than importing this package
+        hub = importlib.import_module("huggingface_hub")
+    except ImportError as error:
+        raise FileNotFoundError(
+            f"{source} needs the package huggingface_hub: pip install huggingface_hub"
+        ) from error
+    try:
+        folder = hub.snapshot_download(
+            repository, revision=revision or None, allow_patterns=list(_HUB_FILES)
+        )
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise FileNotFoundError(
+            f"{source} cannot be fetched ({reason}); is there a network?"
+        ) from error
+    return Path(folder)

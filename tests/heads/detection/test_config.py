@@ -1,0 +1,23 @@
+"""Configs of detectors: what is refused."""
+
+import pytest
+
+from swin_dense.backbone import SwinConfig
+from swin_dense.heads.detection.config import BoxConfig, DetectorConfig, RPNConfig
+
+TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
+        ({"rpn": RPNConfig(positive_iou=0.2)}, "negative_iou must not be above rpn.positive_iou"),
+        ({"box": BoxConfig(num_samples=0)}, "box.num_samples must be at least 1, got 0"),
+        ({"rpn": RPNConfig(positive_fraction=1.5)}, r"rpn.positive_fraction must be in 0..1"),
+        ({"rpn": RPNConfig(anchor_ratios=())}, "anchor_ratios must be positive"),
+    ],
+)
+def test_configs_with_impossible_numbers_are_refused(changed: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DetectorConfig(backbone=TINY, **changed)

@@ -1,0 +1,49 @@
+"""Mask R-CNN: frames of the results, published names, assembly."""
+
+import torch
+
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig, original_frame
+from swin_dense.heads.detection.roi_heads.box_head import Detections
+from swin_dense.heads.models import MODEL_VARIANTS
+
+
+def test_results_are_taken_to_the_original_frame_by_axis() -> None:
+    # 100 x 50 became 40 x 25: each axis has its own factor.
+    found = Detections(torch.tensor([[5.0, 8, 20, 32]]), torch.tensor([0.7]), torch.tensor([1]))
+    (result,) = original_frame(
+        [found], [torch.ones(1, 28, 28)], sizes=[(40, 25)], original_sizes=[(100, 50)]
+    )
+    assert result["boxes"].tolist() == [[10, 20, 40, 80]]
+    assert result["masks"].shape == (1, 100, 50)
+    assert result["masks"][0, 20:80, 10:40].all()
+    assert result["masks"].sum() == 60 * 30
+
+
+def test_defaults_are_the_released_models() -> None:
+    config = MODEL_VARIANTS["mask_rcnn_swin_t"]
+    assert isinstance(config, MaskRCNNConfig)
+    with torch.device("meta"):
+        model = MaskRCNN(config)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    heads = {name: shape for name, shape in shapes.items() if not name.startswith("backbone.")}
+    assert heads == released_head_shapes()
+
+
+def released_head_shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the heads in the published COCO files of Swin-T and S."""
+    layers = {f"neck.lateral_convs.{i}.conv": (256, 96 * 2**i, 1, 1) for i in range(4)}
+    layers |= {f"neck.fpn_convs.{i}.conv": (256, 256, 3, 3) for i in range(4)}
+    layers |= {
+        "rpn_head.rpn_conv": (256, 256, 3, 3),
+        "rpn_head.rpn_cls": (3, 256, 1, 1),
+        "rpn_head.rpn_reg": (12, 256, 1, 1),
+        "roi_head.bbox_head.shared_fcs.0": (1024, 256 * 49),
+        "roi_head.bbox_head.shared_fcs.1": (1024, 1024),
+        "roi_head.bbox_head.fc_cls": (81, 1024),
+        "roi_head.bbox_head.fc_reg": (320, 1024),
+        "roi_head.mask_head.upsample": (256, 256, 2, 2),
+        "roi_head.mask_head.conv_logits": (80, 256, 1, 1),
+    }
+    layers |= {f"roi_head.mask_head.convs.{i}.conv": (256, 256, 3, 3) for i in range(4)}
+    shapes = {f"{name}.weight": shape for name, shape in layers.items()}
+    return shapes | {f"{name}.bias": shape[:1] for name, shape in layers.items()}

@@ -1,0 +1,179 @@
+"""Region proposal network: order of anchors, proposals and losses."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from swin_dense.heads.detection.boxes.anchors import make_anchors
+from swin_dense.heads.detection.boxes.box_ops import decode_boxes, pairwise_iou
+from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose, rpn_losses, sample_anchors
+
+LOSS_SETTINGS = {
+    "size_divisor": 32,
+    "allowed_border": None,
+    "positive_iou": 0.7,
+    "negative_iou": 0.3,
+    "min_positive_iou": 0.3,
+    "num_samples": None,
+    "positive_fraction": 0.5,
+}
+
+
+def outputs_of(boxes: list[list[float]], scores: list[float], levels: list[int]) -> RPNOutputs:
+    """Outputs for one image whose anchors are the boxes themselves."""
+    return RPNOutputs(
+        logits=torch.tensor([scores]).logit(),
+        deltas=torch.zeros(1, len(boxes), 4),
+        anchors=torch.tensor(boxes),
+        level_lengths=tuple(levels),
+    )
+
+
+def pyramid(generator: torch.Generator) -> list[Tensor]:
+    """Two levels of four channels for two images of 64 x 96 px."""
+    return [torch.randn(2, 4, 64 // s, 96 // s, generator=generator) for s in (8, 16)]
+
+
+def test_outputs_follow_the_order_of_the_anchors(generator: torch.Generator) -> None:
+    head, levels = RPNHead(4, strides=(8, 16)), pyramid(generator)
+    outputs = head(levels)
+    assert outputs.level_lengths == (8 * 12 * 3, 4 * 6 * 3)
+    hidden = head.rpn_conv(levels[1]).relu()
+    logits, deltas = head.rpn_cls(hidden), head.rpn_reg(hidden)
+    row, column, ratio = 2, 5, 1
+    position = outputs.level_lengths[0] + (row * 6 + column) * 3 + ratio
+    torch.testing.assert_close(outputs.logits[1, position], logits[1, ratio, row, column])
+    torch.testing.assert_close(
+        outputs.deltas[1, position], deltas[1, 4 * ratio : 4 * ratio + 4, row, column]
+    )
+    expected = make_anchors((4, 6), stride=16, scale=8, ratios=(0.5, 1, 2))
+    torch.testing.assert_close(outputs.anchors[288:], expected)
+
+
+def test_proposals_are_clipped_suppressed_within_their_level_and_sorted() -> None:
+    boxes = [[0.0, 0, 10, 10], [0, 0, 10, 9], [-5, -5, 40, 40], [0, 0, 10, 10], [50, 50, 60, 60]]
+    outputs = outputs_of(boxes, [0.6, 0.8, 0.7, 0.9, 0.5], [3, 2])
+    ((found, scores),) = propose(outputs, [(30, 20)], nms_pre=10, max_proposals=10, nms_iou=0.7)
+    # The last box lies outside; the first overlaps the second; equal boxes of two levels stay.
+    assert found.tolist() == [[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 20, 30]]
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.8, 0.7]))
+
+
+def test_proposals_are_limited_per_level_and_per_image() -> None:
+    boxes = [[20.0 * i, 0, 20 * i + 9, 9] for i in range(6)]
+    outputs = outputs_of(boxes, [0.1, 0.2, 0.3, 0.9, 0.8, 0.7], [3, 3])
+    ((_, scores),) = propose(outputs, [(99, 999)], nms_pre=2, max_proposals=3, nms_iou=0.7)
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.8, 0.3]))
+
+
+def test_no_proposal_is_left_where_all_lie_outside() -> None:
+    outputs = outputs_of([[50.0, 50, 60, 60]], [0.9], [1])
+    ((boxes, scores),) = propose(outputs, [(30, 20)], nms_pre=2, max_proposals=3, nms_iou=0.7)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def losses_of(
+    outputs: RPNOutputs, sizes: list[tuple[int, int]], boxes: list[Tensor], **changed: object
+) -> dict[str, Tensor]:
+    """Losses on the anchors that are sampled of whole outputs."""
+    settings: dict[str, Any] = LOSS_SETTINGS | changed
+    samples = sample_anchors(outputs.anchors, sizes, boxes, **settings)
+    logits, deltas = outputs.logits, outputs.deltas
+    if samples.indices is not None:
+        logits = logits.gather(1, samples.indices)
+        deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
+    return rpn_losses(logits, deltas, samples, smooth_l1_beta=0.0)
+
+
+def test_losses_by_hand() -> None:
+    # One anchor is the object, one is background, one in between; 1 + 1 are sampled.
+    outputs = RPNOutputs(
+        logits=torch.zeros(1, 3),
+        deltas=torch.full((1, 3, 4), 0.5),
+        anchors=torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 5]]),
+        level_lengths=(3,),
+    )
+    losses = losses_of(outputs, [(32, 32)], [torch.tensor([[0.0, 0, 10, 10]])])
+    assert losses["loss_rpn_cls"].item() == pytest.approx(2 * 0.6931472 / 2)
+    assert losses["loss_rpn_bbox"].item() == pytest.approx(4 * 0.5 / 2)
+
+
+def test_losses_sample_as_many_anchors_as_asked(generator: torch.Generator) -> None:
+    head = RPNHead(4, strides=(8, 16))
+    torch.nn.init.zeros_(head.rpn_cls.weight)
+    outputs = head(pyramid(generator))
+    boxes = [torch.tensor([[4.0, 4, 60, 60]]), torch.zeros(0, 4)]
+    losses = losses_of(outputs, [(64, 96), (64, 96)], boxes, num_samples=16)
+    # All logits are zero, so each sample costs log 2. The image without objects has 16 negatives,
+    # and its missing positives count as one.
+    assert losses["loss_rpn_cls"].item() == pytest.approx(0.6931472 * 32 / 33, rel=1e-5)
+
+
+def test_samples_are_the_anchors_that_a_slow_count_finds(generator: torch.Generator) -> None:
+    anchors = make_anchors((8, 12), stride=8, scale=4, ratios=(1.0,))
+    objects = torch.tensor([[4.0, 4, 36, 36], [60.0, 30, 90, 60]])
+    everything, some = (
+        sample_anchors(
+            anchors, [(64, 96)], [objects], **(LOSS_SETTINGS | {"num_samples": num_samples})
+        )
+        for num_samples in (None, len(anchors) + 5)
+    )
+    assert everything.indices is None
+    assert some.indices is not None
+    order = some.indices[0].argsort()
+    assert some.indices[0][order].tolist() == list(range(len(anchors)))
+    assert torch.equal(some.positive[0][order], everything.positive[0])
+    assert torch.equal(some.deltas[0][order], everything.deltas[0])
+    # With room for all, only the share of positives limits: there are fewer.
+    assert torch.equal(some.negative[0][order], everything.negative[0])
+    moved = decode_boxes(anchors, everything.deltas[0], stds=(1, 1, 1, 1))[everything.positive[0]]
+    overlap = pairwise_iou(moved, objects).amax(dim=1)
+    torch.testing.assert_close(overlap, torch.ones_like(overlap))
+
+
+def test_some_anchors_are_judged_as_in_whole_maps_and_so_are_the_gradients(
+    generator: torch.Generator,
+) -> None:
+    head = RPNHead(4, strides=(8, 16, 32))
+    torch.nn.init.normal_(head.rpn_conv.bias, generator=generator)
+    levels = [*pyramid(generator), torch.randn(2, 4, 1, 1, generator=generator)]
+    # Corners and edges of each level, and what lies between.
+    num_anchors = 3 * sum(maps[0, 0].numel() for maps in levels)
+    indices = torch.stack([torch.arange(num_anchors), torch.arange(num_anchors).flip(0)])
+    weights = torch.randn(2, num_anchors, 5, generator=generator)
+    gradients = []
+    for is_sparse in (False, True):
+        leaves = [maps.clone().requires_grad_() for maps in levels]
+        outputs = head(leaves)
+        logits = outputs.logits.gather(1, indices)
+        deltas = outputs.deltas.gather(1, indices[..., None].expand(-1, -1, 4))
+        if is_sparse:
+            judged = head.judge(leaves, indices)
+            torch.testing.assert_close(judged, (logits, deltas))
+            logits, deltas = judged
+        loss = (torch.cat([logits[..., None], deltas], dim=2) * weights).sum()
+        wanted = [*leaves, *head.parameters()]
+        gradients.append(torch.autograd.grad(loss, wanted))
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+
+
+def test_few_anchors_of_large_maps_are_cheaper_than_the_maps() -> None:
+    head = RPNHead(1, strides=(4,))
+    assert head.is_cheaper_to_judge([torch.zeros(1, 1, 200, 304)], 256)
+    assert not head.is_cheaper_to_judge([torch.zeros(1, 1, 32, 32)], 256)
+
+
+@pytest.mark.parametrize(
+    "boxes", [torch.zeros(0, 4), torch.tensor([[5.0, 5, 5, 9]])], ids=["none", "without area"]
+)
+def test_losses_without_objects_are_finite_and_reach_each_parameter(
+    boxes: Tensor, generator: torch.Generator
+) -> None:
+    head = RPNHead(4, strides=(8, 16))
+    losses = losses_of(head(pyramid(generator)), [(64, 96), (40, 33)], [boxes, boxes])
+    sum(losses.values()).backward()
+    assert losses["loss_rpn_bbox"].item() == 0
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())

@@ -1,0 +1,68 @@
+"""What every detector shares: stand-ins for its backbone."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from swin_dense.backbone import SwinConfig
+from swin_dense.heads.detection.config import RPNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.detection.rpn import RPNHead
+
+TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
+
+
+def test_any_module_with_channels_and_strides_can_be_the_backbone() -> None:
+    class Pooling(nn.Module):
+        """Two maps of three channels."""
+
+        channels, strides = (3, 3), (4, 8)
+
+        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+            return [nn.functional.avg_pool2d(pixels, s, ceil_mode=True) for s in self.strides]
+
+    config = MaskRCNNConfig(backbone=TINY, num_classes=2, fpn_channels=8)
+    model = MaskRCNN(config, backbone=Pooling())
+    target = {
+        "boxes": torch.tensor([[1.0, 1, 5, 6]]),
+        "labels": torch.tensor([1]),
+        "masks": torch.ones(1, 40, 50),
+    }
+    losses = model([torch.zeros(3, 40, 50, dtype=torch.uint8)], [target])
+    assert all(loss.isfinite() for loss in losses.values())
+    assert model.rpn_head.strides == (4, 8, 16)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_judging_few_anchors_changes_no_loss_and_no_gradient(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpn = RPNConfig(num_samples=16, train_nms_pre=50, train_max_proposals=50)
+    torch.manual_seed(0)
+    model: Any = MaskRCNN(MaskRCNNConfig(backbone=TINY, num_classes=2, fpn_channels=8, rpn=rpn))
+    pixels = torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8)
+    masks = torch.zeros(1, 128, 128)
+    masks[:, 20:90, 30:80] = 1
+    target = {
+        "boxes": torch.tensor([[30.0, 20, 80, 90]]),
+        "labels": torch.tensor([1]),
+        "masks": masks,
+    }
+    assert model.rpn_head.is_cheaper_to_judge(model.neck(model.backbone(pixels[None].float())), 16)
+    found = []
+    for is_sparse in (True, False):
+        monkeypatch.setattr(RPNHead, "is_cheaper_to_judge", lambda *_, value=is_sparse: value)
+        torch.manual_seed(1)  # of the samples
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            losses = model([pixels], [target])
+        sum(losses.values()).backward()
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        assert [name for name, gradient in gradients.items() if gradient is None] == []
+        found.append((losses, gradients))
+    # Of rounding; with 8 bits of precision it adds up over the layers.
+    bounds = {"float32": (1e-4, 1e-6), "bfloat16": (0.1, 0.02)}[precision]
+    for sparse, whole in zip(*found, strict=True):
+        torch.testing.assert_close(sparse, whole, rtol=bounds[0], atol=bounds[1])

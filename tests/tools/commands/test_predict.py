@@ -1,0 +1,177 @@
+"""Prediction of images, folders and videos: what is written, under which names."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from swin_dense.backbone import SwinConfig
+from swin_dense.heads.checkpoints import save_model
+from swin_dense.heads.models import create_model
+from swin_dense.tools.commands.predict import Options, run
+from swin_dense.tools.recipes.table import find_recipe
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = replace(
+        find_recipe("mask_rcnn_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    model = create_model(config, class_names=("cat", "dog"), category_ids=(3, 7))
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    save_model(model, path)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    (folder / "more").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "a.jpg")
+    Image.fromarray(noise[:, :30]).save(folder / "more" / "a.png")
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def _options(weights: Path, out: Path, *inputs: Path, threshold: float = 0.0) -> Options:
+    return Options(
+        inputs=inputs,
+        weights=weights,
+        out=out,
+        scale=(64, 64),
+        score_threshold=threshold,
+        device="cpu",
+    )
+
+
+def test_a_folder_gives_an_overlay_for_each_image_and_one_coco_file(
+    weights: Path, photographs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(_options(weights, out, photographs))
+    written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert written == ["overlays/a.jpg", "overlays/more/a.png", "predictions.json"]
+    content = json.loads((out / "predictions.json").read_text())
+    assert [(i["file_name"], i["width"], i["height"]) for i in content["images"]] == [
+        ("a.jpg", 60, 40),
+        ("more/a.png", 30, 40),
+    ]
+    assert {c["id"] for c in content["categories"]} == {3, 7}
+    assert all(
+        a["segmentation"]["size"] == [40, 60] for a in content["annotations"] if a["image_id"] == 1
+    )
+    assert Image.open(out / "overlays" / "a.jpg").size == (60 * 8, 40 * 8)
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(
+    weights: Path, photographs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(_options(weights, out, photographs / "a.jpg", photographs / "a.jpg"))
+    assert sorted(p.name for p in (out / "overlays").iterdir()) == ["a.jpg", "a_2.jpg"]
+
+
+def test_a_high_threshold_leaves_nothing(weights: Path, photographs: Path, tmp_path: Path) -> None:
+    run(_options(weights, tmp_path / "out", photographs / "a.jpg", threshold=1.0))
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"] == []
+
+
+def test_a_video_gives_a_video_and_results_of_each_frame(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (64, 48))
+    for level in (20, 120, 220):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    run(_options(weights, tmp_path / "out", path))
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == [
+        f"clip.avi/{index:06d}" for index in range(3)
+    ]
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "overlays" / "clip.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(5.0)
+
+
+def test_a_broken_file_in_a_folder_is_reported_and_passed_over(
+    weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "broken.jpg").write_bytes(b"no image")
+    run(_options(weights, tmp_path / "out", photographs))
+    assert "skipped: " in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 2
+    with pytest.raises(ValueError, match=r"broken\.jpg cannot be read as an image"):
+        run(_options(weights, tmp_path / "out", photographs / "broken.jpg"))
+
+
+def test_what_was_found_before_an_input_that_cannot_be_read_is_kept(
+    weights: Path, photographs: Path, tmp_path: Path
+) -> None:
+    (photographs / "broken.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        run(_options(weights, out, photographs / "a.jpg", photographs / "broken.jpg"))
+    found = json.loads((out / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
+    assert (out / "overlays" / "a.jpg").is_file()
+
+
+def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(
+    weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photographs / "album.jpg").mkdir()
+    (photographs / "dead.jpg").symlink_to(tmp_path / "absent.jpg")
+    run(_options(weights, tmp_path / "out", photographs))
+    assert "skipped: no image file" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 2
+
+
+def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no image, folder or video"):
+        run(_options(weights, tmp_path / "out", tmp_path / "absent.jpg"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="must hold images or videos, got none"):
+        run(_options(weights, tmp_path / "out", tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score_threshold": 1.5}, "--score-threshold must be in 0..1, got 1.5"),
+        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(
+    weights: Path, tmp_path: Path, changes: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(replace(_options(weights, tmp_path / "out", tmp_path), **changes))
+
+
+def test_a_segmentor_gives_overlays_and_label_maps(photographs: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = replace(
+        find_recipe("upernet_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    save_model(create_model(config, class_names=("sky", "road")), tmp_path / "model.safetensors")
+    out = tmp_path / "out"
+    run(replace(_options(tmp_path / "model.safetensors", out, photographs), mode="slide"))
+    written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
+    assert written == [
+        "classes.txt",
+        "label_maps/a.png",
+        "label_maps/more/a.png",
+        "overlays/a.jpg",
+        "overlays/more/a.png",
+    ]
+    label_map = Image.open(out / "label_maps" / "a.png")
+    assert (label_map.mode, label_map.size) == ("L", (60, 40))
+    assert set(np.unique(np.asarray(label_map))) <= {0, 1}

@@ -1,0 +1,1 @@
+"""The commands: a file each, found by the command line in this folder."""

@@ -1,0 +1,159 @@
+"""`swin-dense convert`: a weights file under another framework's names."""
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
+from swin_dense.checkpoints.conversion import Translation, shorten, to_layout, translate
+from swin_dense.checkpoints.key_maps import BACKBONE, LAYOUTS
+from swin_dense.heads.checkpoints import describe_model, from_checkpoint
+
+LayoutName = Literal[
+    "swin_dense",
+    "microsoft",
+    "ddp",
+    "moby",
+    "detectron2",
+    "timm",
+    "mm",
+    "mmpretrain",
+    "torchvision",
+    "huggingface",
+    "huggingface_v4",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Write a weights file in another layout; the way back gives the same bits."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """Weights file, or the name of a published one."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2."""
+    to: LayoutName
+    """Whose names to use."""
+    backbone_only: bool = False
+    """Leave out heads, and norms that the layout has no place for."""
+
+
+def run(options: Options) -> None:
+    """Convert, and say what was left out.
+
+    Raises:
+        ValueError: the file cannot be read, or the layout has no place for its weights.
+        FileNotFoundError: there is no such file.
+    """
+    left_out = convert_file(
+        options.file, options.out, layout=options.to, backbone_only=options.backbone_only
+    )
+    if left_out:
+        print(f"left out: {len(left_out)} ({shorten(left_out, most=8)})", file=sys.stderr)
+    print(options.out)
+
+
+def convert_file(
+    file: Path, out: Path, *, layout: str, backbone_only: bool = False
+) -> tuple[str, ...]:
+    """Write a weights file in another layout.
+
+    A whole model in our own layout gets its config, class names and category ids; other layouts get
+    the class names where their own files have them.
+
+    Args:
+        file: any file that `load_weights` reads.
+        out: what to write; its suffix says the container.
+        layout: a name in `layouts.LAYOUTS`.
+        backbone_only: leave out heads, and norms that the layout has no place for.
+
+    Returns:
+        Our names of the weights that were left out.
+
+    Raises:
+        ValueError: the file cannot be read, the layout has no place for its weights, or the suffix
+            is not one of the layout's.
+        FileNotFoundError: there is no such file.
+    """
+    _check_suffix(out, layout)
+    checkpoint = read_checkpoint(file)
+    try:
+        translation = translate(checkpoint.state)
+        state = translation.state
+        left_out: list[str] = []
+        if backbone_only:
+            state, left_out = _take_backbone(translation, layout)
+        converted = to_layout(state, layout)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial{out.suffix}")
+    try:
+        if layout == "swin_dense" and translation.is_whole and not backbone_only:
+            _write_model(from_checkpoint(file), state, partial)
+        else:
+            _write(converted, partial, layout, checkpoint)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return tuple(left_out)
+
+
+def _check_suffix(out: Path, layout: str) -> None:
+    suffixes = {
+        "swin_dense": (".safetensors",),
+        "detectron2": (".pkl",),
+    }.get(layout, (".safetensors", ".pth", ".pt", ".bin"))
+    if layout in LAYOUTS and out.suffix not in suffixes:
+        raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")
+
+
+def _take_backbone(translation: Translation, layout: str) -> tuple[dict[str, Tensor], list[str]]:
+    """The backbone's weights that the layout has a place for, and the names of the rest."""
+    names = LAYOUTS[layout].names if layout in LAYOUTS else {}
+    kept, left_out = {}, []
+    for key, value in translation.state.items():
+        inner = key.removeprefix(BACKBONE)
+        is_head = translation.is_whole and not key.startswith(BACKBONE)
+        module = inner.rpartition(".")[0]
+        is_extra = module in ("norm", "head") or module.removeprefix("norm").isdigit()
+        template = "norm{stage}" if module.removeprefix("norm").isdigit() else module
+        if is_head or module == "head" or (is_extra and template not in names):
+            left_out.append(key)
+        else:
+            kept[inner] = value
+    return kept, left_out
+
+
+def _write_model(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a whole model as our own files are, its values in the types that they came in."""
+    values = {key: state[key].contiguous() for key in model.state_dict()}
+    save_file(values, path, metadata=describe_model(model))
+
+
+def _write(state: Mapping[str, Tensor], path: Path, layout: str, checkpoint: Checkpoint) -> None:
+    """Write the container in which the framework's own files come."""
+    names = checkpoint.class_names
+    if path.suffix == ".safetensors":
+        save_file(dict(state), path, metadata={"format": "pt"})
+    elif path.suffix == ".pkl":
+        arrays = {key: value.numpy() for key, value in state.items()}
+        content = {"model": arrays, "__author__": "swin_dense", "matching_heuristics": False}
+        with path.open("wb") as stream:
+            pickle.dump(content, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    elif layout in ("mm", "mmpretrain") or any("head." in key for key in state):
+        meta = {} if names is None else {"CLASSES": names, "dataset_meta": {"classes": names}}
+        torch.save({"meta": meta, "state_dict": dict(state)}, path)
+    elif layout in ("microsoft", "ddp", "moby"):
+        torch.save({"model": dict(state)}, path)
+    else:
+        torch.save(dict(state), path)

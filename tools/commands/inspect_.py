@@ -1,0 +1,190 @@
+"""`swin-dense inspect`: what a weights file holds."""
+
+import dataclasses
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from torch import nn
+
+from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
+from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
+from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
+from swin_dense.checkpoints.conversion import Translation, translate
+from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.checkpoints.published import SUPERSEDED, find_published
+from swin_dense.heads.checkpoints import find_model_kind, read_model_config
+from swin_dense.heads.models import ModelConfig, create_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Say which layout, model, sizes and classes a weights file has. Nothing in it is run."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """Weights file, or the name of a published one."""
+    json: bool = False
+    """Print JSON instead of text."""
+
+
+def run(options: Options) -> None:
+    """Print what the file holds.
+
+    Raises:
+        ValueError: the file cannot be read safely, or no known layout fits it.
+        FileNotFoundError: there is no such file.
+    """
+    facts = inspect_file(options.file)
+    print(json.dumps(facts, indent=2) if options.json else describe(facts))
+
+
+def inspect_file(file: Path) -> dict[str, Any]:
+    """What a weights file holds, as plain data.
+
+    Returns:
+        `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
+        `cascade_mask_rcnn`, `upernet`, `classifier`, `backbone` or `unknown heads`); `backbone`
+        (its config, with the variant's name); `model` (the whole model's config, or None);
+        `num_classes`, `class_names`, `category_ids`; `num_tensors`, `num_parameters`, `dtypes`;
+        `dropped` (names of what loading passes over); `other_entries` of the file; `published`
+        (what is known of a file of that name, or None); `warnings`.
+
+    Raises:
+        ValueError: the file cannot be read safely, or no known layout fits it.
+        FileNotFoundError: there is no such file.
+    """
+    checkpoint = read_checkpoint(file)
+    try:
+        translation = translate(checkpoint.state)
+        backbone = read_backbone_config(translation.state)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
+    values = list(translation.state.values())
+    facts: dict[str, Any] = {
+        "file": checkpoint.source,
+        "container": checkpoint.container,
+        "layout": translation.layout.name,
+        "layout_title": translation.layout.title,
+        "prefix": translation.prefix,
+        "backbone": {"variant": _find_variant(backbone), **dataclasses.asdict(backbone)},
+        "num_tensors": len(values),
+        "num_parameters": sum(value.numel() for value in values if value.is_floating_point()),
+        "dtypes": dict(Counter(str(value.dtype).removeprefix("torch.") for value in values)),
+        "dropped": list(translation.dropped),
+        "other_entries": list(checkpoint.entries),
+        "class_names": checkpoint.class_names,
+        "category_ids": checkpoint.metadata.get("category_ids"),
+    }
+    facts |= _describe_model(checkpoint, translation)
+    warnings = facts["warnings"]
+    facts |= _describe_published(Path(file))
+    facts["warnings"] = warnings + facts["warnings"]
+    return facts
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """What `inspect_file` found, as text for people."""
+    backbone = facts["backbone"]
+    sizes = {name: backbone[name] for name in ("embed_dim", "depths", "num_heads", "window_size")}
+    variant = backbone["variant"]
+    lines = [
+        f"file       {facts['file']} ({facts['container']})",
+        f"layout     {facts['layout']} ({facts['layout_title']})"
+        + (f", names start with {facts['prefix']!r}" if facts["prefix"] else ""),
+        f"holds      {facts['holds']}",
+        f"backbone   {variant}: {_flatten(sizes)}" if variant else f"backbone   {_flatten(sizes)}",
+        f"weights    {facts['num_tensors']} tensors, {facts['num_parameters'] / 1e6:.1f} M values, "
+        + ", ".join(f"{count} {dtype}" for dtype, count in facts["dtypes"].items()),
+    ]
+    if facts["model"] is not None:
+        sizes = {k: v for k, v in facts["model"].items() if k != "backbone"}
+        lines.append(f"model      {_flatten(sizes)}")
+    if facts["num_classes"] is not None:
+        lines.append(f"classes    {facts['num_classes']}: {_shorten(facts['class_names'])}")
+    if facts["dropped"]:
+        kinds = Counter(key.rpartition(".")[2] for key in facts["dropped"])
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        lines.append(f"dropped    {counts}")
+    if facts["other_entries"]:
+        lines.append(f"beside     {', '.join(facts['other_entries'])}")
+    if facts["published"] is not None:
+        lines.append(f"published  {_flatten(facts['published'])}")
+    return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
+
+
+def _find_variant(backbone: SwinConfig) -> str | None:
+    """Name of the variant of these sizes, if it has one."""
+    return backbone.title if backbone.title in SWIN_VARIANTS else None
+
+
+def _describe_model(checkpoint: Checkpoint, translation: Translation) -> dict[str, Any]:
+    """Which model it is; a file without one that is known here is no error."""
+    try:
+        config = read_model_config(checkpoint, translation.state)
+    except ValueError as error:
+        head = translation.state.get("head.weight")
+        holds = "backbone" if head is None else "classifier"
+        warnings = [str(error)] if translation.is_whole else []
+        if translation.is_whole:
+            parts = {k.split(".")[0] for k in translation.state if not k.startswith(BACKBONE)}
+            holds = f"unknown heads ({', '.join(sorted(parts))})"
+        num_classes = head.shape[0] if head is not None and head.ndim else None
+        warnings += _describe_misfit(checkpoint, translation, None)
+        return {"holds": holds, "model": None, "num_classes": num_classes, "warnings": warnings}
+    return {
+        "holds": find_model_kind(config),
+        "model": dataclasses.asdict(config),
+        "num_classes": config.num_classes,
+        "warnings": _describe_misfit(checkpoint, translation, config),
+    }
+
+
+def _describe_misfit(
+    checkpoint: Checkpoint, translation: Translation, config: ModelConfig | None
+) -> list[str]:
+    """Why the file will not load, if it will not: as a model, or without one as a backbone."""
+
+    def build() -> nn.Module:
+        if config is not None:
+            return create_model(config)
+        return SwinTransformer(read_backbone_config(translation.state))
+
+    try:
+        check_fit(build, translation, source=checkpoint.source)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _describe_published(file: Path) -> dict[str, Any]:
+    """What is known of a file of that name. The name proves nothing of the content."""
+    warnings: list[str] = []
+    if re.search(rf"-({'|'.join(SUPERSEDED)})\b", file.name):
+        warnings.append(
+            "an upload of this name was replaced by a newer one; check the patch merging order by "
+            "the scores that it reaches"
+        )
+    known = find_published(file.name) or find_published(str(file))
+    published = None if known is None else dataclasses.asdict(known)
+    return {"published": published, "warnings": warnings}
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> str:
+    """`a 1, b.c 2` for nested tables."""
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            parts.append(_flatten(value, f"{prefix}{key}."))
+        elif value not in (None, ""):
+            parts.append(f"{prefix}{key} {value}")
+    return ", ".join(part for part in parts if part)
+
+
+def _shorten(names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return "the file stores no names"
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -1,0 +1,185 @@
+"""`swin-dense predict`: what a model finds in images, folders of images or videos."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+import torch
+import tyro
+
+from swin_dense.datasets.images import image_size, read_image
+from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.heads.models import Model
+from swin_dense.tools.files import UniqueNames, make_writable
+from swin_dense.tools.tasks.drawing import Picture, save_picture
+from swin_dense.tools.tasks.task import Inference, PredictionWriter, Predictor, Task, find_task
+from swin_dense.tools.training.loop import autocast, choose_device
+
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inference):
+    """Run a model over images, folders of images or videos; writes overlays and results."""
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Images, folders (searched through) or videos."""
+    weights: Path
+    """Weights file of a whole model."""
+    out: Path
+    """Folder for the pictures and results."""
+    score_threshold: float = 0.3
+    """Detection: what scores less is left out, 0..1."""
+    batch_size: int = 1
+    """Images predicted together."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto: a GPU where there is one."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the network."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One image to predict; `video` is the file that it is a frame of."""
+
+    name: str
+    pixels: np.ndarray = field(repr=False)  # (H, W, 3) uint8 RGB
+    video: Path | None = None
+
+
+def run(options: Options) -> None:
+    """Predict every input.
+
+    Raises:
+        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        FileNotFoundError: an input or the weights are missing.
+    """
+    if not 0 <= options.score_threshold <= 1:
+        raise ValueError(f"--score-threshold must be in 0..1, got {options.score_threshold}")
+    if options.batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    sources = list(_find_sources(options.inputs))
+    pictures = make_writable(options.out / "overlays")
+    model = from_checkpoint(options.weights).to(choose_device(options.device))
+    task = find_task(model.task)
+    predictor = task.predictor(options)
+    writer = task.writer(options.out, model, score_threshold=options.score_threshold)
+    names = UniqueNames(pictures)
+    videos = _VideoWriter(names)
+    frames = _read_frames(sources)
+    num_done = 0
+    try:
+        while chunk := list(islice(frames, options.batch_size)):
+            shown = _predict(model, task, predictor, chunk, options.precision, writer)
+            for frame, picture in zip(chunk, shown, strict=True):
+                if frame.video is None:
+                    save_picture(picture, names.claim(frame.name, (".jpg", ".png")))
+                else:
+                    videos.add(frame.video, picture)
+            num_done += len(chunk)
+            print(f"{num_done} done, last {chunk[-1].name}", file=sys.stderr)
+    finally:  # an input that cannot be read must not cost what was found in those before it
+        videos.close()
+        writer.close()
+    if num_done == 0:
+        raise ValueError("none of the inputs could be read")
+
+
+@torch.no_grad()
+def _predict(
+    model: Model,
+    task: Task,
+    predictor: Predictor,
+    frames: list[_Frame],
+    precision: str,
+    writer: PredictionWriter,
+) -> list[Picture]:
+    """Results of a few images go to the writer; their pictures come back."""
+    device = next(model.parameters()).device
+    resized = [task.resize(frame.pixels, predictor.scale) for frame in frames]
+    sizes = [image_size(frame.pixels) for frame in frames]
+    with autocast(device, precision):
+        results = predictor.predict(model, resized, sizes)
+    images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in frames]  # (3, H, W)
+    return [
+        writer.add(frame.name, image, result)
+        for frame, image, result in zip(frames, images, results, strict=True)
+    ]
+
+
+def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
+    """File, name in the output, and whether it was named itself, for each image or video."""
+    for path in inputs:
+        if path.is_dir():
+            found = [
+                file
+                for file in sorted(path.rglob("*"))
+                if file.suffix.lower() in _IMAGE_SUFFIXES + _VIDEO_SUFFIXES and not file.is_dir()
+            ]
+            if not found:
+                raise ValueError(f"{path} must hold images or videos, got none")
+            yield from ((file, str(file.relative_to(path)), False) for file in found)
+        elif path.is_file():
+            yield path, path.name, True
+        else:
+            raise FileNotFoundError(f"no image, folder or video {path}")
+
+
+def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
+    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+    for path, name, is_named in sources:
+        try:
+            if path.suffix.lower() in _VIDEO_SUFFIXES:
+                yield from _video_frames(path, name)
+            else:
+                yield _Frame(name, read_image(path))
+        except (ValueError, FileNotFoundError) as error:
+            if is_named:
+                raise
+            print(f"skipped: {error}", file=sys.stderr)
+
+
+def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        index = 0
+        while (answer := capture.read())[0]:
+            pixels = cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)
+            yield _Frame(f"{name}/{index:06d}", pixels, path)
+            index += 1
+        if index == 0:
+            raise ValueError(f"{path} cannot be read as a video")
+    finally:
+        capture.release()
+
+
+class _VideoWriter:
+    """Overlay videos, one for each video that was read."""
+
+    def __init__(self, names: UniqueNames) -> None:
+        self._names = names
+        self._current: Path | None = None
+        self._writer: cv2.VideoWriter | None = None
+
+    def add(self, video: Path, picture: Picture) -> None:
+        if video != self._current or self._writer is None:
+            self.close()
+            capture = cv2.VideoCapture(str(video))
+            rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+            capture.release()
+            path = self._names.claim(video.name, (".mp4",))
+            size = (picture.shape[1], picture.shape[0])
+            self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+            self._current = video
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        self._writer = None

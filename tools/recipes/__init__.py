@@ -1,0 +1,1 @@
+"""Recipes: model, data, optimiser and schedule under one name."""

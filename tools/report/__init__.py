@@ -1,0 +1,1 @@
+"""The pages: of a run, of two runs beside each other, of training samples."""

@@ -1,0 +1,259 @@
+"""The sections of a run's report: training, scores, classes, precision and recall."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from swin_dense.tools.report.charts import COLOURS, Line, line_chart
+from swin_dense.tools.report.page import INK, Bar, bars, heading, keys, paragraph, row, table
+from swin_dense.tools.report.score_text import in_percent, in_points, in_short, score_name
+from swin_dense.tools.runs.evaluations import EvaluationRecord
+from swin_dense.tools.runs.folder import RunFolder
+from swin_dense.tools.tasks.scores import ClassScores, PrecisionCurves
+
+_MOST_CURVES = 8  # with a name and a colour in one chart
+_MOST_NAMED = 12  # points with a name in one chart
+_MEANS = ("mIoU", "mAcc", "aAcc")  # what stands for all classes of a segmentation
+_NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
+_COCO_WORDS = (
+    "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
+    "and larger, px; AR is the recall with at most 1, 10 or 100 detections an image. A dash: no "
+    "such object."
+)
+
+
+def training_blocks(run: RunFolder) -> list[str]:
+    """Losses, learning rate, speed and memory over the steps."""
+    if not run.log:
+        return [heading("Training"), paragraph("Nothing is logged yet.", kind="note")]
+    parts = [name for name in run.log[-1] if name.startswith("loss_")]
+    lines = [over_steps(run, name, name=name.removeprefix("loss_")) for name in parts]
+    losses = line_chart(
+        "Losses", [over_steps(run, "loss", name="total", colour=INK), *lines], x_name="step",
+        y_range=(0, None),
+    )  # fmt: skip
+    rate = line_chart("Learning rate", [over_steps(run, "rate")], x_name="step", y_range=(0, None))
+    speed = line_chart(
+        "Images a second", [over_steps(run, "images_per_second")], x_name="step", y_range=(0, None)
+    )
+    memory = line_chart(
+        "Peak memory, GiB",
+        [over_steps(run, "memory_mib", factor=1 / 1024)],
+        x_name="step",
+        y_range=(0, None),
+    )
+    return [heading("Training"), row(losses, rate, speed, memory)]
+
+
+def score_blocks(run: RunFolder) -> list[str]:
+    """The scores of the last evaluation, and how they came, beside the published ones."""
+    last = run.evaluations[-1]
+    published = run.published
+    words = _COCO_WORDS if "bbox" in last.metrics else "In percent."
+    if not published:
+        words += " This recipe has no published scores."
+    tables = [score_table(last.metrics)]
+    if published:
+        tables.append(_published_table(run, last))
+    steps = [evaluation.step for evaluation in run.evaluations]
+    lines = []
+    for name, colour in zip(last.headline, COLOURS, strict=False):
+        values = [_percent(evaluation.headline.get(name)) for evaluation in run.evaluations]
+        lines.append(Line(name=score_name(name), x=steps, y=values, colour=colour))
+        if score_name(name) in published:
+            value = 100 * published[score_name(name)]
+            lines.append(
+                Line(
+                    name=f"{score_name(name)}, published",
+                    x=[0, steps[-1]],
+                    y=[value, value],
+                    colour=colour,
+                    kind="dashed",
+                )
+            )
+    chart = line_chart("Scores over the training", lines, x_name="step", y_range=(0, None))
+    return [heading("Scores"), paragraph(words, kind="muted"), row("".join(tables), chart)]
+
+
+def class_blocks(record: EvaluationRecord) -> list[str]:
+    """A row of bars for each class, the best first."""
+    classes = record.classes
+    names = list(classes.scores)
+    order = sorted(
+        range(len(classes.names)), key=lambda place: (-_first_score(classes, place), place)
+    )
+    rows = []
+    for place in order:
+        values = [classes.scores[name][place] for name in names]
+        rows.append(
+            Bar(
+                name=classes.names[place],
+                spans=[
+                    None if value is None else (0.0, value, colour)
+                    for value, colour in zip(values, COLOURS, strict=False)
+                ],
+                value=" / ".join(in_percent(value) for value in values),
+                count=in_short(classes.counts[place]),
+            )
+        )
+    legend = keys([(name, colour, "") for name, colour in zip(names, COLOURS, strict=False)])
+    words = f"{' / '.join(names)} in percent, and how many {classes.unit} there are to find."
+    return [
+        heading("Classes"),
+        legend,
+        paragraph(words, kind="muted"),
+        bars(rows),
+    ]
+
+
+def precision_blocks(record: EvaluationRecord) -> list[str]:
+    """Curves where predictions have scores; else a point for each class."""
+    if not record.curves:
+        return _precision_points(record)
+    charts = []
+    for found, curves in record.curves.items():
+        recall = np.linspace(0, 1, curves.by_class.shape[-1])
+        means = [Line(name=at, x=recall, y=mean) for at, mean in curves.means.items()]
+        charts += [
+            recall_chart(f"{found.capitalize()}, mean over classes", means),
+            _class_curves(found, curves, record.classes.names, recall),
+        ]
+    return [heading("Precision and recall"), row(*charts)]
+
+
+def score_table(metrics: Mapping[str, Any]) -> str:
+    """COCO's 12 numbers for boxes and masks, or the means of segmentation."""
+    if "bbox" in metrics:
+        kinds = ("bbox", "segm")
+        rows = [
+            [name, *(in_percent(metrics[kind][name]) for kind in kinds)] for name in metrics["bbox"]
+        ]
+        return table(["", "boxes", "masks"], rows)
+    return table(["", "score"], [[name, in_percent(metrics[name])] for name in _MEANS])
+
+
+def flat_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Every number that stands for all classes, under its name on a page."""
+    if "bbox" in metrics:
+        return {
+            score_name(f"{kind}/{name}"): value
+            for kind in ("bbox", "segm")
+            for name, value in metrics[kind].items()
+        }
+    return {name: metrics[name] for name in _MEANS}
+
+
+def recall_chart(
+    title: str, lines: Sequence[Line], *, texts: Sequence[tuple[float, float, str]] = ()
+) -> str:
+    """Precision over recall, both from 0 to 1."""
+    return line_chart(
+        title,
+        lines,
+        x_name="recall",
+        y_name="precision",
+        x_range=(0, 1),
+        y_range=(0, 1.02),
+        texts=texts,
+    )
+
+
+def over_steps(
+    run: RunFolder, key: str, *, name: str = "", colour: str | None = None, factor: float = 1.0
+) -> Line:
+    """A figure of the log over the steps."""
+    values = [line.get(key) for line in run.log]
+    return Line(
+        name=name,
+        x=[line["step"] for line in run.log],
+        y=[None if value is None else factor * value for value in values],
+        colour=colour,
+    )
+
+
+def _published_table(run: RunFolder, last: EvaluationRecord) -> str:
+    found = flat_scores(last.metrics)
+    rows = []
+    for name, score in run.published.items():
+        value = found.get(name)
+        difference = None if value is None else value - score
+        rows.append([name, in_percent(value), f"{100 * score:g}", in_points(difference)])
+    source = paragraph(f"Published: {run.recipe.get('source')}.", kind="muted")
+    return heading("Beside the published", level=3) + table(
+        ["", "here", "published", "difference"], rows
+    ) + source  # fmt: skip
+
+
+def _class_curves(
+    found: str, curves: PrecisionCurves, names: Sequence[str], recall: np.ndarray
+) -> str:
+    """All classes at IoU 0.5; of many the best and the worst have names."""
+    means = np.nanmean(np.where(np.isnan(curves.by_class), -1.0, curves.by_class), axis=1)
+    present = [int(place) for place in np.argsort(-means, kind="stable") if means[place] >= 0]
+    half = _MOST_CURVES // 2
+    named = present if len(present) <= _MOST_CURVES else [*present[:half], *present[-half:]]
+    lines = [
+        Line(name="", x=recall, y=curves.by_class[place], kind="faint")
+        for place in present
+        if place not in named
+    ]
+    if len(named) == len(present):
+        named = sorted(named)  # a class has the same colour in each chart
+    lines += [Line(name=names[place], x=recall, y=curves.by_class[place]) for place in named]
+    which = "" if len(named) == len(present) else f"; the {half} best and the {half} worst named"
+    return recall_chart(f"{found.capitalize()} at IoU 0.50, by class{which}", lines)
+
+
+def _precision_points(record: EvaluationRecord) -> list[str]:
+    """Label maps have no scores: each class has one precision and one recall."""
+    counts = record.confusion.counts.astype(np.float64)
+    truth, found, right = counts.sum(1), counts.sum(0), counts.diagonal()
+    places = [int(place) for place in np.flatnonzero((truth > 0) & (found > 0))]
+    by_iou = sorted(places, key=lambda i: right[i] / (truth[i] + found[i] - right[i]))
+    lines = []
+    for iou in (0.25, 0.5, 0.75):
+        recall = np.linspace(iou, 1, 60)
+        lines.append(Line(name="", x=recall, y=1 / (1 / iou + 1 - 1 / recall), kind="faint"))
+    lines.append(
+        Line(
+            name="",
+            x=(right / truth.clip(1))[places].tolist(),
+            y=(right / found.clip(1))[places].tolist(),
+            colour=COLOURS[0],
+            kind="dots",
+        )
+    )
+    points = [(float(right[i] / truth[i]), float(right[i] / found[i])) for i in by_iou]
+    texts = [
+        (*points[k], record.confusion.names[by_iou[k]]) for k in _far_apart(points)[:_MOST_NAMED]
+    ]
+    chart = recall_chart("A point for each class", lines, texts=texts)
+    words = paragraph(
+        "Label maps have no scores to put a threshold on, so each class is one point: its share of "
+        "labelled pixels that were found, and its share of predicted pixels that are right. The "
+        "grey lines are those of IoU 0.25, 0.50 and 0.75."
+        + (" Low ones have names, where there is room." if len(texts) < len(points) else ""),
+        kind="muted",
+    )
+    return [heading("Precision and recall"), row(chart, words)]
+
+
+def _far_apart(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of points whose names do not cover each other; the first ones have precedence."""
+    chosen: list[int] = []
+    for index, (x, y) in enumerate(points):
+        others = (points[other] for other in chosen)
+        if all(abs(x - a) > _NAME_ROOM[0] or abs(y - b) > _NAME_ROOM[1] for a, b in others):
+            chosen.append(index)
+    return chosen
+
+
+def _first_score(classes: ClassScores, place: int) -> float:
+    """What classes are sorted by; those without a score come last."""
+    value = next(iter(classes.scores.values()))[place]
+    return -1.0 if value is None else value
+
+
+def _percent(score: float | None) -> float | None:
+    return None if score is None or score < 0 else 100 * score

@@ -1,0 +1,92 @@
+"""A page of augmented training samples with their annotations drawn, to be looked at first.
+
+What is wrong with a data set shows there at a glance: names that moved by one, boxes of another
+size of image, masks upside down, label maps in other numbers, objects that augmentation cuts away.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swin_dense.tools.report.page import heading, paragraph, picture, pictures, table, write_page
+from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
+from swin_dense.tools.tasks.task import Task
+from swin_dense.tools.training.loading import Sample
+
+PAGE_FILE = "samples.html"
+NUM_SHOWN = 12
+_PICTURE_FOLDER = "samples"
+_LONGEST_SIDE = 1000  # px of a picture on the page
+
+
+def write_sample_page(
+    run: Path, title: str, *, task: Task, dataset: Any, samples: Sequence[Sample]
+) -> Path:
+    """Write `samples.html`, one file that needs nothing else, into the folder of a run.
+
+    Args:
+        run: the folder; the pictures are also left there, in `samples`.
+        title: of the page.
+        task: draws a sample.
+        dataset: the training data, for the names of the classes and for what was left out.
+        samples: to be drawn, the first of them.
+
+    Returns:
+        The page's path.
+    """
+    (run / _PICTURE_FOLDER).mkdir(exist_ok=True)
+    figures = []
+    for place, sample in enumerate(samples[:NUM_SHOWN]):
+        path = run / _PICTURE_FOLDER / f"{place:02d}.jpg"
+        drawn = task.draw_sample(dataset, sample)
+        save_picture(reduce_picture(drawn, _LONGEST_SIDE), path)
+        figures.append(picture(path, _describe(sample)))
+    left_out = getattr(dataset, "report", {})
+    blocks = [
+        paragraph(
+            f"{len(dataset)} images and {len(dataset.class_names)} classes. The first "
+            f"{len(figures)} samples of the training, augmented, as the model is given them."
+        ),
+        pictures(figures),
+        heading("Classes"),
+        paragraph("How often each was seen in the samples that were looked at.", kind="muted"),
+        table(("class", "label", "objects or pixels"), _count_classes(dataset, samples)),
+        *_left_out_blocks(left_out),
+    ]
+    write_page(run / PAGE_FILE, title, blocks)
+    return run / PAGE_FILE
+
+
+def _describe(sample: Sample) -> str:
+    """Which image it is, and what augmentation made of its size."""
+    height, width = sample["image"].shape[1:]
+    before = sample["original_size"]
+    text = f"image {sample['image_id']}, {before[1]} x {before[0]} px, given as {width} x {height}"
+    if "labels" not in sample:
+        return text
+    count = len(sample["labels"])
+    return f"{text}, {count} object{'' if count == 1 else 's'}"
+
+
+def _count_classes(dataset: Any, samples: Sequence[Sample]) -> list[tuple[str, str, str]]:
+    """Rows of class, label and count."""
+    counts = np.zeros(256 if "label_map" in samples[0] else len(dataset.class_names), np.int64)
+    for sample in samples:
+        labels = sample["label_map"] if "label_map" in sample else sample["labels"]
+        counts += np.bincount(labels.numpy().ravel(), minlength=len(counts))
+    return [
+        (name, str(label), f"{count:,}")
+        for label, (name, count) in enumerate(
+            zip(dataset.class_names, counts.tolist(), strict=False)
+        )
+    ]
+
+
+def _left_out_blocks(left_out: Mapping[str, int]) -> list[str]:
+    """What of the annotations is not trained on."""
+    if not left_out:
+        return []
+    rows = [(reason, f"{count:,}") for reason, count in left_out.items()]
+    return [heading("Left out of the training"), table(("what", "how many"), rows)]

@@ -1,0 +1,190 @@
+"""What a run's folder keeps of each evaluation, so that a report can be made from the folder alone.
+
+    evaluations/step_00001000.json          scores, curves, confusion matrix, scores of the images
+    evaluations/step_00001000/best_1.jpg    pictures of the best and the worst images
+
+The pictures are written first: where the JSON file stands, everything it names is there.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swin_dense.tools.files import write_whole
+from swin_dense.tools.runs.checkpoints import STEP_NAME, step_name
+from swin_dense.tools.runs.log import finite_or_none
+from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
+from swin_dense.tools.tasks.scores import ClassScores, Confusion, Example, PrecisionCurves
+from swin_dense.tools.tasks.task import Evaluation
+
+RECORDS = "evaluations"
+_LONGEST_SIDE = 1600  # px of a kept picture
+_DIGITS = 5  # of curves
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPicture:
+    """A picture of an image with its own score."""
+
+    image_id: int | str
+    score: float
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRecord:
+    """An evaluation as its folder tells it.
+
+    Attributes:
+        step: steps that were done.
+        metrics: the machine-readable scores.
+        headline: the few scores that stand for all, by name; None where not defined.
+        classes: the scores of each class.
+        curves: precision over recall, by what was found.
+        confusion: which class was taken for which.
+        image_rule: what the score of an image is.
+        image_scores: of every image; None where there is nothing to find or wrong.
+        best: pictures, the best first.
+        worst: pictures, the worst first.
+    """
+
+    step: int
+    metrics: dict[str, Any]
+    headline: dict[str, float | None]
+    classes: ClassScores
+    curves: dict[str, PrecisionCurves]
+    confusion: Confusion
+    image_rule: str
+    image_scores: list[float | None]
+    best: list[KeptPicture]
+    worst: list[KeptPicture]
+
+
+def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
+    """Write the record of an evaluation into the run's folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder = run / RECORDS / step_name(step)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = evaluation.images
+    content = {
+        "step": step,
+        "metrics": evaluation.metrics,
+        "headline": evaluation.headline,
+        "classes": {
+            "names": evaluation.classes.names,
+            "scores": dict(evaluation.classes.scores),
+            "counts": list(evaluation.classes.counts),
+            "unit": evaluation.classes.unit,
+        },
+        "curves": {
+            found: {
+                "means": {at: _as_list(mean) for at, mean in curves.means.items()},
+                "by_class": [_as_list(curve) for curve in curves.by_class],
+            }
+            for found, curves in evaluation.curves.items()
+        },
+        "confusion": {
+            "names": evaluation.confusion.names,
+            "counts": evaluation.confusion.counts.tolist(),
+            "unit": evaluation.confusion.unit,
+            "rule": evaluation.confusion.rule,
+        },
+        "images": {
+            "rule": images.rule,
+            "scores": [(image.image_id, image.score) for image in images.images],
+            "best": _write_pictures(folder, "best", images.best),
+            "worst": _write_pictures(folder, "worst", images.worst),
+        },
+    }
+    path = folder.with_suffix(".json")
+    write_whole(path, json.dumps(finite_or_none(content), separators=(",", ":")) + "\n")
+    return path
+
+
+def list_records(run: Path) -> list[Path]:
+    """Files of the run's evaluations, by rising step."""
+    return sorted(path for path in (run / RECORDS).glob("*.json") if STEP_NAME.fullmatch(path.stem))
+
+
+def read_record(path: Path) -> EvaluationRecord:
+    """Read what `record_evaluation` wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+        confusion, images = content["confusion"], content["images"]
+        return EvaluationRecord(
+            step=content["step"],
+            metrics=content["metrics"],
+            headline=content["headline"],
+            classes=ClassScores(**content["classes"]),
+            curves={found: _read_curves(curves) for found, curves in content["curves"].items()},
+            confusion=Confusion(
+                **(confusion | {"counts": np.array(confusion["counts"], np.int64)})
+            ),
+            image_rule=images["rule"],
+            image_scores=[score for _, score in images["scores"]],
+            best=_read_pictures(path, images["best"]),
+            worst=_read_pictures(path, images["worst"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} cannot be read as the record of an evaluation: {type(error).__name__} {error}"
+        ) from error
+
+
+def drop_later_records(run: Path, step: int) -> None:
+    """Delete the records of evaluations after `step`; they are of a run that was cut off."""
+    for path in list_records(run):
+        if path.stem > step_name(step):
+            path.unlink()
+            shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+
+
+def _write_pictures(folder: Path, kind: str, examples: Sequence[Example]) -> list[dict[str, Any]]:
+    written = []
+    for place, example in enumerate(examples, start=1):
+        path = folder / f"{kind}_{place}.jpg"
+        save_picture(reduce_picture(example.draw(), _LONGEST_SIDE), path)
+        written.append(
+            {
+                "image_id": example.image.image_id,
+                "score": example.image.score,
+                "picture": f"{folder.name}/{path.name}",
+            }
+        )
+    return written
+
+
+def _read_pictures(path: Path, written: Sequence[Mapping[str, Any]]) -> list[KeptPicture]:
+    return [
+        KeptPicture(
+            image_id=entry["image_id"],
+            score=float(entry["score"]),
+            path=path.parent / entry["picture"],
+        )
+        for entry in written
+    ]
+
+
+def _read_curves(content: Mapping[str, Any]) -> PrecisionCurves:
+    by_class = [np.array(curve, np.float64) for curve in content["by_class"]]
+    return PrecisionCurves(
+        means={at: np.array(mean, np.float64) for at, mean in content["means"].items()},
+        by_class=np.stack(by_class) if by_class else np.zeros((0, 0)),
+    )
+
+
+def _as_list(curve: np.ndarray) -> list[float]:
+    """Rounded: a report cannot show more."""
+    return [round(value, _DIGITS) for value in curve.tolist()]

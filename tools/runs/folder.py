@@ -1,0 +1,121 @@
+"""A run as its folder tells it: recipe, log and evaluations."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
+from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """What a report is made of.
+
+    Attributes:
+        path: the folder.
+        recipe: as plain values.
+        log: lines of log steps.
+        evaluations: by rising step.
+        faults: what could not be read, a sentence each.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    log: list[dict[str, Any]]
+    evaluations: list[EvaluationRecord]
+    faults: list[str]
+
+    @property
+    def name(self) -> str:
+        """Of the folder, which tells two runs of one recipe apart."""
+        return self.path.resolve().name
+
+    @property
+    def num_steps(self) -> int | None:
+        """Length of the training; None before the first log step."""
+        if self.recipe.get("steps") is not None:
+            return int(self.recipe["steps"])
+        if not self.log:
+            return None
+        last = self.log[-1]
+        left, each = last.get("seconds_left"), last.get("seconds_per_step")
+        return last["step"] + round(left / each) if left is not None and each else None
+
+    @property
+    def published(self) -> dict[str, float]:
+        """Published scores of the recipe as fractions, by their names on a page."""
+        return {name: score / 100 for name, score in self.recipe.get("published", ())}
+
+
+def read_run(path: Path) -> RunFolder:
+    """Read the folder of a run, also of one that goes on.
+
+    A damaged line of the log, or a damaged record of an evaluation, is left out and said.
+
+    Raises:
+        ValueError: it is not the folder of a run, or its recipe cannot be read.
+    """
+    recipe_file = path / RECIPE_FILE
+    if not path.is_dir():
+        raise ValueError(f"RUN must be the folder of a run, got {path}: no such folder")
+    if not recipe_file.is_file():
+        raise ValueError(f"RUN must be the folder of a run, got {path}: it has no {RECIPE_FILE}")
+    try:
+        recipe = json.loads(recipe_file.read_text())
+        if not isinstance(recipe["name"], str) or not isinstance(recipe["data"], dict):
+            raise TypeError("name or data is of another kind")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{recipe_file} cannot be read as a recipe: {type(error).__name__} {error}"
+        ) from error
+    faults = []
+    damaged = find_damaged_lines(path)
+    if damaged:
+        numbers = ", ".join(str(number) for number in damaged[:10])
+        faults.append(
+            f"{LOG_FILE} has {len(damaged)} damaged "
+            f"{'line' if len(damaged) == 1 else 'lines'}, left out here: {numbers}"
+        )
+    evaluations = []
+    for record in list_records(path):
+        try:
+            evaluations.append(read_record(record))
+        except ValueError as error:
+            faults.append(str(error))
+    return RunFolder(
+        path=path,
+        recipe=recipe,
+        log=[line for line in read_log(path) if "loss" in line],
+        evaluations=evaluations,
+        faults=faults,
+    )
+
+
+def describe_run(run: RunFolder) -> str:
+    """Recipe and data in a line."""
+    recipe, data = run.recipe, run.recipe["data"]
+    parts = [
+        f"Recipe {recipe['name']}, {recipe.get('batch_size')} images a step, learning rate "
+        f"{recipe.get('optimizer', {}).get('lr')}, seed {recipe.get('seed')}; trained on "
+        f"{data.get('train_split')} and evaluated on {data.get('val_split')} of {data.get('root')}"
+    ]
+    if run.evaluations:
+        last = run.evaluations[-1]
+        parts.append(f"{len(last.image_scores)} images, {len(last.classes.names)} classes")
+    return ": ".join(parts) + "."
+
+
+def describe_progress(run: RunFolder) -> str:
+    """How far the run is."""
+    steps = [line["step"] for line in run.log] + [record.step for record in run.evaluations]
+    step = max(steps, default=0)
+    text = (
+        f"{step} steps done" if run.num_steps is None else f"{step} of {run.num_steps} steps done"
+    )
+    if run.evaluations:
+        text += f"; scores are of step {run.evaluations[-1].step}"
+    return f"{text}."

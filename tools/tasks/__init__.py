@@ -1,0 +1,1 @@
+"""Tasks: data, scores and pictures of detection and of segmentation."""

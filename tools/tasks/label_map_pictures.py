@@ -1,0 +1,62 @@
+"""Pictures of label maps with their classes beside them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from swin_dense.datasets.formats.ade20k import ade20k_classes
+from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.tools.tasks.drawing import (
+    Picture,
+    class_colour,
+    draw_label_map,
+    draw_legend,
+    side_by_side,
+)
+
+
+def class_colours(num_classes: int, own: np.ndarray | None = None) -> np.ndarray:
+    """`(K, 3)` uint8: those of the data's class list, else ADE20K's for its 150, else our own."""
+    if own is not None:
+        return own
+    ade20k = ade20k_classes()
+    if ade20k.colours is not None and num_classes == len(ade20k.names):
+        return ade20k.colours
+    return np.array([class_colour(label) for label in range(num_classes)], np.uint8)
+
+
+def class_areas(labels: Tensor, num_classes: int) -> np.ndarray:
+    """Pixels of each class `(K,)`; ignored ones are not counted."""
+    counts = np.bincount(labels.cpu().numpy().ravel(), minlength=IGNORED_LABEL + 1)
+    return counts[:num_classes]
+
+
+def largest_first(areas: np.ndarray) -> list[int]:
+    """Labels that occur."""
+    return [int(label) for label in np.argsort(-areas, kind="stable") if areas[label]]
+
+
+def draw_with_legend(
+    image: Tensor,
+    label_maps: Sequence[Tensor],
+    titles: Sequence[str],
+    *,
+    class_names: Sequence[str],
+    colours: np.ndarray,
+) -> Picture:
+    """One picture for each label map of an image, and last the classes that occur, largest first.
+
+    Args:
+        image: `(3, H, W)` uint8 RGB.
+        label_maps: `(H, W)` each, 255 is ignored.
+        titles: one for each label map.
+        class_names: name of every label.
+        colours: `(K, 3)` uint8 RGB.
+    """
+    pictures = [draw_label_map(image, labels, colours) for labels in label_maps]
+    areas = sum(class_areas(labels, len(colours)) for labels in label_maps)
+    legend = draw_legend(
+        largest_first(np.asarray(areas)), class_names, colours, height=len(pictures[0])
+    )
+    return side_by_side([*pictures, legend], [*titles, "classes"])

@@ -1,0 +1,165 @@
+"""What an evaluation gives beyond its numbers: by class, by score threshold, by image."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swin_dense.tools.tasks.drawing import Picture
+
+NUM_EXAMPLES = 4  # of the best, of the worst and of the first images
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScores:
+    """Scores of each class.
+
+    Attributes:
+        names: of the K classes.
+        scores: by the score's name a fraction for each class; None where it is not defined.
+        counts: how much of each class there is to find.
+        unit: of the counts, "objects" or "pixels".
+    """
+
+    names: tuple[str, ...]
+    scores: Mapping[str, Sequence[float | None]]
+    counts: Sequence[int]
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionCurves:
+    """Precision at equally spaced recalls from 0 to 1.
+
+    Attributes:
+        means: by the overlap it is at, the mean over the classes that occur, `(P,)` each.
+        by_class: `(K, P)` at IoU 0.5; nan for a class that does not occur.
+    """
+
+    means: Mapping[str, NDArray[np.float64]]
+    by_class: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Which class is taken for which.
+
+    Attributes:
+        names: of rows and columns alike.
+        counts: `(N, N)` int64; entry [i, j] of what is i and was taken for j.
+        unit: of the counts, "objects" or "pixels".
+        rule: how they were counted, a sentence.
+    """
+
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    unit: str
+    rule: str
+
+
+class ScoredImage(NamedTuple):
+    """An image and its own score; None where there is nothing to find in it or wrong with it."""
+
+    place: int
+    image_id: int | str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image worth a look; `draw` puts ground truth and prediction side by side."""
+
+    image: ScoredImage
+    draw: Callable[[], Picture]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageScores:
+    """Scores of single images, and pictures of some.
+
+    Attributes:
+        rule: what the score is, to be read by people.
+        images: all, in the order of the data set.
+        best: the best first.
+        worst: the worst first; none of them is among the best.
+        first: the first of the data set, the same at every evaluation.
+    """
+
+    rule: str
+    images: Sequence[ScoredImage]
+    best: Sequence[Example]
+    worst: Sequence[Example]
+    first: Sequence[Example]
+
+
+def rank_images(
+    images: Iterable[ScoredImage],
+    draw: Callable[[ScoredImage], Picture],
+    *,
+    rule: str,
+    num_examples: int = NUM_EXAMPLES,
+) -> ImageScores:
+    """Choose the best, the worst and the first images.
+
+    Equal scores go by the place in the data set, so that the choice does not depend on the order in
+    which, or the processes in which, the images were predicted.
+
+    Args:
+        images: all of the data set, in any order.
+        draw: makes the picture of one of them.
+        rule: what the score is, to be read by people.
+        num_examples: pictures of each kind, or fewer where there are too few images for both.
+    """
+    in_place = sorted(set(images))
+    ranked = _rank(in_place)
+    num_best = min(num_examples, (len(ranked) + 1) // 2)
+    num_worst = min(num_examples, len(ranked) - num_best)
+
+    def examples(chosen: Sequence[ScoredImage]) -> list[Example]:
+        return [Example(image, partial(draw, image)) for image in chosen]
+
+    return ImageScores(
+        rule=rule,
+        images=in_place,
+        best=examples(ranked[:num_best]),
+        worst=examples(ranked[::-1][:num_worst]),
+        first=examples(in_place[:num_examples]),
+    )
+
+
+class KeptResults:
+    """The results of images that may be among the best, the worst or the first; the others go.
+
+    Memory is bounded: at most three times `num_examples` results stay.
+
+    Attributes:
+        images: all so far.
+        results: what was packed, by the image's place.
+    """
+
+    def __init__(self, *, num_examples: int = NUM_EXAMPLES) -> None:
+        self.images: list[ScoredImage] = []
+        self.results: dict[int, Any] = {}
+        self._num_examples = num_examples
+        self._kept: list[ScoredImage] = []
+
+    def add(self, image: ScoredImage, pack: Callable[[], Any]) -> None:
+        """Note an image; `pack` is called only where its result may be needed."""
+        self.images.append(image)
+        candidates = sorted([*self._kept, image])
+        ranked = _rank(candidates)
+        number = self._num_examples
+        chosen = {*candidates[:number], *ranked[:number], *ranked[::-1][:number]}
+        self._kept = list(chosen)
+        if image in chosen:
+            self.results[image.place] = pack()
+        self.results = {kept.place: self.results[kept.place] for kept in chosen}
+
+
+def _rank(images: Iterable[ScoredImage]) -> list[ScoredImage]:
+    """Those that have a score, the best first."""
+    scored = [(-image.score, image) for image in images if image.score is not None]
+    return [image for _, image in sorted(scored)]

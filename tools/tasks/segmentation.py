@@ -1,0 +1,323 @@
+"""Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from swin_dense.datasets.formats.ade20k import Ade20k, ade20k_classes, read_classes
+from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
+from swin_dense.datasets.transforms.detection import Pipeline
+from swin_dense.datasets.transforms.semantic import (
+    multi_scale_views,
+    segmentation_eval,
+    segmentation_train,
+)
+from swin_dense.heads.models import create_model
+from swin_dense.heads.segmentation.upernet import Segmentor
+from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.tools.files import UniqueNames, write_whole
+from swin_dense.tools.recipes.recipe import SegmentationData
+from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
+from swin_dense.tools.tasks.label_map_pictures import (
+    class_areas,
+    class_colours,
+    draw_with_legend,
+    largest_first,
+)
+from swin_dense.tools.tasks.scores import KeptResults, ScoredImage
+from swin_dense.tools.tasks.segmentation_scores import pack_labels, score_label_maps, unpack_labels
+from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor
+from swin_dense.tools.training.loading import Sample
+
+_WINDOW = (512, 512)  # px, the published models' training crop
+_AREAS = ("area_intersect", "area_union", "area_pred", "area_label")
+
+
+class SegmentationTask:
+    """Data, scores and pictures of semantic segmentation; the words of `tasks.Task`."""
+
+    name = "segmentation"
+
+    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> SegmentationData:
+        """Data in ADE20K's layout in a folder."""
+        data = SegmentationData(root=root, zero_is_ignored=zero_is_ignored)
+        return data if split is None else replace(data, val_split=split)
+
+    def predictor(self, inference: Inference) -> Predictor:
+        """Whole images, windows, or several scales with mirror images.
+
+        Raises:
+            ValueError: `crop` or `stride` without windows, or they leave gaps.
+        """
+        scale = inference.scale or SegmentationData().scale
+        if inference.mode != "slide" and (inference.crop or inference.stride):
+            flag = "crop" if inference.crop else "stride"
+            raise ValueError(f"--{flag} is for --mode slide, got {inference.mode or 'whole'}")
+        if inference.mode == "ms_flip":
+            return Predictor(scale=None, predict=_predict_multi_scale)
+        if inference.mode != "slide":
+            return Predictor(scale=scale, predict=_predict_whole)
+        crop = inference.crop or _WINDOW
+        stride = inference.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
+        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
+            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
+        return Predictor(scale=scale, predict=_sliding(crop, stride))
+
+    def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
+        """The recipe's training split with its augmentation."""
+        transforms = segmentation_train(
+            scale=data.scale,
+            ratios=data.ratios,
+            crop=data.crop,
+            max_class_share=data.max_class_share,
+            flip=data.flip,
+            photometric=data.photometric,
+        )
+        return Ade20k(
+            data.root,
+            data.train_split,
+            transforms=transforms,
+            class_names=data.class_names or None,
+            zero_is_ignored=data.zero_is_ignored,
+            seed=seed,
+        )
+
+    def evaluation_data(
+        self,
+        data: SegmentationData,
+        *,
+        scale: tuple[int, int] | None,
+        model: Segmentor | None = None,
+    ) -> Ade20k:
+        """The split to evaluate on: images resized, label maps as they are.
+
+        The classes are those of the recipe, else of the root's list, else of the model.
+        """
+        names = data.class_names or None
+        if names is None and model is not None and read_classes(data.root) is None:
+            names = _class_names(model)
+        return Ade20k(
+            data.root,
+            data.val_split,
+            transforms=_resizing(scale),
+            class_names=names,
+            zero_is_ignored=data.zero_is_ignored,
+        )
+
+    def aspect_ratios(self, dataset: Ade20k) -> Sequence[float]:
+        """All alike: crops have one shape."""
+        return [1.0] * len(dataset)
+
+    def create_model(self, config: Any, dataset: Ade20k) -> Segmentor:
+        """Segmentor with random weights for the data set's classes."""
+        model = create_model(
+            config, num_classes=len(dataset.class_names), class_names=dataset.class_names
+        )
+        assert isinstance(model, Segmentor)
+        return model
+
+    def check_classes(self, model: Segmentor, dataset: Ade20k) -> None:
+        """Labels mean the same to both.
+
+        Raises:
+            ValueError: the numbers of classes differ, or the same names come in another order.
+        """
+        num_classes, names = model.config.num_classes, dataset.class_names
+        if num_classes != len(names):
+            raise ValueError(
+                f"the model and the data must have as many classes, got {num_classes} of the model "
+                f"and {len(names)} of the data ({', '.join(names[:5])}, ...)"
+            )
+        if model.class_names is None or model.class_names == names:
+            return
+        if set(model.class_names) == set(names):
+            place, (ours, theirs) = next(
+                (place, pair)
+                for place, pair in enumerate(zip(model.class_names, names, strict=True))
+                if pair[0] != pair[1]
+            )
+            raise ValueError(
+                "the data's class list must be in the model's order, got "
+                f"{theirs!r} instead of {ours!r} for label {place}"
+            )
+
+    def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
+        """`(H, W, 3)` uint8 to `(3, h, w)`."""
+        return _as_tensor(_resizing(scale)(image=image)["image"])
+
+    def prepare(
+        self, samples: Sequence[Sample], device: torch.device, *, data: SegmentationData
+    ) -> tuple[ImageBatch, list[Tensor]]:
+        """Batch, padded to the recipe's crop, and label maps on the device."""
+        batch = batch_images([sample["image"] for sample in samples], device)
+        height, width = batch.pixels.shape[-2:]
+        missing = (0, max(0, data.crop[1] - width), 0, max(0, data.crop[0] - height))
+        batch = ImageBatch(F.pad(batch.pixels, missing), batch.sizes)
+        return batch, [sample["label_map"].to(device, non_blocking=True) for sample in samples]
+
+    def evaluate(
+        self,
+        model: Segmentor,
+        dataset: Ade20k,
+        predictions: Iterable[tuple[list[Sample], list[Tensor]]],
+        *,
+        gather: Gather | None = None,
+    ) -> Evaluation:
+        """Mean and per-class IoU, from whole counts; exact for any number of processes."""
+        self.check_classes(model, dataset)
+        device = next(model.parameters()).device
+        evaluator = SemanticEvaluator(len(dataset.class_names), device=device)
+        places = {image_id: place for place, image_id in enumerate(dataset.image_ids)}
+        kept = KeptResults()
+        for samples, results in predictions:
+            scores = evaluator.update(results, [sample["label_map"] for sample in samples])
+            for sample, result, score in zip(samples, results, scores, strict=True):
+                image_id = sample["image_id"]
+                image = ScoredImage(places[image_id], image_id, score)
+                kept.add(image, partial(pack_labels, result))
+        images, packed = kept.images, kept.results
+        if gather is not None:
+            parts = gather([(evaluator.matrix.cpu(), images, packed)])
+            evaluator = SemanticEvaluator(len(dataset.class_names))
+            for counts, _, _ in parts:
+                evaluator.merge(counts)
+            images = [image for _, others, _ in parts for image in others]
+            packed = {place: labels for _, _, others in parts for place, labels in others.items()}
+
+        def draw(image: ScoredImage) -> Picture:
+            return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
+
+        return score_label_maps(evaluator, dataset.class_names, images, draw)
+
+    def draw_beside_truth(
+        self, dataset: Ade20k, sample: Sample, result: Tensor, model: Segmentor
+    ) -> Picture:
+        """Ground truth and prediction in the original frame, with the classes of both."""
+        return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
+
+    def draw_sample(self, dataset: Ade20k, sample: Sample) -> Picture:
+        """The sample's label map over its image, beside the image, and the classes."""
+        image, names = sample["image"], dataset.class_names
+        return draw_with_legend(
+            image,
+            [torch.full(image.shape[1:], IGNORED_LABEL), sample["label_map"]],
+            ["image", "annotations"],
+            class_names=names,
+            colours=class_colours(len(names), dataset.colours),
+        )
+
+    def writer(self, out: Path, model: Segmentor, *, score_threshold: float) -> "LabelMapWriter":
+        """Writer of label maps; every pixel has a class, whatever the threshold."""
+        del score_threshold
+        return LabelMapWriter(out, model)
+
+
+TASK = SegmentationTask()
+
+
+class LabelMapWriter:
+    """Writes each label map as a PNG into `label_maps`, and the class names beside them.
+
+    A PNG has one channel of uint8: the label, 0..K-1, which is the line of `classes.txt` counted
+    from 0. ADE20K's own files are one higher, their 0 being "ignored".
+
+    Args:
+        out: folder for `label_maps` and `classes.txt`.
+        model: gives the class names.
+    """
+
+    def __init__(self, out: Path, model: Segmentor) -> None:
+        self._out = out
+        self._class_names = _class_names(model)
+        self._colours = class_colours(model.config.num_classes)
+        self._names = UniqueNames(out / "label_maps")
+
+    def add(self, name: str, image: Tensor, result: Tensor) -> Picture:
+        """Write the label map of an image and draw it with a legend."""
+        path = self._names.claim(name, (".png",))
+        labels = result.to(torch.uint8).cpu()
+        partial_path = path.with_name(f".{path.stem}.partial.png")
+        Image.fromarray(labels.numpy()).save(partial_path)
+        partial_path.replace(path)
+        picture = draw_label_map(image, labels, self._colours)
+        areas = class_areas(labels, len(self._colours))
+        shown = largest_first(areas)
+        legend = draw_legend(
+            shown,
+            self._class_names,
+            self._colours,
+            height=len(picture),
+            remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+        )
+        return np.concatenate([picture, legend], axis=1)
+
+    def close(self) -> None:
+        """Write the class names, one a line in the order of the labels."""
+        write_whole(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
+
+
+def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Picture:
+    return draw_with_legend(
+        _as_tensor(dataset.load_image(index)),
+        [torch.from_numpy(dataset.load_label_map(index)), result],
+        ["ground truth", "prediction"],
+        class_names=dataset.class_names,
+        colours=class_colours(model.config.num_classes, dataset.colours),
+    )
+
+
+def _predict_whole(
+    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    return model.predict(images, original_sizes=original_sizes)
+
+
+def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
+    def predict(
+        model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    ) -> list[Tensor]:
+        return model.predict(
+            images, original_sizes=original_sizes, mode="slide", crop=crop, stride=stride
+        )
+
+    return predict
+
+
+def _predict_multi_scale(
+    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    """As the published scores: ratios of the image's own size, each with its mirror image."""
+    return [
+        model.predict_multi_scale(
+            [_as_tensor(view) for view in multi_scale_views(image.permute(1, 2, 0).numpy())],
+            original_size=size,
+        )
+        for image, size in zip(images, original_sizes, strict=True)
+    ]
+
+
+def _resizing(scale: tuple[int, int] | None) -> Pipeline:
+    """The pipeline of evaluation; without a scale images stay as they are."""
+    return Pipeline([]) if scale is None else segmentation_eval(scale)
+
+
+def _as_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
+
+
+def _class_names(model: Segmentor) -> tuple[str, ...]:
+    """The model's; published files that store none are ADE20K's."""
+    if model.class_names is not None:
+        return model.class_names
+    names = ade20k_classes().names
+    num_classes = model.config.num_classes
+    return names if num_classes == len(names) else tuple(f"class {i}" for i in range(num_classes))

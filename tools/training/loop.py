@@ -1,0 +1,265 @@
+"""The loops: train for a number of steps, and predict over a loader.
+
+Both are plain functions of a model, an iterable of lists of samples, and what the task does with
+them: `prepare` turns samples into `(ImageBatch, targets)` on the device, `predict` images into
+results. Nothing here knows what the task is.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from swin_dense.heads.models import Model
+from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.tasks.task import Predict
+from swin_dense.tools.training.distributed.sharding import pause_sync
+from swin_dense.tools.training.distributed.sync_flags import Agreement
+from swin_dense.tools.training.loading import Sample
+
+Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopPlan:
+    """When the training loop does what; steps are counted from 1 when done."""
+
+    num_steps: int
+    start_step: int = 0
+    accumulate: int = 1
+    clip_norm: float | None = None
+    log_every: int = 50
+    save_every: int = 1000  # 0: not by steps
+    save_seconds: float = 0.0  # 0: not by time
+    evaluate_every: int = 0  # 0: only at the end
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something done every so many steps, and at the end, is due after `step`."""
+        return step == self.num_steps or (every > 0 and step % every == 0)
+
+
+class StopRequest:
+    """Notes SIGTERM and SIGINT while it is entered; a second SIGINT interrupts at once."""
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):  # not the main thread: leave signals alone
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.signal_name is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+
+
+@dataclass(frozen=True)
+class _StepRecord:
+    """What is kept of a step until the next look at the losses; `losses` stays on the device."""
+
+    step: int
+    losses: Tensor  # (number of losses,)
+    image_ids: list[Any]
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[list[Sample]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    accelerator: Accelerator,
+    prepare: Prepare,
+    rate_at: Callable[[int], float],
+    plan: LoopPlan,
+    log: RunLog,
+    save: Callable[[int], object],
+    evaluate: Callable[[int], object],
+    after_step: Callable[[], object] = lambda: None,
+) -> int:
+    """Train from `plan.start_step` to `plan.num_steps`.
+
+    The device is waited for only where losses are logged or a checkpoint is due. There every step
+    since the last look is checked, so a checkpoint never follows a non-finite loss.
+
+    Args:
+        model: whole model, prepared by `accelerator`.
+        batches: `plan.accumulate` lists of samples for each step.
+        optimizer: prepared by `accelerator`.
+        accelerator: device, precision and processes.
+        prepare: samples to what the model takes, on the device.
+        rate_at: learning rate of a step, counted from 0.
+        plan: when to log, save and evaluate.
+        log: where figures go.
+        save: writes the checkpoint of a step; also called before each evaluation.
+        evaluate: evaluates after a step.
+        after_step: called when the weights have changed.
+
+    Returns:
+        Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
+
+    Raises:
+        ValueError: a loss is not finite; says which, at which step and on which images.
+    """
+    source = iter(batches)
+    agreement = Agreement(accelerator.num_processes)
+    records: list[_StepRecord] = []
+    model.train()
+    step = plan.start_step
+    saved_at = time.monotonic()
+    log.start(step, plan.num_steps)
+    with StopRequest() as stop:
+        while step < plan.num_steps:
+            rate = rate_at(step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            names, record = _step(
+                step + 1, model, source, optimizer, accelerator, prepare, plan, log
+            )
+            after_step()
+            records.append(record)
+            step += 1
+            is_late = 0 < plan.save_seconds <= time.monotonic() - saved_at
+            stopping, save_now = agreement.settle(
+                [stop.signal_name is not None, is_late and accelerator.is_main_process]
+            )
+            log_due = plan.is_due(step, plan.log_every)
+            evaluate_due = plan.is_due(step, plan.evaluate_every) and not stopping
+            save_due = stopping or save_now or evaluate_due or plan.is_due(step, plan.save_every)
+            if log_due or save_due:
+                means = _mean_losses(names, records, accelerator)
+                if log_due:
+                    log.step(step, means, rate=rate)
+                records.clear()
+            if save_due:
+                save(step)
+                saved_at = time.monotonic()
+            if evaluate_due:
+                evaluate(step)
+                model.train()
+            if stopping:
+                log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
+                break
+    return step
+
+
+def _step(
+    number: int,
+    model: nn.Module,
+    source: Iterator[list[Sample]],
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    prepare: Prepare,
+    plan: LoopPlan,
+    log: RunLog,
+) -> tuple[list[str], _StepRecord]:
+    """One update of the weights, from `plan.accumulate` batches."""
+    total: Tensor | None = None
+    names: list[str] = []
+    image_ids: list[Any] = []
+    for turn in range(plan.accumulate):
+        waited = time.perf_counter()
+        samples = next(source)
+        num_images = len(samples) * accelerator.num_processes
+        log.waited(time.perf_counter() - waited, num_images=num_images)
+        image_ids += [sample["image_id"] for sample in samples]
+        images, targets = prepare(samples, accelerator.device)
+        is_last = turn == plan.accumulate - 1
+        with contextlib.nullcontext() if is_last else pause_sync(model, accelerator):
+            with accelerator.autocast():
+                losses: dict[str, Tensor] = model(images, targets)
+            names = list(losses)
+            accelerator.backward(sum(losses.values()) / plan.accumulate)
+        values = torch.stack([loss.detach().float() for loss in losses.values()]) / plan.accumulate
+        total = values if total is None else total + values
+    assert total is not None
+    if plan.clip_norm is not None:
+        accelerator.clip_grad_norm_(model.parameters(), plan.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return names, _StepRecord(number, total, image_ids)
+
+
+def _mean_losses(
+    names: Sequence[str], records: Sequence[_StepRecord], accelerator: Accelerator
+) -> dict[str, float]:
+    """Mean of each loss over the steps since the last look, and over the processes."""
+    stacked = torch.stack([record.losses for record in records])  # (steps, number of losses)
+    stacked = accelerator.reduce(stacked, reduction="mean").cpu()
+    bad = (~stacked.isfinite()).any(dim=1).nonzero().flatten()
+    if len(bad):
+        record = records[int(bad[0])]
+        values = dict(zip(names, stacked[int(bad[0])].tolist(), strict=True))
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        image_ids = gather_object(record.image_ids)  # of every process: all find the same
+        raise ValueError(
+            f"losses must be finite, got {figures} at step {record.step} "
+            f"on images {image_ids}; a lower learning rate or optimizer.clip_norm may help"
+        )
+    means = stacked.mean(dim=0).tolist()
+    return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+
+
+def predict_batches(
+    model: Model,
+    batches: Iterable[list[Sample]],
+    *,
+    predict: Predict,
+    precision: str = "fp32",
+) -> Iterator[tuple[list[Sample], list[Any]]]:
+    """Predict over a loader, in the frame of the original images.
+
+    Args:
+        model: whole model, on the device to use; put into eval mode.
+        batches: lists of samples with `original_size`.
+        predict: gives the results of images.
+        precision: "fp32", or "bf16" or "fp16" for autocast.
+
+    Yields:
+        The samples of a batch and the model's result for each.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    for samples in batches:
+        with torch.no_grad(), autocast(device, precision):
+            images = [sample["image"] for sample in samples]
+            sizes = [tuple(sample["original_size"]) for sample in samples]
+            results = predict(model, images, sizes)
+        yield samples, results
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision of inference."""
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=types[precision])
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a `--device` flag.
+
+    Raises:
+        ValueError: "cuda" where there is no GPU.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda must have a GPU that torch can use, got none")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

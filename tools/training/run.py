@@ -1,0 +1,257 @@
+"""One training from data to files: what is set up, and what the loop calls back."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from swin_dense.datasets.samplers import AspectRatioBatches
+from swin_dense.tools.commands.evaluate import evaluate_model, write_json
+from swin_dense.tools.files import hold, make_writable
+from swin_dense.tools.recipes.recipe import Recipe
+from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.report.run_report import keep_evaluation, renew_report
+from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_random_state
+from swin_dense.tools.runs.evaluations import drop_later_records
+from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.tasks.task import Evaluation, Inference, Task, find_task
+from swin_dense.tools.training import loop
+from swin_dense.tools.training.loading import TrainingBatches, training_loader
+from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_rate
+from swin_dense.tools.training.run_state import (
+    RunState,
+    check_new_folder,
+    compare_data,
+    load_initial,
+    recipe_as_json,
+    state_to_resume,
+)
+from swin_dense.tools.training.sanity_check import check_run, has_annotations, show_samples
+from swin_dense.tools.training.setup import Trained, create_accelerator, distribute, heed_launcher
+
+_NUM_NAMED = 4  # classes in the first line
+
+
+def train(options: Options) -> Evaluation | None:
+    """Train a recipe.
+
+    The folder of the run then holds `last/model.safetensors`, `best`, older checkpoints,
+    `log.jsonl`, `results.csv`, `tensorboard/`, `recipe.json`, `metrics.json`, `evaluations/` and
+    `report.html`.
+
+    Returns:
+        The scores after the last step; None where the run was stopped before it.
+
+    Raises:
+        ValueError: recipe, flags, data or weights are wrong or do not fit each other; the folder
+            cannot be written, is in use, or holds a run (without `--resume`) or none (with it); a
+            loss is not finite.
+        FileNotFoundError: the data or the weights are missing.
+    """
+    options = heed_launcher(with_scaled_rate(with_model_of_init(options)))
+    accelerator = create_accelerator(options)
+    num_parts = accelerator.num_processes * options.accumulate
+    if options.recipe.batch_size % num_parts:
+        raise ValueError(
+            f"batch_size must be divisible by processes x --accumulate, got "
+            f"{options.recipe.batch_size} and {accelerator.num_processes} x {options.accumulate}"
+        )
+    run_folder = make_writable(options.run)
+    if not accelerator.is_main_process:
+        return _train(options, accelerator)
+    if not options.resume:
+        check_new_folder(run_folder)
+    with hold(run_folder):
+        return _train(options, accelerator)
+
+
+def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
+    recipe = options.recipe
+    state = state_to_resume(options)
+    task = find_task(recipe.task)
+    training_data = task.training_data(recipe.data, seed=recipe.seed)
+    _check_num_classes(recipe, training_data)
+    epochs = AspectRatioBatches(
+        task.aspect_ratios(training_data),
+        recipe.batch_size,
+        rank=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+        seed=recipe.seed,
+    )
+    batches = TrainingBatches(
+        epochs,
+        num_steps=recipe.num_steps(epochs.num_batches),
+        start_step=state.get("step", 0),
+        num_parts=options.accumulate,
+    )
+    plan = loop.LoopPlan(
+        num_steps=batches.num_steps,
+        start_step=batches.start_step,
+        accumulate=options.accumulate,
+        clip_norm=recipe.optimizer.clip_norm,
+        log_every=options.log_every,
+        save_every=options.save_every,
+        save_seconds=60 * options.save_minutes,
+        evaluate_every=_evaluation_interval(options, epochs.num_batches),
+    )
+    with RunLog(
+        options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
+    ) as log:
+        log.note(_describe(recipe, training_data, batches, accelerator))
+        if state:
+            compare_data(state, training_data, log)
+        torch.manual_seed(recipe.seed)
+        model = task.create_model(recipe.model, training_data)
+        load_initial(model, options, log)
+        trained = distribute(model, options, accelerator)
+        run_state = RunState(trained, accelerator, training_data)
+        run_state.restore(state, options, log)
+        if accelerator.is_main_process:
+            drop_later_records(options.run, batches.start_step)
+        job = _Job(options, task, accelerator, log, trained, run_state)
+        if state and plan.start_step >= plan.num_steps:
+            log.note(f"all {plan.num_steps} steps are done already")
+        if not state:
+            job.look_before(training_data, batches)
+            if options.check_only:
+                return None
+        if state and plan.is_due(plan.start_step, plan.evaluate_every):
+            job.evaluate_if_missing(plan.start_step)
+        loop.train(
+            trained.network,
+            training_loader(training_data, batches, num_workers=options.workers),
+            trained.optimizer,
+            accelerator=accelerator,
+            prepare=partial(task.prepare, data=recipe.data),
+            rate_at=lambda step: (
+                recipe.optimizer.lr * recipe.schedule.factor(step, num_steps=batches.num_steps)
+            ),
+            plan=plan,
+            log=log,
+            save=job.save,
+            evaluate=job.evaluate,
+            after_step=trained.update_average,
+        )
+        if accelerator.is_main_process and batches.num_steps not in job.evaluations:
+            renew_report(options.run, log)
+    return job.evaluations.get(batches.num_steps)
+
+
+class _Job:
+    """What the loop calls back: evaluation and checkpoints of one training."""
+
+    def __init__(
+        self,
+        options: Options,
+        task: Task,
+        accelerator: Accelerator,
+        log: RunLog,
+        trained: Trained,
+        run_state: RunState,
+    ) -> None:
+        self.evaluations: dict[int, Evaluation] = {}
+        self._options = options
+        self._task = task
+        self._accelerator = accelerator
+        self._log = log
+        self._trained = trained
+        self._run_state = run_state
+        data = options.recipe.data
+        self._predictor = task.predictor(Inference(scale=data.scale))
+        self._data = task.evaluation_data(data, scale=self._predictor.scale, model=trained.model)
+        task.check_classes(trained.model, self._data)
+        if accelerator.is_main_process:
+            write_json(options.run / "recipe.json", recipe_as_json(options.recipe))
+
+    def look_before(self, dataset: Any, batches: TrainingBatches) -> None:
+        """Try the first steps and an evaluation, and show what is trained on."""
+        recipe = self._options.recipe
+        samples = check_run(
+            self._trained,
+            batches,
+            task=self._task,
+            training_data=dataset,
+            evaluation_data=self._data,
+            prepare=partial(self._task.prepare, data=recipe.data),
+            predictor=self._predictor,
+            accelerator=self._accelerator,
+        )
+        if self._accelerator.is_main_process:
+            page = show_samples(
+                self._options.run, recipe.name, samples, task=self._task, training_data=dataset
+            )
+            self._log.note(f"data and model are in order; what is trained on: {page}")
+            if not has_annotations(samples):
+                self._log.note(
+                    f"but none of the {len(samples)} samples of the first steps has an object or a "
+                    "labelled pixel; see that page before hours are spent"
+                )
+
+    def evaluate(self, step: int) -> None:
+        """Score the model without touching the random numbers of the training."""
+        state = random_state()
+        with self._trained.for_evaluation() as model:
+            evaluation = evaluate_model(
+                model,
+                self._data,
+                self._task,
+                predict=self._predictor.predict,
+                num_workers=self._options.workers,
+                part=(self._accelerator.process_index, self._accelerator.num_processes),
+                gather=gather_object if self._accelerator.num_processes > 1 else None,
+            )
+        restore_random_state(state)
+        self.evaluations = {step: evaluation}  # the last; each holds every detection
+        if self._accelerator.is_main_process:
+            name, value = next(iter(evaluation.headline.items()))
+            mark_score(self._options.run, step, name=name, value=value)
+            write_json(self._options.run / "metrics.json", evaluation.metrics)
+            keep_evaluation(self._options.run, step, evaluation, self._log)
+        self._log.metrics(step, evaluation.headline)  # says that this evaluation is done
+        if self._accelerator.is_main_process:
+            renew_report(self._options.run, self._log)
+        self._accelerator.wait_for_everyone()
+
+    def evaluate_if_missing(self, step: int) -> None:
+        """Make up for an evaluation that was cut off after its checkpoint was written."""
+        if not any(
+            line["step"] == step and "metrics" in line for line in read_log(self._options.run)
+        ):
+            self.evaluate(step)
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint with the state of every process."""
+        self._run_state.save(step, self._options)
+
+
+def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
+    for wish in (options.evaluate_every, options.recipe.evaluate_every):
+        if wish is not None:
+            return wish
+    return steps_per_epoch if options.recipe.steps is None else 0
+
+
+def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
+    """A number of classes that was asked for must be the data's, which is what counts."""
+    asked, there = recipe.model.num_classes, len(dataset.class_names)
+    if asked not in (there, find_recipe(recipe.name).model.num_classes):
+        raise ValueError(
+            f"--model.num-classes must be left out or be that of the data, got {asked} and {there} "
+            f"classes in {recipe.data.root}"
+        )
+
+
+def _describe(
+    recipe: Recipe, dataset: Any, batches: TrainingBatches, accelerator: Accelerator
+) -> str:
+    names = dataset.class_names
+    named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+    return (
+        f"{recipe.name}: {len(dataset)} images, {len(names)} "
+        f"class{'' if len(names) == 1 else 'es'} ({named}), "
+        f"{batches.num_steps} steps of {recipe.batch_size} images on "
+        f"{accelerator.num_processes} x {accelerator.device.type}, "
+        f"{accelerator.mixed_precision.replace('no', 'fp32')}"
+    )

@@ -1,0 +1,240 @@
+"""What of a run a checkpoint holds, gathered from every process, and put back by `--resume`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import gather_object, set_seed
+from safetensors.torch import load_file
+
+from swin_dense.checkpoints.loading import initialise, load_weights
+from swin_dense.heads.models import Model
+from swin_dense.tools.files import LOCK_FILE
+from swin_dense.tools.recipes.recipe import Recipe
+from swin_dense.tools.runs.checkpoints import (
+    AVERAGE_FILE,
+    WEIGHTS_FILE,
+    find_checkpoint,
+    load_state,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.training.distributed.sharding import (
+    load_optimizer_state,
+    load_whole_weights,
+    whole_optimizer_state,
+    whole_weights,
+)
+from swin_dense.tools.training.options import Options
+from swin_dense.tools.training.setup import Trained
+
+# What a training state holds besides the step.
+_PARTS = ("recipe", "data", "optimizer", "scaler", "random")
+
+# What is said about a recipe, and changes nothing in it.
+_WORDS = ("name", "source", "published", "note")
+
+# What a run leaves in its folder, besides checkpoints.
+_NAMES = (
+    *("recipe.json", "log.jsonl", "results.csv", "metrics.json", "report.html", "samples.html"),
+    *("samples", "evaluations", "tensorboard", "last", "best"),
+)
+
+
+def check_new_folder(run: Path) -> None:
+    """See that a new run writes over nothing but what an earlier start of a run left.
+
+    Raises:
+        ValueError: the folder has other things under the names of a run's.
+    """
+    others = [name for name in _NAMES if (run / name).exists()]
+    if others and not (run / LOCK_FILE).exists() and find_checkpoint(run) is None:
+        raise ValueError(
+            f"--out must be a folder of the run's own, got {run}, where {', '.join(others)} would "
+            "be overwritten"
+        )
+
+
+def state_to_resume(options: Options) -> dict[str, Any]:
+    """The training state of the last checkpoint with `--resume`, else an empty dict.
+
+    Raises:
+        ValueError: the folder holds a run (without `--resume`), none, or one of another recipe.
+    """
+    last = find_checkpoint(options.run)
+    if not options.resume:
+        if last is not None:
+            raise ValueError(
+                f"--out must not hold a run already, got {options.run}; "
+                "use --resume to continue it, or another folder"
+            )
+        return {}
+    if last is None:
+        raise ValueError(f"--resume must find a checkpoint in {options.run}, got none")
+    state = load_state(last)
+    missing = [name for name in _PARTS if name not in state]
+    if missing:
+        raise ValueError(
+            f"--resume must find {', '.join(_PARTS)} in {last}, got no {missing[0]}; "
+            "was it written by another version?"
+        )
+    before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
+    changed = _differences(_what_matters(before), _what_matters(now))
+    if changed:
+        raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
+    has_average = (last / AVERAGE_FILE).is_file()
+    if has_average != (options.ema is not None):
+        raise ValueError(
+            f"--resume must be with --ema as before, got {options.ema}; "
+            f"{last} holds {'an' if has_average else 'no'} average of the weights"
+        )
+    return state
+
+
+def load_initial(model: Model, options: Options, log: RunLog) -> None:
+    """Weights of `--resume` or `--init` into a new model."""
+    if options.resume:
+        load_weights(model, _last(options) / WEIGHTS_FILE)
+    elif options.init is not None:
+        try:
+            report = initialise(model, options.init, new_classes=options.new_classes)
+        except ValueError as error:
+            raise ValueError(str(error).replace("new_classes=True", "--new-classes")) from error
+        log.note(str(report))
+
+
+def compare_data(state: Mapping[str, Any], dataset: Any, log: RunLog) -> None:
+    """Say where the training data is not what it was when `state` was written.
+
+    Raises:
+        ValueError: it has other classes.
+    """
+    before, now = state["data"], _describe_data(dataset)
+    if before["class_names"] != now["class_names"]:
+        raise ValueError(
+            f"--resume must have the classes of before, {', '.join(before['class_names'])}, got "
+            f"{', '.join(now['class_names'])}"
+        )
+    if before["num_images"] != now["num_images"]:
+        log.note(
+            f"continued with {now['num_images']} images instead of {before['num_images']}: their "
+            "order, and the length of an epoch, are others from here on"
+        )
+
+
+class RunState:
+    """The parts of a training that change, besides the position in the data, which is the step.
+
+    Args:
+        trained: network, optimiser and average of the weights.
+        accelerator: processes and loss scaler.
+        dataset: trained on.
+    """
+
+    def __init__(self, trained: Trained, accelerator: Accelerator, dataset: Any) -> None:
+        self._model = trained.model
+        self._optimizer = trained.raw_optimizer
+        self._average = trained.average
+        self._accelerator = accelerator
+        self._data = _describe_data(dataset)
+
+    def save(self, step: int, options: Options) -> None:
+        """Write the checkpoint of `step`; every process takes part."""
+        randoms = gather_object([random_state()])
+        optimizer = whole_optimizer_state(self._model, self._optimizer)
+        weights = whole_weights(self._model)
+        average = None
+        if self._average is not None:
+            with self._average.in_place():
+                average = {
+                    name: value.clone() for name, value in whole_weights(self._model).items()
+                }
+        if self._accelerator.is_main_process:
+            scaler = self._accelerator.scaler
+            state = {
+                "recipe": json.dumps(recipe_as_json(options.recipe)),
+                "data": self._data,
+                "optimizer": optimizer,
+                "scaler": scaler.state_dict() if scaler is not None else {},
+                "random": randoms,
+            }
+            save_checkpoint(
+                options.run,
+                step,
+                model=self._model,
+                weights=weights,
+                average=average,
+                state=state,
+                keep=options.keep,
+            )
+        self._accelerator.wait_for_everyone()
+
+    def restore(self, state: Mapping[str, Any], options: Options, log: RunLog) -> None:
+        """Continue from what `save` wrote, or start anew where `state` is empty.
+
+        The weights are loaded before, by `load_initial`.
+        """
+        process = self._accelerator.process_index
+        num_processes = self._accelerator.num_processes
+        if not state:
+            _seed(options.recipe.seed, 0, process)
+            return
+        load_optimizer_state(self._model, self._optimizer, state["optimizer"])
+        if self._average is not None:
+            with self._average.in_place():
+                load_whole_weights(self._model, load_file(_last(options) / AVERAGE_FILE))
+        if self._accelerator.scaler is not None and state["scaler"]:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+        randoms = state["random"]
+        if len(randoms) == num_processes:
+            restore_random_state(randoms[process])
+            return
+        log.note(
+            f"continued by {num_processes} processes instead of {len(randoms)}: the images and "
+            "their augmentation are those of the same steps, but each process draws new random "
+            "numbers (drop path, dropout, sampling), from the seed and the step"
+        )
+        _seed(options.recipe.seed, state["step"], process)
+
+
+def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+
+
+def _describe_data(dataset: Any) -> dict[str, Any]:
+    """What must not change in the data while a run lasts."""
+    return {"num_images": len(dataset), "class_names": list(dataset.class_names)}
+
+
+def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without what is only said about it."""
+    return {name: value for name, value in recipe.items() if name not in _WORDS}
+
+
+def _last(options: Options) -> Path:
+    last = find_checkpoint(options.run)
+    assert last is not None
+    return last
+
+
+def _seed(seed: int, step: int, process: int) -> None:
+    """Random numbers of a process from a step on, if they do not continue older ones."""
+    set_seed(int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0]))
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """`field (before, now)` for every field that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted(before.keys() | now.keys())
+            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".strip("."))
+        ]
+    return [] if before == now else [f"{path}: {now} instead of {before}"]
