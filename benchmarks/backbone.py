@@ -84,7 +84,7 @@ class Products:
 
         linears = [m for m in backbone.modules() if isinstance(m, nn.Linear)]
         hooks = [layer.register_forward_hook(note) for layer in linears]
-        with torch.enable_grad():  # one piece: the whole shapes
+        with torch.enable_grad():  # one chunk: the whole shapes
             backbone(pixels)
         for hook in hooks:
             hook.remove()

@@ -9,7 +9,7 @@ from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.images import init_worker, read_image
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
-from swin_dense.datasets.samplers import AspectRatioBatches, EvaluationBatches
+from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler, EvaluationBatchSampler
 from swin_dense.datasets.samples import collate_samples
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.datasets.transforms.detection import (
@@ -19,10 +19,10 @@ from swin_dense.datasets.transforms.detection import (
 )
 
 __all__ = [
-    "AspectRatioBatches",
+    "AspectRatioGroupedBatchSampler",
     "CocoDetection",
     "CocoEvaluator",
-    "EvaluationBatches",
+    "EvaluationBatchSampler",
     "bitmaps_from_runs",
     "collate_samples",
     "detection_eval",

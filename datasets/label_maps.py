@@ -43,15 +43,15 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
 
 
 def labels_from_numbers(
-    numbers: np.ndarray, *, num_classes: int, zero_is_ignored: bool, where: str | Path
+    numbers: np.ndarray, *, num_classes: int, reduce_zero_label: bool, where: str | Path
 ) -> np.ndarray:
     """Turn stored class numbers into labels; 255 stays 255 (ignored) whatever the rule.
 
     Args:
-        numbers: `(H, W)` integers. With `zero_is_ignored`: 0 becomes 255 and k becomes k - 1;
+        numbers: `(H, W)` integers. With `reduce_zero_label`: 0 becomes 255 and k becomes k - 1;
             otherwise k is k already.
         num_classes: classes K.
-        zero_is_ignored: the rule.
+        reduce_zero_label: the rule.
         where: the file, named in errors.
 
     Returns:
@@ -65,19 +65,19 @@ def labels_from_numbers(
         present = np.flatnonzero(cv2.calcHist([numbers], [0], None, [256], [0, 256]))
         table = np.zeros(256, np.uint8)
         table[present] = labels_from_numbers(
-            present, num_classes=num_classes, zero_is_ignored=zero_is_ignored, where=where
+            present, num_classes=num_classes, reduce_zero_label=reduce_zero_label, where=where
         )
         return cv2.LUT(numbers, table)
     ignored = numbers == IGNORED_LABEL
     labels = numbers
-    if zero_is_ignored:
+    if reduce_zero_label:
         ignored = ignored | (numbers == 0)
         labels = numbers - 1
     wrong = ~ignored & ((labels < 0) | (labels >= num_classes))
     if wrong.any():
-        first = int(zero_is_ignored)
+        first = int(reduce_zero_label)
         values = np.unique(numbers[wrong]).tolist()
-        rule = "0 (ignored), " if zero_is_ignored else ""
+        rule = "0 (ignored), " if reduce_zero_label else ""
         raise ValueError(
             f"class numbers must be {rule}{first}..{num_classes - 1 + first} or 255 (ignored), "
             f"got {values[:8]}{' and more' if len(values) > 8 else ''} in {where}"

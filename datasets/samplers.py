@@ -10,7 +10,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 
-class AspectRatioBatches(Sampler[list[tuple[int, int]]]):
+class AspectRatioGroupedBatchSampler(Sampler[list[tuple[int, int]]]):
     """Shuffled training batches of images that are all wide or all high, so that padding is small.
 
     The order depends on seed and epoch alone. A batch is put together for all processes and then
@@ -99,7 +99,7 @@ class AspectRatioBatches(Sampler[list[tuple[int, int]]]):
         return random.permutation(batches)
 
 
-class EvaluationBatches(Sampler[list[int]]):
+class EvaluationBatchSampler(Sampler[list[int]]):
     """Each image exactly once over all processes, in order; yields lists of indices.
 
     Process `rank` takes images `rank`, `rank + num_processes`, and so on, so processes may have a

@@ -5,7 +5,7 @@ from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNC
 from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.models import MODEL_VARIANTS, create_model
 from swin_dense.heads.pretrained import from_pretrained, save_pretrained
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 
 __all__ = [
     "MODEL_VARIANTS",
@@ -13,8 +13,8 @@ __all__ = [
     "CascadeMaskRCNNConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
-    "Segmentor",
-    "SegmentorConfig",
+    "UPerNet",
+    "UPerNetConfig",
     "create_model",
     "from_checkpoint",
     "from_pretrained",

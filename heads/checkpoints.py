@@ -21,20 +21,20 @@ from torch import Tensor, nn
 from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import shorten, translate
+from swin_dense.checkpoints.conversion import convert_state_dict, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
 from swin_dense.heads.detection.config import BoxConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import Model, ModelConfig, create_model
-from swin_dense.heads.segmentation.upernet import SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNetConfig
 from swin_dense.heads.stored_configs import build_config, has_type
 
 # What `model` in our files' metadata may be.
 MODEL_KINDS: dict[str, type[ModelConfig]] = {
     "mask_rcnn": MaskRCNNConfig,
     "cascade_mask_rcnn": CascadeMaskRCNNConfig,
-    "upernet": SegmentorConfig,
+    "upernet": UPerNetConfig,
 }
 
 
@@ -54,7 +54,7 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
     """
     checkpoint = read_checkpoint(source)
     try:
-        translation = translate(checkpoint.state)
+        translation = convert_state_dict(checkpoint.state)
         config = read_model_config(checkpoint, translation.state)
         category_ids = _read_ids(checkpoint)
     except ValueError as error:
@@ -179,7 +179,7 @@ def _find_config_class(state: Mapping[str, Tensor]) -> type[ModelConfig] | None:
     """Which kind of model has these weights; None if it is none of ours."""
     parts = {key.split(".")[0] for key in state}
     if "decode_head" in parts:
-        return SegmentorConfig
+        return UPerNetConfig
     if {"neck", "rpn_head", "roi_head"} <= parts:
         is_cascade = any(key.startswith("roi_head.bbox_head.0.") for key in state)
         return CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
@@ -188,7 +188,7 @@ def _find_config_class(state: Mapping[str, Tensor]) -> type[ModelConfig] | None:
 
 def _read_heads(state: Mapping[str, Tensor], config: ModelConfig) -> ModelConfig:
     """The config with what the weights tell of the heads."""
-    if isinstance(config, SegmentorConfig):
+    if isinstance(config, UPerNetConfig):
         return _read_segmentor_config(state, config)
     return _read_detector_config(state, config)
 
@@ -204,9 +204,7 @@ def _differ(stored: Any, read: Any, prefix: str = "") -> str:
     return ""
 
 
-def _read_segmentor_config(
-    state: Mapping[str, Tensor], released: SegmentorConfig
-) -> SegmentorConfig:
+def _read_segmentor_config(state: Mapping[str, Tensor], released: UPerNetConfig) -> UPerNetConfig:
     num_classes, channels, _, _ = read_shape(state, "decode_head.conv_seg.weight", rank=4)
     num_scales = _count(state, r"decode_head\.psp_modules\.(\d+)\.")
     scales = released.pool_scales

@@ -6,10 +6,10 @@ from dataclasses import replace
 from swin_dense.backbone import SWIN_VARIANTS
 from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 
-ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig | SegmentorConfig
-Model = MaskRCNN | CascadeMaskRCNN | Segmentor
+ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig | UPerNetConfig
+Model = MaskRCNN | CascadeMaskRCNN | UPerNet
 
 # Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
 MODEL_VARIANTS: dict[str, ModelConfig] = {
@@ -24,7 +24,7 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
         for size in "tsbl"
     },
     **{
-        f"upernet_{name}": SegmentorConfig(backbone=backbone)
+        f"upernet_{name}": UPerNetConfig(backbone=backbone)
         for name, backbone in SWIN_VARIANTS.items()
     },
 }
@@ -32,7 +32,7 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
 _MODELS: dict[type, Callable[..., Model]] = {
     MaskRCNNConfig: MaskRCNN,
     CascadeMaskRCNNConfig: CascadeMaskRCNN,
-    SegmentorConfig: Segmentor,
+    UPerNetConfig: UPerNet,
 }
 
 

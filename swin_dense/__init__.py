@@ -7,8 +7,9 @@ they are first asked for.
 import importlib
 from types import ModuleType
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer, create_backbone
+from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.checkpoints.loading import LoadReport, load_weights
+from swin_dense.creation import create_backbone
 from swin_dense.padding import ImageBatch, batch_images
 
 __version__ = "0.1.0"

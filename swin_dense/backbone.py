@@ -4,9 +4,8 @@ Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifte
 are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
 from typing import cast
 
 import torch
@@ -18,10 +17,9 @@ from swin_dense.blocks import (
     PatchEmbed,
     PatchMerging,
     SwinBlock,
+    chunk_tokens,
     permute,
-    piece_tokens,
 )
-from swin_dense.checkpoints.loading import load_weights
 from swin_dense.windows import plan_blocks
 
 
@@ -125,35 +123,6 @@ SWIN_VARIANTS: dict[str, SwinConfig] = {
         embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
     ),
 }
-
-
-def create_backbone(
-    variant: str | SwinConfig,
-    *,
-    weights: str | PathLike[str] | Mapping[str, Tensor] | None = None,
-) -> "SwinTransformer":
-    """Build a backbone.
-
-    Args:
-        variant: a name in `SWIN_VARIANTS`, or a config. To vary one: `dataclasses.replace`.
-        weights: a published file or a state dict, see `load_weights`; None for random values.
-
-    Returns:
-        The backbone in training mode.
-
-    Raises:
-        ValueError: unknown variant, or the weights do not fit.
-        FileNotFoundError: there is no such file.
-    """
-    if isinstance(variant, str):
-        if variant not in SWIN_VARIANTS:
-            choices = ", ".join(SWIN_VARIANTS)
-            raise ValueError(f"unknown variant {variant!r}; choose one of {choices}")
-        variant = SWIN_VARIANTS[variant]
-    backbone = SwinTransformer(variant)
-    if weights is not None:
-        load_weights(backbone, weights)
-    return backbone
 
 
 class SwinTransformer(nn.Module):
@@ -275,10 +244,10 @@ class SwinStage(nn.Module):
         tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
         plans, back = plan_blocks(
             (batch, height, width),
-            [block.layout for block in self.blocks],
+            [block.order for block in self.blocks],
             window=self.window_size,
             device=tokens.device,
-            max_tokens=piece_tokens(tokens),
+            max_tokens=chunk_tokens(tokens),
             with_image_indices=self.training and self.has_drop_path,
         )
         for block, plan in zip(self.blocks, plans, strict=True):

@@ -1,7 +1,7 @@
 """The parts of a Swin Transformer: patch embedding, window attention, block, patch merging.
 
 Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, `N = B*H*W`, in one of the
-layouts of `windows.py`.
+orders of `windows.py`.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from swin_dense.windows import (
     BlockPlan,
-    Layout,
-    Move,
-    Piece,
+    Chunk,
+    Permutation,
+    TokenOrder,
     WindowGroup,
     aligned_rows,
     relative_position_index,
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
 }
 # Bytes of one `(tokens, C)` temporary of a block in CPU inference. Measured on two cores: smaller
-# pieces slow the bfloat16 products down (their weights are packed at every call), larger ones
+# chunks slow the bfloat16 products down (their weights are packed at every call), larger ones
 # leave the cache.
 _PIECE_BYTES = 2**21
 _MIN_PIECE_TOKENS = 1024
@@ -204,7 +204,7 @@ class SwinBlock(nn.Module):
         drop_path: float,
     ) -> None:
         super().__init__()
-        self.layout: Layout = "shifted" if shifted else "regular"
+        self.order: TokenOrder = "shifted" if shifted else "regular"
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(
@@ -221,36 +221,36 @@ class SwinBlock(nn.Module):
         """Bring the tokens into this block's windows and work on them.
 
         Everything in a block but the windowing is per token, so a block can go through the map
-        piece by piece. In CPU inference it does, in pieces that fit the cache; else in one piece.
+        chunk by chunk. In CPU inference it does, in chunks that fit the cache; else in one chunk.
 
         Args:
-            tokens: `(N, C)` in the layout the plan starts from.
+            tokens: `(N, C)` in the order the plan starts from.
             plan: the geometry of their map.
 
         Returns:
-            `(N, C)` in the layout `self.layout`.
+            `(N, C)` in the order `self.order`.
         """
         bias = self.attn.bias(_compute_dtype(tokens))
-        if len(plan.pieces) == 1:
+        if len(plan.chunks) == 1:
             keep = self._keep(tokens, plan)
-            return self._work(permute(tokens, plan.move), plan.pieces[0], bias, keep)
+            return self._work(permute(tokens, plan.permutation), plan.chunks[0], bias, keep)
         output = torch.empty_like(tokens)
-        for piece in plan.pieces:
-            span = slice(piece.start, piece.stop)
-            moved = tokens.index_select(0, plan.move.index[span])
-            self._work(moved, piece, bias, None, out=output[span])
+        for chunk in plan.chunks:
+            span = slice(chunk.start, chunk.stop)
+            moved = tokens.index_select(0, plan.permutation.index[span])
+            self._work(moved, chunk, bias, None, out=output[span])
         return output
 
     def _work(
         self,
         tokens: Tensor,
-        piece: Piece,
+        chunk: Chunk,
         bias: Tensor,
         keep: Tensor | None,
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        attended = self.attn(self.norm1(tokens), piece.groups, bias)
+        attended = self.attn(self.norm1(tokens), chunk.groups, bias)
         tokens = tokens + (attended if keep is None else attended * keep[:, :1])
         mapped = self.mlp(self.norm2(tokens))
         return torch.add(tokens, mapped if keep is None else mapped * keep[:, 1:], out=out)
@@ -265,9 +265,9 @@ class SwinBlock(nn.Module):
         return keep.index_select(0, plan.image_indices)  # (N, 2)
 
 
-def permute(tokens: Tensor, move: Move) -> Tensor:
+def permute(tokens: Tensor, permutation: Permutation) -> Tensor:
     """`(N, C)` tokens in another order; the gradient is moved back, never accumulated."""
-    return _Permute.apply(tokens, move.index, move.inverse)
+    return _Permute.apply(tokens, permutation.index, permutation.inverse)
 
 
 class _Permute(torch.autograd.Function):
@@ -282,7 +282,7 @@ class _Permute(torch.autograd.Function):
         return _Permute.apply(gradient, inverse, index), None, None
 
 
-def piece_tokens(tokens: Tensor) -> int | None:
+def chunk_tokens(tokens: Tensor) -> int | None:
     """How many tokens a block works on at a time; None: all."""
     if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return None

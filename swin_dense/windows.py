@@ -11,7 +11,7 @@ A window is of one of four kinds, by the edges of the rolled map it touches: ins
 corner. Only there do tokens from opposite sides of the image meet, so that four masks serve every
 window of every map. Windows of a kind stand together, those without padding first.
 
-The order of all tokens of a batch is called a layout: `"raster"` (image, row, column), `"regular"`
+The order of all tokens of a batch is called an order: `"raster"` (image, row, column), `"regular"`
 or `"shifted"`. Everything here depends on sizes alone and is kept in a bounded cache.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Layout = Literal["raster", "regular", "shifted"]
+TokenOrder = Literal["raster", "regular", "shifted"]
 
 INSIDE, RIGHT, BOTTOM, CORNER = range(4)
 # What a token of another region of the window loses in the logits; finite, as in the published
@@ -45,7 +45,7 @@ class WindowGroup:
     Attributes:
         kind: INSIDE, RIGHT, BOTTOM or CORNER.
         num_windows: how many.
-        start: first token, counted from the start of the piece that holds the group.
+        start: first token, counted from the start of the chunk that holds the group.
         stop: behind the last token.
         slots: `(stop - start,)` where in the `num_windows * L` slots each real token stands; None
             where every slot holds one, in order.
@@ -59,8 +59,8 @@ class WindowGroup:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Tokens `start` to `stop` of a layout, whole windows, worked on in one go."""
+class Chunk:
+    """Tokens `start` to `stop` of an order, whole windows, worked on in one go."""
 
     start: int
     stop: int
@@ -68,7 +68,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Move:
+class Permutation:
     """A permutation of all tokens: `new[i] = old[index[i]]`, `old[i] = new[inverse[i]]`."""
 
     index: Tensor
@@ -81,14 +81,14 @@ class BlockPlan:
 
     Attributes:
         batch: number of images.
-        move: brings the tokens from the layout of the block before into this one's.
-        pieces: what is worked on in one go, in order; they cover all tokens.
+        permutation: brings the tokens from the order of the block before into this one's.
+        chunks: what is worked on in one go, in order; they cover all tokens.
         image_indices: `(B*H*W,)` the image each token belongs to; None where nobody asked.
     """
 
     batch: int
-    move: Move
-    pieces: tuple[Piece, ...]
+    permutation: Permutation
+    chunks: tuple[Chunk, ...]
     image_indices: Tensor | None
 
 
@@ -101,81 +101,83 @@ class WindowGrid:
         self.batch, self.height, self.width = batch, height, width
         self._window = window
         self._device = device
-        self._orders: dict[str, _Order] = {}
-        self._moves: dict[tuple[str, str], Move] = {}
-        self._pieces: dict[tuple[str, int | None], tuple[Piece, ...]] = {}
+        self._ordered: dict[str, _OrderedTokens] = {}
+        self._permutations: dict[tuple[str, str], Permutation] = {}
+        self._chunks: dict[tuple[str, int | None], tuple[Chunk, ...]] = {}
         self._image_indices: dict[str, Tensor] = {}
 
-    def move(self, source: Layout, target: Layout) -> Move:
-        """The permutation that turns one layout into another."""
+    def permutation(self, source: TokenOrder, target: TokenOrder) -> Permutation:
+        """The permutation that turns one order into another."""
         key = (source, target)
-        if key not in self._moves:
-            tokens_at_source = self._order(source).tokens
+        if key not in self._permutations:
+            tokens_at_source = self._ordered_tokens(source).tokens
             position_in_source = np.empty_like(tokens_at_source)
             position_in_source[tokens_at_source] = np.arange(len(tokens_at_source))
-            index = position_in_source[self._order(target).tokens]
+            index = position_in_source[self._ordered_tokens(target).tokens]
             inverse = np.empty_like(index)
             inverse[index] = np.arange(len(index))
-            self._moves[key] = Move(self._to_device(index), self._to_device(inverse))
-        return self._moves[key]
+            self._permutations[key] = Permutation(self._to_device(index), self._to_device(inverse))
+        return self._permutations[key]
 
-    def pieces(self, layout: Layout, *, max_tokens: int | None) -> tuple[Piece, ...]:
-        """Cut a layout into pieces of whole windows: up to `max_tokens` tokens, or one window.
+    def chunks(self, order: TokenOrder, *, max_tokens: int | None) -> tuple[Chunk, ...]:
+        """Cut an order into chunks of whole windows: up to `max_tokens` tokens, or one window.
 
-        With None everything is one piece.
+        With None everything is one chunk.
         """
-        key = (layout, max_tokens)
-        if key not in self._pieces:
-            order = self._order(layout)
-            self._pieces[key] = self._cut(order, max_tokens or order.occupied.size)
-        return self._pieces[key]
+        key = (order, max_tokens)
+        if key not in self._chunks:
+            ordered = self._ordered_tokens(order)
+            self._chunks[key] = self._cut(ordered, max_tokens or ordered.occupied.size)
+        return self._chunks[key]
 
-    def image_indices(self, layout: Layout) -> Tensor:
-        """`(B*H*W,)` which image of the batch each token of a layout belongs to."""
-        if layout not in self._image_indices:
-            images = self._order(layout).tokens // (self.height * self.width)
-            self._image_indices[layout] = self._to_device(images)
-        return self._image_indices[layout]
+    def image_indices(self, order: TokenOrder) -> Tensor:
+        """`(B*H*W,)` which image of the batch each token of an order belongs to."""
+        if order not in self._image_indices:
+            images = self._ordered_tokens(order).tokens // (self.height * self.width)
+            self._image_indices[order] = self._to_device(images)
+        return self._image_indices[order]
 
-    def _order(self, layout: Layout) -> "_Order":
-        if layout not in self._orders:
-            if layout == "raster":
+    def _ordered_tokens(self, order: TokenOrder) -> "_OrderedTokens":
+        if order not in self._ordered:
+            if order == "raster":
                 num_tokens = self.batch * self.height * self.width
-                self._orders[layout] = _Order(np.arange(num_tokens), np.empty((0, 0)), np.empty(0))
+                self._ordered[order] = _OrderedTokens(
+                    np.arange(num_tokens), np.empty((0, 0)), np.empty(0)
+                )
             else:
-                shift = self._window // 2 if layout == "shifted" else 0
+                shift = self._window // 2 if order == "shifted" else 0
                 size = (self.batch, self.height, self.width)
-                self._orders[layout] = _window_order(size, window=self._window, shift=shift)
-        return self._orders[layout]
+                self._ordered[order] = _window_order(size, window=self._window, shift=shift)
+        return self._ordered[order]
 
-    def _cut(self, order: "_Order", max_tokens: int) -> tuple[Piece, ...]:
+    def _cut(self, ordered: "_OrderedTokens", max_tokens: int) -> tuple[Chunk, ...]:
         num_slots = self._window**2
-        first_tokens = np.concatenate([[0], order.occupied.sum(axis=1).cumsum()])
-        pieces: list[Piece] = []
+        first_tokens = np.concatenate([[0], ordered.occupied.sum(axis=1).cumsum()])
+        chunks: list[Chunk] = []
         groups: list[WindowGroup] = []
-        piece_start = 0
-        for kind, window, count in _runs(order.kinds, order.is_full):
+        chunk_start = 0
+        for kind, window, count in _runs(ordered.kinds, ordered.is_full):
             while count:
-                room = max_tokens - (int(first_tokens[window]) - piece_start)
+                room = max_tokens - (int(first_tokens[window]) - chunk_start)
                 if groups and room < num_slots:
                     stop = int(first_tokens[window])
-                    pieces.append(Piece(piece_start, stop, tuple(groups)))
-                    piece_start, groups = stop, []
+                    chunks.append(Chunk(chunk_start, stop, tuple(groups)))
+                    chunk_start, groups = stop, []
                     room = max_tokens
                 taken = min(count, max(1, room // num_slots))
-                occupied = order.occupied[window : window + taken].ravel()
+                occupied = ordered.occupied[window : window + taken].ravel()
                 groups.append(
                     WindowGroup(
                         kind=kind,
                         num_windows=taken,
-                        start=int(first_tokens[window]) - piece_start,
-                        stop=int(first_tokens[window + taken]) - piece_start,
+                        start=int(first_tokens[window]) - chunk_start,
+                        stop=int(first_tokens[window + taken]) - chunk_start,
                         slots=None if occupied.all() else self._slots(occupied),
                     )
                 )
                 window, count = window + taken, count - taken
-        pieces.append(Piece(piece_start, int(first_tokens[-1]), tuple(groups)))
-        return tuple(pieces)
+        chunks.append(Chunk(chunk_start, int(first_tokens[-1]), tuple(groups)))
+        return tuple(chunks)
 
     def _slots(self, occupied: np.ndarray) -> Tensor:
         return self._to_device(np.flatnonzero(occupied), dtype=np.int64)  # index_copy takes no less
@@ -191,43 +193,43 @@ class WindowGrid:
 @torch.inference_mode(False)  # what is remembered must also serve a later training
 def plan_blocks(
     size: tuple[int, int, int],
-    layouts: Sequence[Layout],
+    orders: Sequence[TokenOrder],
     *,
     window: int,
     device: torch.device,
     max_tokens: int | None,
     with_image_indices: bool,
-) -> tuple[tuple[BlockPlan, ...], Move]:
-    """Plan the way of the tokens through blocks that work in the given layouts.
+) -> tuple[tuple[BlockPlan, ...], Permutation]:
+    """Plan the way of the tokens through blocks that work in the given orders.
 
     Args:
         size: batch, height and width of the token maps.
-        layouts: of each block, in order; tokens come in raster order.
+        orders: of each block, in order; tokens come in raster order.
         window: side M of a window in tokens; the shift is M // 2.
         device: where the indices are kept.
-        max_tokens: see `WindowGrid.pieces`.
+        max_tokens: see `WindowGrid.chunks`.
         with_image_indices: whether the blocks need to know which token is whose.
 
     Returns:
-        A plan a block, and the move that leads back to raster order.
+        A plan a block, and the permutation that leads back to raster order.
     """
     grid = window_grid(*size, window=window, device=device)
     plans = []
-    before: Layout = "raster"
-    for layout in layouts:
+    before: TokenOrder = "raster"
+    for order in orders:
         plans.append(
             BlockPlan(
                 batch=grid.batch,
-                move=grid.move(before, layout),
-                pieces=grid.pieces(layout, max_tokens=max_tokens),
-                image_indices=grid.image_indices(layout) if with_image_indices else None,
+                permutation=grid.permutation(before, order),
+                chunks=grid.chunks(order, max_tokens=max_tokens),
+                image_indices=grid.image_indices(order) if with_image_indices else None,
             )
         )
-        before = layout
-    return tuple(plans), grid.move(before, "raster")
+        before = order
+    return tuple(plans), grid.permutation(before, "raster")
 
 
-def _remembered(make: Callable[[int, torch.device], Tensor]) -> Callable[..., Tensor]:
+def _cached(make: Callable[[int, torch.device], Tensor]) -> Callable[..., Tensor]:
     """Make a tensor once per size and device; torch.compile takes it as a constant."""
     # Inference mode is left: what is remembered must also serve a later training.
     cached = lru_cache(maxsize=16)(torch.inference_mode(False)(make))
@@ -259,7 +261,7 @@ def window_grid(
     return WindowGrid(batch, height, width, window=window, device=device)
 
 
-@_remembered
+@_cached
 def relative_position_index(window: int, device: torch.device) -> Tensor:
     """Which row of the bias table each pair of tokens of a window reads.
 
@@ -276,9 +278,9 @@ def relative_position_index(window: int, device: torch.device) -> Tensor:
     return row_offset * (2 * window - 1) + column_offset
 
 
-@_remembered
+@_cached
 def shift_masks(window: int, device: torch.device) -> Tensor:
-    """The masks of the four kinds of windows of a layout that is shifted by `window // 2`.
+    """The masks of the four kinds of windows of an order that is shifted by `window // 2`.
 
     Liu et al. 2021, section 3.3. A window at the bottom edge of the rolled map holds, below its
     first `M - shift` rows, rows of the top of the image; at the right edge likewise.
@@ -304,7 +306,7 @@ def aligned_rows(bias: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _Order:
+class _OrderedTokens:
     """The tokens of all images in window order, and the windows they stand in.
 
     Attributes:
@@ -323,7 +325,7 @@ class _Order:
         return np.asarray(self.occupied.all(axis=1))
 
 
-def _window_order(size: tuple[int, int, int], *, window: int, shift: int) -> _Order:
+def _window_order(size: tuple[int, int, int], *, window: int, shift: int) -> _OrderedTokens:
     batch, height, width = size
     rows, row_is_real = _axis_of_windows(height, window=window, shift=shift)  # (nh, M)
     columns, column_is_real = _axis_of_windows(width, window=window, shift=shift)  # (nw, M)
@@ -341,7 +343,7 @@ def _window_order(size: tuple[int, int, int], *, window: int, shift: int) -> _Or
     kinds = np.tile(kinds.ravel(), batch)
     sequence = np.lexsort((~occupied.all(axis=1), kinds))
     tokens, occupied, kinds = tokens[sequence], occupied[sequence], kinds[sequence]
-    return _Order(tokens[occupied], occupied, kinds)
+    return _OrderedTokens(tokens[occupied], occupied, kinds)
 
 
 def _axis_of_windows(length: int, *, window: int, shift: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,13 @@
-"""The layers: swin_dense <- heads <- tools, datasets <- tools; no cycles inside a folder."""
+"""The house: which layer and which room may import which, no cycles, no names that shadow others.
+
+At every folder its members, files and rooms alike, import each other without a cycle. Between the
+layers, and between the rooms of `swin_dense/` and `tools/`, the order is the one written here.
+"""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,6 +23,12 @@ ALLOWED = {
     "datasets": {"datasets"},
     "tools": {PACKAGE, "heads", "datasets", "tools"},
 }
+# From the ground up: a room imports only those that stand before it.
+ROOMS = {
+    PACKAGE: ("windows", "padding", "blocks", "backbone", "checkpoints", "creation"),
+    "tools": ("files", "recipes", "tasks", "runs", "report", "training", "commands", "cli"),
+}
+NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 
 
 def folder_of(layer: str) -> Path:
@@ -25,47 +36,104 @@ def folder_of(layer: str) -> Path:
     return Path(module.__file__).parent
 
 
+def modules_of(layer: str) -> dict[tuple[str, ...], Path]:
+    """The layer's files by their place in it: `("detection", "rpn")`; `()` is `__init__` itself."""
+    folder = folder_of(layer)
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        place = path.relative_to(folder).with_suffix("").parts
+        found[place[:-1] if place[-1] == "__init__" else place] = path
+    return found
+
+
 def imported_modules(path: Path) -> set[str]:
-    """Full names of our modules that a file imports, anywhere in it; names of objects are cut
-    off."""
+    """Full names that a file imports, anywhere in it; names of objects may be at their end."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    ours = set()
-    for name in names:
-        parts = name.split(".")
-        if parts[0] == PACKAGE:
-            depth = 3 if len(parts) > 1 and parts[1] in SUBPACKAGES else 2
-            ours.add(".".join(parts[:depth]))
-    return ours
+    return {name for name in names if name.split(".")[0] == PACKAGE}
 
 
-def layer_of(module: str) -> str:
-    parts = module.split(".")
+def layer_of(name: str) -> str:
+    parts = name.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in SUBPACKAGES else PACKAGE
 
 
-@pytest.mark.parametrize("layer", ALLOWED)
-def test_layer_imports_only_what_stands_below_it(layer):
-    for path in folder_of(layer).rglob("*.py"):
-        for module in imported_modules(path):
-            assert layer_of(module) in ALLOWED[layer], f"{path.name} imports {module}"
+def place_of(name: str) -> tuple[str, ...]:
+    """Of the module or object within its layer."""
+    return tuple(name.split(".")[1 if layer_of(name) == PACKAGE else 2 :])
+
+
+def imports_within(layer: str) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Pairs of places in a layer: who imports, and what."""
+    modules = modules_of(layer)
+    for place, path in modules.items():
+        for name in imported_modules(path):
+            if layer_of(name) == layer:
+                target = place_of(name)
+                while target not in modules:  # an object of a module
+                    target = target[:-1]
+                yield place, target
 
 
 @pytest.mark.parametrize("layer", ALLOWED)
-def test_no_cycle_within_a_layer(layer):
-    prefix = PACKAGE if layer == PACKAGE else f"{PACKAGE}.{layer}"
-    graph = {}
-    for path in folder_of(layer).rglob("*.py"):
+def test_layer_imports_only_what_stands_below_it(layer: str) -> None:
+    for path in modules_of(layer).values():
+        for name in imported_modules(path):
+            assert layer_of(name) in ALLOWED[layer], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_the_members_of_a_folder_import_each_other_without_a_cycle(layer: str) -> None:
+    graphs: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for importer, imported in imports_within(layer):
+        shared = 0
+        while importer[shared:] and imported[shared:] and importer[shared] == imported[shared]:
+            shared += 1
+        if importer[shared:] and imported[shared:]:  # else a room and its own `__init__`
+            graph = graphs.setdefault(importer[:shared], {})
+            graph.setdefault(importer[shared], set()).add(imported[shared])
+    assert () in graphs
+    for folder, graph in graphs.items():
+        try:
+            TopologicalSorter(graph).prepare()
+        except ValueError as error:
+            pytest.fail(f"{layer}/{'/'.join(folder)}: {error}")
+
+
+@pytest.mark.parametrize("layer", ROOMS)
+def test_a_room_imports_only_rooms_that_stand_below_it(layer: str) -> None:
+    order = ROOMS[layer]
+    assert {place[0] for place in modules_of(layer) if place} == set(order)
+    for importer, imported in imports_within(layer):
+        if importer and imported:
+            assert order.index(imported[0]) <= order.index(importer[0]), f"{importer}: {imported}"
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_a_rooms_init_holds_public_names_alone(layer: str) -> None:
+    for path in modules_of(layer).values():
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_no_file_or_room_has_a_name_of_the_standard_library_or_for_nothing(layer: str) -> None:
+    taken = NAMES_FOR_NOTHING | (sys.stdlib_module_names - {"__future__"})
+    for place in modules_of(layer):
+        assert not taken & set(place), place
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_a_room_has_about_ten_files(layer: str) -> None:
+    rooms: dict[tuple[str, ...], int] = {}
+    for place, path in modules_of(layer).items():
         if path.stem != "__init__":
-            imported = imported_modules(path)
-            graph[f"{prefix}.{path.stem}"] = {m for m in imported if layer_of(m) == layer}
-    assert graph
-    TopologicalSorter(graph).prepare()  # raises CycleError and names the cycle
+            rooms[place[:-1]] = rooms.get(place[:-1], 0) + 1
+    assert max(rooms.values()) <= 10, rooms
 
 
 def run_python(code: str) -> str:
@@ -73,13 +141,13 @@ def run_python(code: str) -> str:
     return run.stdout.strip()
 
 
-def test_importing_the_package_costs_torch_alone():
+def test_importing_the_package_costs_torch_alone() -> None:
     others = "torchvision cv2 albumentations pycocotools scipy safetensors accelerate tyro rich"
     loaded = f"[name for name in {others.split()!r} if name in sys.modules]"
     assert run_python(f"import sys, swin_dense; print({loaded})") == "[]"
 
 
-def test_subpackages_come_when_they_are_asked_for():
+def test_subpackages_come_when_they_are_asked_for() -> None:
     code = (
         "import sys, swin_dense as sd; before = 'swin_dense.heads' in sys.modules;"
         "sd.heads.create_model; print(before, 'swin_dense.heads' in sys.modules)"
@@ -87,6 +155,6 @@ def test_subpackages_come_when_they_are_asked_for():
     assert run_python(code) == "False True"
 
 
-def test_unknown_attribute_is_an_attribute_error():
+def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = swin_dense.nothing

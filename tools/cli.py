@@ -1,10 +1,12 @@
 """The command `swin-dense`, also `python -m swin_dense.tools.cli`.
 
-A command is a module of this folder with a frozen dataclass `Options`, from which tyro makes the
-flags, and a function `run(options)`. It is imported when it is asked for. Exit status: 0 done, 2 an
-expected error (one line on stderr), 1 a bug (a traceback).
+A command is a file of `commands/`, named as it is (with an underscore behind it where Python has a
+module of that name), with a frozen dataclass `Options`, from which tyro makes the flags, and a
+function `run(options)`. Its purpose is the first line of its docstring. It is imported when it is
+asked for. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bug (a traceback).
 """
 
+import ast
 import contextlib
 import importlib
 import io
@@ -12,21 +14,16 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
 
-_COMMANDS = {
-    "demo": "draw a small data set, train on it, evaluate, and write pictures and a report",
-    "recipes": "list the recipes with their published scores",
-    "train": "train a recipe: train RECIPE [--field value ...]",
-    "report": "make the report of a run again, or compare two runs",
-    "evaluate": "the COCO numbers, or mIoU, of a model on a data set",
-    "predict": "find objects or classes in images, folders or a video",
-    "inspect": "say what a weights file holds",
-    "convert": "write a weights file in another layout",
+COMMANDS: dict[str, Path] = {
+    file.stem.rstrip("_"): file
+    for file in sorted((Path(__file__).parent / "commands").glob("*.py"))
+    if file.stem != "__init__"
 }
-_MODULES = {"inspect": "inspect_"}
 _PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
@@ -44,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_overview())
         return 0 if words else 2
     try:
-        if words[0] not in _COMMANDS:
-            raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(_COMMANDS)}")
+        if words[0] not in COMMANDS:
+            raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
         status = _run(words[0], words[1:])
         sys.stdout.flush()
         return status
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str]) -> int:
-    module = importlib.import_module(f"swin_dense.tools.commands.{_MODULES.get(command, command)}")
+    module = importlib.import_module(f"swin_dense.tools.commands.{COMMANDS[command].stem}")
     program = f"swin-dense {command}"
     options_type: Any = module.Options
     default: Any = None
@@ -125,8 +122,8 @@ def _in_one_line(text: str) -> str:
 
 
 def _overview() -> str:
-    width = max(len(name) for name in _COMMANDS)
-    lines = [f"  {name:<{width}}  {purpose}" for name, purpose in _COMMANDS.items()]
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {_read_purpose(file)}" for name, file in COMMANDS.items()]
     return "\n".join(
         [
             "usage: swin-dense COMMAND [--flag value ...]",
@@ -139,6 +136,12 @@ def _overview() -> str:
             "swin-dense COMMAND --help lists the flags of a command.",
         ]
     )
+
+
+def _read_purpose(file: Path) -> str:
+    """Behind the colon in the first line of a command's docstring; nothing is imported for it."""
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].partition(": ")[2].removesuffix(".")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Output folders, checked before the work starts, and files that are whole or not there."""
 
 import fcntl
+import json
+import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 LOCK_FILE = ".lock"  # stays in the folder of a run
 
@@ -36,11 +39,25 @@ def make_file_writable(path: Path) -> Path:
     return path
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write(path: Path, text: str) -> None:
     """Write a text file beside its final name and rename it: it is never seen half written."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8", newline="\n")
     partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside its final name and rename it; nan and inf become null."""
+    atomic_write(path, json.dumps(finite_or_none(content), indent=1) + "\n")
+
+
+def finite_or_none(value: Any) -> Any:
+    """The same nested dicts and lists with None for nan and inf, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _held: set[Path] = set()

@@ -64,7 +64,7 @@ class Ade20k(Dataset[SegmentationSample]):
         *,
         transforms: Pipeline,
         class_names: Sequence[str] | None = None,
-        zero_is_ignored: bool = True,
+        reduce_zero_label: bool = True,
         seed: int = 0,
     ) -> None:
         """Find the pairs, check all label maps and the photographs' heads; nothing is decoded yet.
@@ -75,7 +75,7 @@ class Ade20k(Dataset[SegmentationSample]):
             transforms: a pipeline of `semantic_transforms`.
             class_names: None: those of `classes.txt` or `classes.csv` in the root, else ADE20K's
                 150.
-            zero_is_ignored: stored numbers are 0 for "ignored" and 1..K, as in ADE20K; otherwise
+            reduce_zero_label: stored numbers are 0 for "ignored" and 1..K, as in ADE20K; otherwise
                 they are the labels 0..K-1. 255 is ignored under both rules.
             seed: of all that the transforms draw.
 
@@ -94,7 +94,7 @@ class Ade20k(Dataset[SegmentationSample]):
         if not 1 <= len(self.class_names) <= 255:
             raise ValueError(f"class names must be 1..255, got {len(self.class_names)} for {root}")
         self.transforms = transforms
-        self.zero_is_ignored = zero_is_ignored
+        self.reduce_zero_label = reduce_zero_label
         self.seed = seed
         self._images, self._label_maps = _pair_files(self.image_folder, self.label_folder)
         self.image_ids = sorted(self._images)
@@ -135,7 +135,7 @@ class Ade20k(Dataset[SegmentationSample]):
         return labels_from_numbers(
             read_class_numbers(path),
             num_classes=len(self.class_names),
-            zero_is_ignored=self.zero_is_ignored,
+            reduce_zero_label=self.reduce_zero_label,
             where=path,
         )
 

@@ -51,7 +51,7 @@ class DetectionConfusion:
     Attributes:
         matrix: `(K + 1, K + 1)` int64; entry [i, j] counts the objects of class i that were taken
             for class j. In the last column are the missed objects, in the last row the detections
-            of nothing; a second detection of one object is of nothing too.
+            of background; a second detection of one object is one too.
     """
 
     def __init__(
@@ -85,11 +85,11 @@ class DetectionConfusion:
             found_labels: `(N,)` in 0..K-1.
             found_scores: `(N,)`.
         """
-        nothing = len(self.matrix) - 1
+        background = len(self.matrix) - 1
         order = np.argsort(-found_scores, kind="stable")
         order = order[found_scores[order] >= self._score_threshold]
         order = order[_places_within_class(found_labels[order]) < _MOST_DETECTIONS]
-        taken_for = np.full(len(boxes), nothing)  # (G,)
+        taken_for = np.full(len(boxes), background)  # (G,)
         is_free = np.ones(len(order), bool)  # (N',) of the detections in order
         num_ignored = 0
         for label in np.unique(found_labels[order]):
@@ -103,17 +103,17 @@ class DetectionConfusion:
             hit = objects[matches[matches >= 0]]
             taken_for[hit] = label
             num_ignored += int(is_crowd[hit].sum())
-        num_found = int((taken_for[~is_crowd] != nothing).sum())
+        num_found = int((taken_for[~is_crowd] != background).sum())
 
         rest = order[is_free]
-        objects = np.flatnonzero((taken_for == nothing) & ~is_crowd)
+        objects = np.flatnonzero((taken_for == background) & ~is_crowd)
         ious = box_ious(found_boxes[rest], boxes[objects], is_crowd[objects])
         matches = match_greedily(ious, is_crowd[objects], threshold=self._iou_threshold)
         taken_for[objects[matches[matches >= 0]]] = found_labels[rest[matches >= 0]]
 
         np.add.at(self.matrix, (labels[~is_crowd], taken_for[~is_crowd]), 1)
         false = found_labels[rest[matches < 0]]
-        self.matrix[nothing] += np.bincount(false, minlength=nothing + 1)
+        self.matrix[background] += np.bincount(false, minlength=background + 1)
         return ImageCounts(
             num_found=num_found,
             num_detections=len(order) - num_ignored,
@@ -121,7 +121,7 @@ class DetectionConfusion:
         )
 
 
-def confuse(
+def confusion_matrix(
     truth: CocoFile,
     detections: Iterable[Mapping[str, Any]],
     *,

@@ -148,7 +148,7 @@ class KeepRatioResize(A.DualTransform):
     def apply_to_keypoints(
         self, keypoints: np.ndarray, *args: Any, size: Size, shape: tuple[int, ...], **params: Any
     ) -> np.ndarray:
-        """Move points by the factor of each axis, which rounding lets differ."""
+        """Permutation points by the factor of each axis, which rounding lets differ."""
         factor = np.array([size.width / shape[1], size.height / shape[0]], dtype=np.float32)
         moved = keypoints.copy()
         moved[:, :2] = (keypoints[:, :2] + 0.5) * factor - 0.5
@@ -192,7 +192,7 @@ class RandomCropInRange(A.DualTransform):
     def apply_to_keypoints(
         self, keypoints: np.ndarray, *args: Any, rows: slice, columns: slice, **params: Any
     ) -> np.ndarray:
-        """Move points along; those outside stay outside."""
+        """Permutation points along; those outside stay outside."""
         moved = keypoints.copy()
         moved[:, :2] -= np.array([columns.start, rows.start], dtype=np.float32)
         return moved

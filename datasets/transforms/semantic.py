@@ -26,7 +26,7 @@ def segmentation_train(
     scale: tuple[int, int] = (2048, 512),
     ratios: tuple[float, float] = (0.5, 2.0),
     crop: tuple[int, int] = (512, 512),
-    max_class_share: float = 0.75,
+    cat_max_ratio: float = 0.75,
     flip: float = 0.5,
     photometric: bool = True,
     extra: Sequence[A.BasicTransform] = (),
@@ -39,7 +39,7 @@ def segmentation_train(
         scale: `(long, short)`, px, as in `keep_ratio_size`.
         ratios: smallest and largest factor on `scale`.
         crop: `(height, width)`, px; an image that is smaller stays as it is.
-        max_class_share: the most of a crop's labelled pixels that one class may have, 0..1; after
+        cat_max_ratio: the most of a crop's labelled pixels that one class may have, 0..1; after
             10 tries any crop is taken.
         flip: probability in 0..1.
         photometric: distort colours.
@@ -50,7 +50,7 @@ def segmentation_train(
     """
     pipeline: list[A.BasicTransform] = [
         RandomRatioResize(scale, ratios),
-        RandomCropOfClasses(crop, max_class_share=max_class_share),
+        RandomCropOfClasses(crop, cat_max_ratio=cat_max_ratio),
         A.HorizontalFlip(p=flip),
     ]
     if photometric:
@@ -120,14 +120,14 @@ class RandomCropOfClasses(A.DualTransform):
     num_tries = 10
 
     def __init__(
-        self, size: tuple[int, int], *, max_class_share: float = 0.75, p: float = 1.0
+        self, size: tuple[int, int], *, cat_max_ratio: float = 0.75, p: float = 1.0
     ) -> None:
         super().__init__(p=p)
         if min(size) < 1:
             raise ValueError(f"size of a crop must be at least 1 px, got {size}")
-        if not 0 < max_class_share <= 1:
-            raise ValueError(f"max_class_share must be in (0, 1], got {max_class_share}")
-        self.size, self.max_class_share = size, max_class_share
+        if not 0 < cat_max_ratio <= 1:
+            raise ValueError(f"cat_max_ratio must be in (0, 1], got {cat_max_ratio}")
+        self.size, self.cat_max_ratio = size, cat_max_ratio
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -139,7 +139,7 @@ class RandomCropOfClasses(A.DualTransform):
     ) -> dict[str, Any]:
         """Draw places until one will do."""
         place = self._draw(params["shape"][:2])
-        for _ in range(self.num_tries if self.max_class_share < 1 else 0):
+        for _ in range(self.num_tries if self.cat_max_ratio < 1 else 0):
             if self._is_balanced(data["mask"][place]):
                 break
             place = self._draw(params["shape"][:2])
@@ -162,7 +162,7 @@ class RandomCropOfClasses(A.DualTransform):
     def _is_balanced(self, labels: np.ndarray) -> bool:
         counts = cv2.calcHist([labels], [0], None, [256], [0, 256])[:IGNORED_LABEL]
         present = counts[counts > 0]
-        return len(present) > 1 and present.max() / present.sum() < self.max_class_share
+        return len(present) > 1 and present.max() / present.sum() < self.cat_max_ratio
 
 
 class PhotometricDistortion(A.ImageOnlyTransform):

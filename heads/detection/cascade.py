@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.box_ops import clip_boxes, decode_boxes
 from swin_dense.heads.detection.boxes.matching import sample_rois
-from swin_dense.heads.detection.config import BoxConfig, DetectorConfig, RPNConfig
+from swin_dense.heads.detection.config import BoxConfig, RPNConfig, TwoStageDetectorConfig
 from swin_dense.heads.detection.mask_rcnn import (
     build_box_head,
     build_mask_head,
-    detect,
-    original_frame,
+    postprocess_boxes,
+    rescale_to_original,
 )
 from swin_dense.heads.detection.roi_heads.box_head import box_losses
-from swin_dense.heads.detection.roi_heads.mask_head import predict_masks, train_masks
-from swin_dense.heads.detection.roi_heads.roi_pool import join_rois, pool_rois
+from swin_dense.heads.detection.roi_heads.mask_head import mask_head_loss, predict_masks
+from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
-from swin_dense.heads.detection.two_stage import Detector, RoIHeads
+from swin_dense.heads.detection.two_stage import RoIHeads, TwoStageDetector
 from swin_dense.padding import ImageBatch
 
 
@@ -32,7 +32,7 @@ def _box_config() -> BoxConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeMaskRCNNConfig(DetectorConfig):
+class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
     """Cascade Mask R-CNN; defaults are the released COCO models'.
 
     Attributes:
@@ -65,16 +65,16 @@ class CascadeMaskRCNNConfig(DetectorConfig):
             raise ValueError(f"each stage must have one overlap, stds and weight, got {got}")
 
 
-class CascadeMaskRCNN(Detector):
+class CascadeMaskRCNN(TwoStageDetector):
     """Cascade Mask R-CNN as released with Swin.
 
-    Arguments as `Detector`'s.
+    Arguments as `TwoStageDetector`'s.
     """
 
     config: CascadeMaskRCNNConfig
 
     def build_roi_head(self) -> RoIHeads:
-        """See `Detector`."""
+        """See `TwoStageDetector`."""
         return CascadeRoIHeads(self.config, strides=self.strides)
 
 
@@ -103,7 +103,7 @@ class CascadeRoIHeads(RoIHeads):
     ) -> dict[str, Tensor]:
         """See `RoIHeads`; each stage's losses are named `s0.loss_cls` and so on."""
         config = self.config
-        object_boxes = [target["boxes"] for target in targets]
+        gt_boxes = [target["boxes"] for target in targets]
         losses: dict[str, Tensor] = {}
         for stage, weight in enumerate(config.stage_loss_weights):
             samples = [
@@ -120,16 +120,16 @@ class CascadeRoIHeads(RoIHeads):
                 for boxes, target in zip(proposals, targets, strict=True)
             ]
             boxes = [sample.boxes for sample in samples]
-            logits, deltas = self._judge(stage, pyramid, boxes)
+            logits, deltas = self._bbox_forward(stage, pyramid, boxes)
             stage_losses = box_losses(
                 logits,
                 deltas,
                 samples,
-                object_boxes,
+                gt_boxes,
                 delta_stds=config.stage_delta_stds[stage],
                 giou_weight=config.giou_weight,
             )
-            stage_losses["loss_mask"] = train_masks(
+            stage_losses["loss_mask"] = mask_head_loss(
                 self.mask_head[stage],
                 pyramid,
                 samples,
@@ -159,13 +159,15 @@ class CascadeRoIHeads(RoIHeads):
         num_stages = len(self.bbox_head)
         boxes, all_logits = proposals, []
         for stage in range(num_stages):
-            logits, deltas = self._judge(stage, pyramid, boxes)
+            logits, deltas = self._bbox_forward(stage, pyramid, boxes)
             all_logits.append(logits)
             if stage < num_stages - 1:
                 boxes = self._refine(stage, boxes, deltas, logits[:, :-1].argmax(1), sizes)
         logits = torch.stack(all_logits).mean(dim=0)  # (R, K + 1)
         stds = self.config.stage_delta_stds[-1]
-        detections = detect(self.config, boxes, logits, deltas, sizes=sizes, delta_stds=stds)
+        detections = postprocess_boxes(
+            self.config, boxes, logits, deltas, sizes=sizes, delta_stds=stds
+        )
         masks = predict_masks(
             list(self.mask_head),
             pyramid,
@@ -173,14 +175,17 @@ class CascadeRoIHeads(RoIHeads):
             strides=self.strides,
             roi_size=self.config.mask.roi_size,
         )
-        return original_frame(detections, masks, sizes=sizes, original_sizes=original_sizes)
+        return rescale_to_original(detections, masks, sizes=sizes, original_sizes=original_sizes)
 
-    def _judge(
+    def _bbox_forward(
         self, stage: int, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Logits `(R, K + 1)` and deltas `(R, K, 4)` of the boxes of all images."""
         pooled = pool_rois(
-            pyramid, join_rois(boxes), strides=self.strides, output_size=self.config.box.roi_size
+            pyramid,
+            boxes_to_rois(boxes),
+            strides=self.strides,
+            output_size=self.config.box.roi_size,
         )
         return self.bbox_head[stage](pooled)
 
@@ -193,7 +198,7 @@ class CascadeRoIHeads(RoIHeads):
         labels: Tensor,
         sizes: Sequence[tuple[int, int]],
     ) -> list[Tensor]:
-        """Move each box `(R_i, 4)` by the deltas of its class and clip it to its image."""
+        """Permutation each box `(R_i, 4)` by the deltas of its class and clip it to its image."""
         own = deltas[torch.arange(len(labels), device=labels.device), labels]  # (R, 4)
         moved = decode_boxes(torch.cat(list(boxes)), own, stds=self.config.stage_delta_stds[stage])
         counts = [len(part) for part in boxes]

@@ -87,7 +87,7 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorConfig:
+class TwoStageDetectorConfig:
     """What every two-stage detector is made of.
 
     Attributes:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.heads.detection.boxes.matching import sample_rois
-from swin_dense.heads.detection.config import DetectorConfig
+from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.roi_heads.box_head import (
     BoxHead,
     Detections,
@@ -16,18 +16,18 @@ from swin_dense.heads.detection.roi_heads.box_head import (
 )
 from swin_dense.heads.detection.roi_heads.mask_head import (
     MaskHead,
+    mask_head_loss,
     paste_masks,
     predict_masks,
-    train_masks,
 )
-from swin_dense.heads.detection.roi_heads.roi_pool import join_rois, pool_rois
+from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
-from swin_dense.heads.detection.two_stage import Detector, RoIHeads
+from swin_dense.heads.detection.two_stage import RoIHeads, TwoStageDetector
 from swin_dense.padding import ImageBatch
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskRCNNConfig(DetectorConfig):
+class MaskRCNNConfig(TwoStageDetectorConfig):
     """Mask R-CNN; defaults are the released COCO models'.
 
     Attributes:
@@ -39,20 +39,20 @@ class MaskRCNNConfig(DetectorConfig):
     delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
 
 
-class MaskRCNN(Detector):
+class MaskRCNN(TwoStageDetector):
     """Mask R-CNN as released with Swin.
 
-    Arguments as `Detector`'s.
+    Arguments as `TwoStageDetector`'s.
     """
 
     config: MaskRCNNConfig
 
     def build_roi_head(self) -> RoIHeads:
-        """See `Detector`."""
-        return SingleStageRoIHeads(self.config, strides=self.strides)
+        """See `TwoStageDetector`."""
+        return StandardRoIHeads(self.config, strides=self.strides)
 
 
-class SingleStageRoIHeads(RoIHeads):
+class StandardRoIHeads(RoIHeads):
     """Box head and mask head side by side on the same proposals.
 
     Args:
@@ -89,7 +89,7 @@ class SingleStageRoIHeads(RoIHeads):
             )
             for boxes, target in zip(proposals, targets, strict=True)
         ]
-        logits, deltas = self._judge(pyramid, [sample.boxes for sample in samples])
+        logits, deltas = self._bbox_forward(pyramid, [sample.boxes for sample in samples])
         losses = box_losses(
             logits,
             deltas,
@@ -97,7 +97,7 @@ class SingleStageRoIHeads(RoIHeads):
             [target["boxes"] for target in targets],
             delta_stds=config.delta_stds,
         )
-        losses["loss_mask"] = train_masks(
+        losses["loss_mask"] = mask_head_loss(
             self.mask_head,
             pyramid,
             samples,
@@ -116,8 +116,8 @@ class SingleStageRoIHeads(RoIHeads):
         original_sizes: Sequence[tuple[int, int]],
     ) -> list[DetectionResult]:
         """See `RoIHeads`."""
-        logits, deltas = self._judge(pyramid, proposals)
-        detections = detect(
+        logits, deltas = self._bbox_forward(pyramid, proposals)
+        detections = postprocess_boxes(
             self.config, proposals, logits, deltas, sizes=sizes, delta_stds=self.config.delta_stds
         )
         masks = predict_masks(
@@ -127,17 +127,22 @@ class SingleStageRoIHeads(RoIHeads):
             strides=self.strides,
             roi_size=self.config.mask.roi_size,
         )
-        return original_frame(detections, masks, sizes=sizes, original_sizes=original_sizes)
+        return rescale_to_original(detections, masks, sizes=sizes, original_sizes=original_sizes)
 
-    def _judge(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def _bbox_forward(
+        self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Logits `(R, K + 1)` and deltas `(R, K, 4)` of the boxes of all images."""
         pooled = pool_rois(
-            pyramid, join_rois(boxes), strides=self.strides, output_size=self.config.box.roi_size
+            pyramid,
+            boxes_to_rois(boxes),
+            strides=self.strides,
+            output_size=self.config.box.roi_size,
         )
         return self.bbox_head(pooled)
 
 
-def build_box_head(config: DetectorConfig) -> BoxHead:
+def build_box_head(config: TwoStageDetectorConfig) -> BoxHead:
     """One box head as the config says."""
     return BoxHead(
         config.fpn_channels,
@@ -150,7 +155,7 @@ def build_box_head(config: DetectorConfig) -> BoxHead:
     )
 
 
-def build_mask_head(config: DetectorConfig) -> MaskHead:
+def build_mask_head(config: TwoStageDetectorConfig) -> MaskHead:
     """One mask head as the config says."""
     return MaskHead(
         config.fpn_channels,
@@ -160,8 +165,8 @@ def build_mask_head(config: DetectorConfig) -> MaskHead:
     )
 
 
-def detect(
-    config: DetectorConfig,
+def postprocess_boxes(
+    config: TwoStageDetectorConfig,
     boxes: Sequence[Tensor],
     logits: Tensor,
     deltas: Tensor,
@@ -186,7 +191,7 @@ def detect(
     ]
 
 
-def original_frame(
+def rescale_to_original(
     detections: Sequence[Detections],
     masks: Sequence[Tensor],
     *,

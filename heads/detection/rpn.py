@@ -14,7 +14,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
     clip_boxes,
     decode_boxes,
     encode_boxes,
-    have_area,
+    is_nonempty,
     pairwise_iou,
 )
 from swin_dense.heads.detection.boxes.matching import IGNORED, match_boxes, sample_matches
@@ -107,7 +107,9 @@ class RPNHead(nn.Module):
             level_lengths=tuple(map(len, anchors)),
         )
 
-    def judge(self, pyramid: Sequence[Tensor], indices: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_at_anchors(
+        self, pyramid: Sequence[Tensor], indices: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Judge some anchors of each image; the values are `forward`'s.
 
         Only the 3 x 3 neighbourhoods of their cells are looked at. So the gradient of the losses,
@@ -138,7 +140,7 @@ class RPNHead(nn.Module):
             deltas.gather(2, own[..., None].expand(-1, -1, -1, 4)).squeeze(2).float(),
         )
 
-    def is_cheaper_to_judge(self, pyramid: Sequence[Tensor], num_samples: int) -> bool:
+    def use_sparse_forward(self, pyramid: Sequence[Tensor], num_samples: int) -> bool:
         """Whether that many anchors of an image cost less than the gradient of its whole maps."""
         num_cells = sum(maps.shape[-2] * maps.shape[-1] for maps in pyramid)
         return num_samples * _NUM_NEIGHBOURS * len(pyramid) < num_cells
@@ -210,7 +212,7 @@ def propose(
         torch.cat(boxes, dim=1), torch.cat(scores, dim=1), sizes, strict=True
     ):
         clipped = clip_boxes(image_boxes, size)
-        visible = have_area(clipped).nonzero().flatten()
+        visible = is_nonempty(clipped).nonzero().flatten()
         clipped, image_scores = clipped[visible], image_scores[visible]
         kept = batched_nms(clipped, image_scores, all_levels[visible], iou_threshold=nms_iou)
         kept = kept[:max_proposals]
@@ -239,7 +241,7 @@ class AnchorSamples:
 def sample_anchors(
     anchors: Tensor,
     sizes: Sequence[tuple[int, int]],
-    object_boxes: Sequence[Tensor],
+    gt_boxes: Sequence[Tensor],
     *,
     size_divisor: int,
     allowed_border: int | None,
@@ -254,7 +256,7 @@ def sample_anchors(
     Args:
         anchors: `(N, 4)`, xyxy, px of the input frame.
         sizes: true (height, width) of each image, px.
-        object_boxes: `(G, 4)` per image, xyxy, px of the input frame.
+        gt_boxes: `(G, 4)` per image, xyxy, px of the input frame.
         size_divisor: see `anchors_in_image`.
         allowed_border: see `anchors_in_image`.
         positive_iou: see `match_boxes`.
@@ -267,7 +269,7 @@ def sample_anchors(
         `min(num_samples, N)` anchors of each image, or all of them for None.
     """
     columns = []
-    for size, boxes in zip(sizes, object_boxes, strict=True):
+    for size, boxes in zip(sizes, gt_boxes, strict=True):
         usable = anchors_in_image(
             anchors, size, size_divisor=size_divisor, allowed_border=allowed_border
         )
@@ -288,10 +290,12 @@ def sample_anchors(
             chosen = (positive | negative).float()
             indices = chosen.topk(min(num_samples, len(anchors)), sorted=False).indices  # (S,)
             positive, negative, own = positive[indices], negative[indices], anchors[indices]
-        goals = own
+        matched_gt_boxes = own
         if len(boxes):
-            goals = torch.where(positive[:, None], boxes[matches[indices].clamp(min=0)], own)
-        deltas = encode_boxes(own, goals, stds=_DELTA_STDS)  # (S, 4)
+            matched_gt_boxes = torch.where(
+                positive[:, None], boxes[matches[indices].clamp(min=0)], own
+            )
+        deltas = encode_boxes(own, matched_gt_boxes, stds=_DELTA_STDS)  # (S, 4)
         columns.append((indices, positive, negative, deltas))
     indices, positive, negative, deltas = (
         torch.stack(column) for column in zip(*columns, strict=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.backbone import SwinTransformer
-from swin_dense.heads.detection.config import DetectorConfig
+from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.fpn import FPN
 from swin_dense.heads.detection.rpn import (
     RPNHead,
@@ -82,7 +82,7 @@ class RoIHeads(nn.Module):
         raise NotImplementedError
 
 
-class Detector(nn.Module):
+class TwoStageDetector(nn.Module):
     """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
     Args:
@@ -100,7 +100,7 @@ class Detector(nn.Module):
 
     def __init__(
         self,
-        config: DetectorConfig,
+        config: TwoStageDetectorConfig,
         *,
         backbone: nn.Module | None = None,
         class_names: Sequence[str] | None = None,
@@ -171,12 +171,14 @@ class Detector(nn.Module):
     ) -> tuple[RPNOutputs, dict[str, Tensor]]:
         """What is said about each anchor, for the proposals, and the losses of those sampled."""
         rpn, head = self.config.rpn, self.rpn_head
-        is_sparse = rpn.num_samples is not None and head.is_cheaper_to_judge(
+        is_sparse = rpn.num_samples is not None and head.use_sparse_forward(
             pyramid, rpn.num_samples
         )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_sparse):
             outputs = head(pyramid)
-        if is_sparse:  # autocast of torch 2.9 would give `judge` weights cast without gradient
+        if (
+            is_sparse
+        ):  # autocast of torch 2.9 would give `forward_at_anchors` weights cast without gradient
             torch.clear_autocast_cache()
         samples = sample_anchors(
             outputs.anchors,
@@ -192,7 +194,7 @@ class Detector(nn.Module):
         )
         logits, deltas = outputs.logits, outputs.deltas
         if samples.indices is not None and is_sparse:
-            logits, deltas = head.judge(pyramid, samples.indices)
+            logits, deltas = head.forward_at_anchors(pyramid, samples.indices)
         elif samples.indices is not None:
             logits = logits.gather(1, samples.indices)
             deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))

@@ -32,7 +32,7 @@ _AUXILIARY_LEVEL = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentorConfig:
+class UPerNetConfig:
     """Everything that fixes a segmentor's architecture; defaults are the released ADE20K models'.
 
     Args:
@@ -72,7 +72,7 @@ class SegmentorConfig:
             raise ValueError(f"auxiliary_weight must not be negative, got {self.auxiliary_weight}")
 
 
-class Segmentor(nn.Module):
+class UPerNet(nn.Module):
     """Semantic segmentor with UPerNet's decoder.
 
     Attributes:
@@ -86,7 +86,7 @@ class Segmentor(nn.Module):
 
     def __init__(
         self,
-        config: SegmentorConfig,
+        config: UPerNetConfig,
         *,
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.checkpoints.containers import read_checkpoint
-from swin_dense.checkpoints.conversion import Translation, table_window, translate
+from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict, table_window
 from swin_dense.checkpoints.key_maps import BACKBONE
-from swin_dense.checkpoints.loading import fit_weights, load_translation
+from swin_dense.checkpoints.loading import fit_weights, load_converted
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -32,14 +32,16 @@ def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
     """
     checkpoint = read_checkpoint(source)
     try:
-        translation = translate(checkpoint.state)
+        translation = convert_state_dict(checkpoint.state)
         config = read_backbone_config(translation.state)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
     return build_loaded(lambda: SwinTransformer(config), translation, source=checkpoint.source)
 
 
-def build_loaded(build: Callable[[], _Module], translation: Translation, *, source: str) -> _Module:
+def build_loaded(
+    build: Callable[[], _Module], translation: ConvertedState, *, source: str
+) -> _Module:
     """Build a module and load it, once it is known that the weights fit.
 
     Args:
@@ -55,11 +57,11 @@ def build_loaded(build: Callable[[], _Module], translation: Translation, *, sour
     """
     check_fit(build, translation, source=source)
     module = build()
-    load_translation(module, translation, source=source)
+    load_converted(module, translation, source=source)
     return module.eval()
 
 
-def check_fit(build: Callable[[], nn.Module], translation: Translation, *, source: str) -> None:
+def check_fit(build: Callable[[], nn.Module], translation: ConvertedState, *, source: str) -> None:
     """Try whether weights fit, without memory for them: sizes in a file can be anything.
 
     Raises:

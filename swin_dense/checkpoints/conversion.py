@@ -1,8 +1,8 @@
 """Weights of any known layout under our names, and back.
 
-`translate` recognises the layout from the keys: a layout fits if it finds position tables of blocks
-and patch merging only between two stages; of those that fit, the one that explains the most keys is
-meant. `to_layout` undoes it to the bit.
+`convert_state_dict` recognises the layout from the keys: a layout fits if it finds position tables
+of blocks and patch merging only between two stages; of those that fit, the one that explains the
+most keys is meant. `to_layout` undoes it to the bit.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, LAYOUTS, TABLE, WRAPPER, Layout
+from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, KEY_MAPS, TABLE, WRAPPER, KeyMap
 from swin_dense.windows import relative_position_index
 
 _FOREIGN = {  # part of a key: whose it is
@@ -23,7 +23,7 @@ _FOREIGN = {  # part of a key: whose it is
 
 
 @dataclass(frozen=True)
-class Translation:
+class ConvertedState:
     """A file's weights under our names.
 
     Attributes:
@@ -33,7 +33,7 @@ class Translation:
         dropped: their names of what was passed over: buffers that can be computed, other networks.
     """
 
-    layout: Layout
+    layout: KeyMap
     prefix: str
     state: dict[str, Tensor]
     dropped: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Translation:
 class _Match:
     """The keys of a state dict as one layout reads them."""
 
-    layout: Layout
+    layout: KeyMap
     prefix: str
     parts: dict[str, dict[int, str]] = field(default_factory=dict)  # our key -> part -> their key
     rest: list[str] = field(default_factory=list)
@@ -70,34 +70,36 @@ class _Match:
         return bool(stages) and merges <= set(range(max(stages)))
 
 
-def translate(state: Mapping[str, Tensor]) -> Translation:
+def convert_state_dict(state: Mapping[str, Tensor]) -> ConvertedState:
     """Recognise the layout of a state dict from its keys and give it under our names.
 
     Raises:
         ValueError: no layout fits, or two do that disagree.
     """
     if state and all(key.startswith(WRAPPER) for key in state):
-        inner = translate({key.removeprefix(WRAPPER): value for key, value in state.items()})
+        inner = convert_state_dict(
+            {key.removeprefix(WRAPPER): value for key, value in state.items()}
+        )
         plain = inner.layout.name in ("swin_dense", "microsoft")
-        layout = LAYOUTS["ddp"] if plain else inner.layout
+        layout = KEY_MAPS["ddp"] if plain else inner.layout
         dropped = tuple(WRAPPER + key for key in inner.dropped)
-        return Translation(layout, WRAPPER + inner.prefix, inner.state, dropped)
+        return ConvertedState(layout, WRAPPER + inner.prefix, inner.state, dropped)
     return _rename(state, _recognise(state))
 
 
 def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Give weights under our names in another layout; undoes `translate` to the bit.
+    """Give weights under our names in another layout; undoes `convert_state_dict` to the bit.
 
     Args:
         state: under our names, a whole model's backbone under `backbone.`.
-        name: a name in `LAYOUTS`.
+        name: a name in `KEY_MAPS`.
 
     Raises:
         ValueError: unknown layout, or it has no place for some of the weights.
     """
-    if name not in LAYOUTS:
-        raise ValueError(f"unknown layout {name!r}; choose one of {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[name]
+    if name not in KEY_MAPS:
+        raise ValueError(f"unknown layout {name!r}; choose one of {', '.join(KEY_MAPS)}")
+    layout = KEY_MAPS[name]
     whole = any(key.startswith(BACKBONE) for key in state)
     if whole and not layout.whole:
         raise ValueError(
@@ -177,7 +179,7 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
 def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
     """How each layout reads the keys."""
     matches = []
-    for layout in LAYOUTS.values():
+    for layout in KEY_MAPS.values():
         if layout.wrapper:
             continue  # taken off before
         for prefix in ("", BACKBONE) if layout.whole else ("",):
@@ -214,14 +216,14 @@ def _describe_unknown(state: Mapping[str, Tensor]) -> str:
             return f"its weights are those of {what}, which is not supported; only Swin V1 is"
     return (
         f"no known layout fits its {len(keys)} keys ({shorten(keys)}); "
-        f"known are {', '.join(LAYOUTS)}"
+        f"known are {', '.join(KEY_MAPS)}"
     )
 
 
 # ----------------------------------------------------------------------------------- renaming
 
 
-def _rename(state: Mapping[str, Tensor], match: _Match) -> Translation:
+def _rename(state: Mapping[str, Tensor], match: _Match) -> ConvertedState:
     layout, rest = match.layout, match.rest
     is_whole = bool(match.prefix) and bool(rest)
     prefix = BACKBONE if is_whole else ""
@@ -239,7 +241,7 @@ def _rename(state: Mapping[str, Tensor], match: _Match) -> Translation:
         dropped += rest
     else:
         result.update({_our_head(key, layout): state[key] for key in rest})
-    return Translation(layout, match.prefix, result, tuple(dropped))
+    return ConvertedState(layout, match.prefix, result, tuple(dropped))
 
 
 def _fuse(values: list[Tensor], keys: list[str]) -> Tensor:
@@ -252,13 +254,13 @@ def _fuse(values: list[Tensor], keys: list[str]) -> Tensor:
     return torch.cat(values)
 
 
-def _rename_head(key: str, layout: Layout) -> str:
+def _rename_head(key: str, layout: KeyMap) -> str:
     for ours, theirs in layout.heads:
         key = key.replace(ours, theirs)
     return key
 
 
-def _our_head(key: str, layout: Layout) -> str:
+def _our_head(key: str, layout: KeyMap) -> str:
     for ours, theirs in layout.heads:
         key = key.replace(theirs, ours)
     return key

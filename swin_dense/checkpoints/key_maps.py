@@ -44,7 +44,7 @@ _OURS = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class KeyMap:
     """How one framework stores a Swin Transformer.
 
     Attributes:
@@ -235,12 +235,12 @@ WRAPPER = "module."
 _HF_PARTS = ("decode_head", "auxiliary_head")
 _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 
-LAYOUTS: dict[str, Layout] = {
+KEY_MAPS: dict[str, KeyMap] = {
     layout.name: layout
     for layout in (
-        Layout("swin_dense", "ours", _OURS, whole=True),
-        Layout("microsoft", "Microsoft", _OURS, whole=True, stores_index="square"),
-        Layout(
+        KeyMap("swin_dense", "ours", _OURS, whole=True),
+        KeyMap("microsoft", "Microsoft", _OURS, whole=True, stores_index="square"),
+        KeyMap(
             "ddp",
             "Microsoft, saved from DistributedDataParallel",
             _OURS,
@@ -248,21 +248,21 @@ LAYOUTS: dict[str, Layout] = {
             stores_index="square",
             wrapper=WRAPPER,
         ),
-        Layout(
+        KeyMap(
             "moby",
             "Microsoft, self-supervised (MoBY)",
             _prefixed("encoder.", _without(_OURS, "norm{stage}")),
             stores_index="square",
             drops_rest=True,
         ),
-        Layout(
+        KeyMap(
             "detectron2",
             "detectron2",
             _prefixed("backbone.bottom_up.", _without(_OURS, "norm", "head")),
             stores_index="square",
             drops_rest=True,
         ),
-        Layout(
+        KeyMap(
             "timm",
             "timm",
             {
@@ -272,7 +272,7 @@ LAYOUTS: dict[str, Layout] = {
                 "head": "head.fc",
             },
         ),
-        Layout(
+        KeyMap(
             "mm",
             "mmdetection and mmsegmentation",
             _MM,
@@ -280,7 +280,7 @@ LAYOUTS: dict[str, Layout] = {
             whole=True,
             stores_index="square",
         ),
-        Layout(
+        KeyMap(
             "mmpretrain",
             "mmpretrain",
             {
@@ -291,8 +291,8 @@ LAYOUTS: dict[str, Layout] = {
             merge_order="unfold",
             stores_index="square",
         ),
-        Layout("torchvision", "torchvision", _TORCHVISION, stores_index="flat"),
-        Layout(
+        KeyMap("torchvision", "torchvision", _TORCHVISION, stores_index="flat"),
+        KeyMap(
             "huggingface",
             "transformers 5",
             _HF,
@@ -300,7 +300,7 @@ LAYOUTS: dict[str, Layout] = {
             parts=_HF_PARTS,
             heads=_HF_HEADS,
         ),
-        Layout(
+        KeyMap(
             "huggingface_v4",
             "transformers 4, and the files of the Hugging Face hub",
             _HF_V4,

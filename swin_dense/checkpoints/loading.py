@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import Translation, shorten, table_window, translate
+from swin_dense.checkpoints.conversion import (
+    ConvertedState,
+    convert_state_dict,
+    shorten,
+    table_window,
+)
 from swin_dense.checkpoints.key_maps import BACKBONE
 
 __all__ = ["Checkpoint", "LoadReport", "initialise", "load_weights", "read_checkpoint"]
@@ -85,7 +90,7 @@ def load_weights(
             module is unchanged then.
     """
     name, translation = _read(source)
-    return load_translation(module, translation, source=name, new_classes=new_classes)
+    return load_converted(module, translation, source=name, new_classes=new_classes)
 
 
 def initialise(
@@ -114,11 +119,11 @@ def initialise(
     name, translation = _read(source)
     has_same_parts = _parts(translation.state) == _parts(model.state_dict())
     target = model if has_same_parts else model.get_submodule("backbone")
-    return load_translation(target, translation, source=name, new_classes=new_classes)
+    return load_converted(target, translation, source=name, new_classes=new_classes)
 
 
-def load_translation(
-    module: nn.Module, translation: Translation, *, source: str, new_classes: bool = False
+def load_converted(
+    module: nn.Module, translation: ConvertedState, *, source: str, new_classes: bool = False
 ) -> LoadReport:
     """`load_weights` for what has been read and translated already; `source` is for messages."""
     state, report = fit_weights(module, translation, source=source, new_classes=new_classes)
@@ -127,9 +132,9 @@ def load_translation(
 
 
 def fit_weights(
-    module: nn.Module, translation: Translation, *, source: str, new_classes: bool = False
+    module: nn.Module, translation: ConvertedState, *, source: str, new_classes: bool = False
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """What `load_translation` would put into a module, which is not touched, and its report."""
+    """What `load_converted` would put into a module, which is not touched, and its report."""
     targets = module.state_dict()
     is_whole = any(key.startswith(BACKBONE) for key in targets)
     if is_whole and not translation.is_whole:
@@ -156,7 +161,7 @@ def fit_weights(
     )
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, Translation]:
+def _read(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ConvertedState]:
     """What to call a source in messages, and its weights under our names."""
     if isinstance(source, Mapping):
         name, state = "the state dict", source
@@ -164,7 +169,7 @@ def _read(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, T
         checkpoint = read_checkpoint(source)
         name, state = checkpoint.source, checkpoint.state
     try:
-        return name, translate(state)
+        return name, convert_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -185,7 +190,7 @@ def describe_module(module: nn.Module) -> str:
 
 
 def _pick_backbone(
-    translation: Translation, targets: Mapping[str, Tensor]
+    translation: ConvertedState, targets: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A file's backbone without what this backbone does not have; and the keys of the rest."""
     state, unused = {}, []

@@ -31,7 +31,7 @@ class PublishedFile:
         url: where it is; `hf://OWNER/NAME` on the Hugging Face hub.
         model: our name of the model: a backbone's variant for classification files and for those
             whose heads we do not have, else a name that `create_model` knows.
-        layout: a name in `layouts.LAYOUTS`.
+        layout: a name in `layouts.KEY_MAPS`.
         task: `classification`, `detection` or `segmentation`.
         num_classes: 1000, 21841, 80 or 150.
         parameters: of the whole network, in millions; None where it is not known.

@@ -3,7 +3,7 @@ import torch
 from reference import patch_merging, swin_block
 
 from swin_dense import blocks
-from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, permute, piece_tokens
+from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, chunk_tokens, permute
 from swin_dense.windows import plan_blocks, window_grid
 
 CPU = torch.device("cpu")
@@ -24,10 +24,10 @@ def run(block: SwinBlock, tokens: torch.Tensor) -> torch.Tensor:
     size = tokens.shape[:3]
     (plan,), back = plan_blocks(
         size,
-        [block.layout],
+        [block.order],
         window=block.attn.window_size,
         device=CPU,
-        max_tokens=piece_tokens(tokens.flatten(0, 2)),
+        max_tokens=chunk_tokens(tokens.flatten(0, 2)),
         with_image_indices=True,
     )
     return permute(block(tokens.flatten(0, 2), plan), back).unflatten(0, size)
@@ -51,16 +51,16 @@ def test_piecewise_inference_matches_one_piece(monkeypatch, generator):
     monkeypatch.setattr(blocks, "_MIN_PIECE_TOKENS", 40)
     with torch.no_grad():
         assert (
-            len(window_grid(2, 13, 10, window=4, device=CPU).pieces("shifted", max_tokens=40)) > 3
+            len(window_grid(2, 13, 10, window=4, device=CPU).chunks("shifted", max_tokens=40)) > 3
         )
-        pieces = run(block, tokens)
-    torch.testing.assert_close(pieces, whole, rtol=1e-5, atol=1e-5)  # other shapes of products
+        chunks = run(block, tokens)
+    torch.testing.assert_close(chunks, whole, rtol=1e-5, atol=1e-5)  # other shapes of products
 
 
 def test_training_works_in_one_piece():
-    assert piece_tokens(torch.zeros(10**6, 8)) is None
+    assert chunk_tokens(torch.zeros(10**6, 8)) is None
     with torch.no_grad():
-        assert piece_tokens(torch.zeros(10**6, 8)) == 2**21 // 32
+        assert chunk_tokens(torch.zeros(10**6, 8)) == 2**21 // 32
 
 
 def test_gradient_reaches_each_parameter_and_the_input(generator):

@@ -22,38 +22,38 @@ SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]
     ("source", "target"), [("raster", "regular"), ("regular", "shifted"), ("shifted", "raster")]
 )
 def test_inverse_of_a_move_undoes_it(size, source, target):
-    move = window_grid(*size, window=4, device=CPU).move(source, target)
+    permutation = window_grid(*size, window=4, device=CPU).permutation(source, target)
     tokens = torch.arange(size[0] * size[1] * size[2])
-    assert torch.equal(tokens[move.index][move.inverse], tokens)
+    assert torch.equal(tokens[permutation.index][permutation.inverse], tokens)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_moves_compose(size):
     grid = window_grid(*size, window=4, device=CPU)
     tokens = torch.arange(size[0] * size[1] * size[2])
-    regular = tokens[grid.move("raster", "regular").index]
-    by_way = regular[grid.move("regular", "shifted").index]
-    assert torch.equal(by_way, tokens[grid.move("raster", "shifted").index])
+    regular = tokens[grid.permutation("raster", "regular").index]
+    by_way = regular[grid.permutation("regular", "shifted").index]
+    assert torch.equal(by_way, tokens[grid.permutation("raster", "shifted").index])
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("layout", ["regular", "shifted"])
+@pytest.mark.parametrize("order", ["regular", "shifted"])
 @pytest.mark.parametrize("max_tokens", [1, 20, None])
-def test_pieces_cover_every_token_once_in_order(size, layout, max_tokens):
+def test_pieces_cover_every_token_once_in_order(size, order, max_tokens):
     grid = window_grid(*size, window=4, device=CPU)
     position = 0
     num_windows = 0
-    for piece in grid.pieces(layout, max_tokens=max_tokens):
-        assert piece.start == position
+    for chunk in grid.chunks(order, max_tokens=max_tokens):
+        assert chunk.start == position
         inner = 0
-        for group in piece.groups:
+        for group in chunk.groups:
             assert group.start == inner
             slots = group.num_windows * 16 if group.slots is None else len(group.slots)
             assert group.stop - group.start == slots
             inner, num_windows = group.stop, num_windows + group.num_windows
-        assert piece.stop - piece.start == inner
+        assert chunk.stop - chunk.start == inner
         assert max_tokens is None or inner <= max(max_tokens, 16)
-        position = piece.stop
+        position = chunk.stop
     batch, height, width = size
     assert position == batch * height * width
     assert num_windows == batch * -(-height // 4) * -(-width // 4)
@@ -63,20 +63,20 @@ def test_windows_of_a_map_worked_out_by_hand():
     # 2 x 3 tokens, windows of 2, shift 1: the map is padded to 2 x 4; slot (r, c) of the rolled map
     # shows token (r + 1 mod 2, c + 1 mod 4); the padding column (3) comes to rolled column 2.
     grid = window_grid(1, 2, 3, window=2, device=CPU)
-    move = grid.move("raster", "shifted")
-    (piece,) = grid.pieces("shifted", max_tokens=None)
-    assert [group.kind for group in piece.groups] == [BOTTOM, CORNER]
-    bottom, corner = piece.groups
-    assert move.index[bottom.start : bottom.stop].tolist() == [4, 5, 1, 2]
+    permutation = grid.permutation("raster", "shifted")
+    (chunk,) = grid.chunks("shifted", max_tokens=None)
+    assert [group.kind for group in chunk.groups] == [BOTTOM, CORNER]
+    bottom, corner = chunk.groups
+    assert permutation.index[bottom.start : bottom.stop].tolist() == [4, 5, 1, 2]
     assert bottom.slots is None
-    assert move.index[corner.start : corner.stop].tolist() == [3, 0]
+    assert permutation.index[corner.start : corner.stop].tolist() == [3, 0]
     assert corner.slots.tolist() == [1, 3]
 
 
 def test_windows_of_a_kind_stand_together_full_ones_first():
     grid = window_grid(2, 10, 10, window=4, device=CPU)
-    (piece,) = grid.pieces("shifted", max_tokens=None)
-    kinds = [(group.kind, group.slots is not None) for group in piece.groups]
+    (chunk,) = grid.chunks("shifted", max_tokens=None)
+    kinds = [(group.kind, group.slots is not None) for group in chunk.groups]
     assert kinds == sorted(kinds)
     assert [kind for kind, _ in kinds if kind == INSIDE]
     assert {kind for kind, _ in kinds} == {INSIDE, RIGHT, BOTTOM, CORNER}
@@ -85,7 +85,7 @@ def test_windows_of_a_kind_stand_together_full_ones_first():
 def test_image_indices_follow_the_layout():
     grid = window_grid(3, 5, 6, window=4, device=CPU)
     images = torch.arange(3).repeat_interleave(30)
-    index = grid.move("raster", "shifted").index
+    index = grid.permutation("raster", "shifted").index
     assert torch.equal(grid.image_indices("shifted").long(), images[index])
 
 

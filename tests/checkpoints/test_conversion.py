@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
-from swin_dense.checkpoints.conversion import table_window, to_layout, translate
-from swin_dense.checkpoints.key_maps import LAYOUTS
+from swin_dense.checkpoints.conversion import convert_state_dict, table_window, to_layout
+from swin_dense.checkpoints.key_maps import KEY_MAPS
 from swin_dense.checkpoints.loading import load_weights
-from swin_dense.heads import SegmentorConfig, create_model
+from swin_dense.heads import UPerNetConfig, create_model
 
 _CONFIG = SwinConfig(embed_dim=12, depths=(2, 1, 3, 2), num_heads=(1, 2, 3, 4), window_size=7)
 
@@ -52,7 +52,7 @@ _WITH_NORMS = ("swin_dense", "microsoft", "ddp", "mm", "detectron2")
 def test_classifier_goes_there_and_back_to_the_bit(name: str, generator: torch.Generator) -> None:
     state = _classifier(generator)
     converted = to_layout(state, name)
-    translation = translate(converted)
+    translation = convert_state_dict(converted)
     assert translation.layout.name == name
     assert _equal(translation.state, state)
     assert _equal(to_layout(translation.state, name), converted)
@@ -61,7 +61,7 @@ def test_classifier_goes_there_and_back_to_the_bit(name: str, generator: torch.G
 @pytest.mark.parametrize("name", [*_WITH_NORMS, "huggingface", "huggingface_v4"])
 def test_backbone_goes_there_and_back_to_the_bit(name: str, generator: torch.Generator) -> None:
     state = _backbone(generator)
-    translation = translate(to_layout(state, name))
+    translation = convert_state_dict(to_layout(state, name))
     assert translation.layout.name == name
     assert not translation.is_whole
     assert _equal(translation.state, state)
@@ -75,12 +75,12 @@ def test_segmentor_goes_there_and_back_to_the_bit(
     name: str, auxiliary: int | None, generator: torch.Generator
 ) -> None:
     model = create_model(
-        SegmentorConfig(
+        UPerNetConfig(
             backbone=_CONFIG, num_classes=3, decoder_channels=8, auxiliary_channels=auxiliary
         )
     )
     _randomise(model, generator)
-    translation = translate(to_layout(model.state_dict(), name))
+    translation = convert_state_dict(to_layout(model.state_dict(), name))
     assert translation.layout.name == name
     assert translation.is_whole
     assert _equal(translation.state, model.state_dict())
@@ -100,7 +100,7 @@ def test_merge_order_of_mm_is_that_of_unfold(generator: torch.Generator) -> None
 def test_other_prefix_on_top_is_taken_off(generator: torch.Generator) -> None:
     state = _backbone(generator)
     converted = {f"module.{key}": value for key, value in to_layout(state, "mm").items()}
-    translation = translate(converted)
+    translation = convert_state_dict(converted)
     assert (translation.layout.name, translation.prefix) == ("mm", "module.")
     assert _equal(translation.state, state)
 
@@ -109,7 +109,7 @@ def test_second_network_of_moby_is_dropped_and_said(generator: torch.Generator) 
     state = {k: v for k, v in _classifier(generator).items() if not k.startswith("head")}
     file = to_layout(state, "moby")
     momentum = {key.replace("encoder.", "encoder_k."): value for key, value in file.items()}
-    translation = translate(file | momentum | {"queue1": torch.zeros(2)})
+    translation = convert_state_dict(file | momentum | {"queue1": torch.zeros(2)})
     assert translation.layout.name == "moby"
     assert _equal(translation.state, state)
     assert "queue1" in translation.dropped
@@ -125,7 +125,7 @@ def test_buffers_that_follow_from_the_window_are_dropped_and_rebuilt(
         indices = [key for key in file if key.endswith("relative_position_index")]
         assert len(indices) == sum(_CONFIG.depths)
         assert file[indices[0]].shape == shape
-        assert set(translate(file).dropped) == set(indices)
+        assert set(convert_state_dict(file).dropped) == set(indices)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_buffers_that_follow_from_the_window_are_dropped_and_rebuilt(
 )
 def test_unknown_layouts_are_refused(state: dict[str, Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        translate(state)
+        convert_state_dict(state)
 
 
-@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "moby"])
+@pytest.mark.parametrize("layout", [name for name in KEY_MAPS if name != "moby"])
 @pytest.mark.parametrize(
     "key",
     [
@@ -167,24 +167,24 @@ def test_a_network_twice_in_a_file_is_told_apart_by_its_prefix(generator: torch.
     state = _backbone(generator)
     state |= {f"backbone.{key}": value for key, value in state.items()}
     with pytest.raises(ValueError, match=r"swin_dense \(ours\) and swin_dense .* under 'backbone"):
-        translate(state)
+        convert_state_dict(state)
 
 
 def test_two_networks_in_one_file_are_ambiguous(generator: torch.Generator) -> None:
     state = to_layout(_backbone(generator), "mm")
     with pytest.raises(ValueError, match=r"two layouts fit equally well: .*microsoft.*mm"):
-        translate(state | to_layout(_backbone(generator), "microsoft"))
+        convert_state_dict(state | to_layout(_backbone(generator), "microsoft"))
 
 
 def test_incomplete_or_odd_parts_are_refused(generator: torch.Generator) -> None:
     state = to_layout(_classifier(generator), "huggingface_v4")
     del state["swin.encoder.layers.2.blocks.1.attention.self.key.weight"]
     with pytest.raises(ValueError, match="query, key and value must come together"):
-        translate(state)
+        convert_state_dict(state)
     state = to_layout(_backbone(generator), "mm")
     state["stages.0.downsample.norm.weight"] = torch.ones(7)
     with pytest.raises(ValueError, match=r"must be \(..., 4 \* C\) values, got shape \(7,\)"):
-        translate(state)
+        convert_state_dict(state)
 
 
 def test_what_a_layout_has_no_place_for_is_refused(generator: torch.Generator) -> None:
@@ -266,7 +266,7 @@ def test_models_of_libraries_come_back_to_the_bit(library: str, generator: torch
     build, layout = _LIBRARIES[library]
     model, again = build(), build()
     _randomise(model, generator)
-    translation = translate(model.state_dict())
+    translation = convert_state_dict(model.state_dict())
     assert translation.layout.name == layout
     converted = to_layout(translation.state, layout)
     again.load_state_dict(converted, strict=True)
@@ -283,10 +283,10 @@ def test_files_that_transformers_writes_come_back_to_the_bit(
     _randomise(model, generator)
     model.save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
-    translation = translate(state)
+    translation = convert_state_dict(state)
     assert translation.layout.name == "huggingface_v4"
     assert _equal(to_layout(translation.state, "huggingface_v4"), state)
-    assert _equal(translation.state, translate(model.state_dict()).state)
+    assert _equal(translation.state, convert_state_dict(model.state_dict()).state)
 
 
 def _stages(model: Any, library: str, pixels: Tensor) -> list[Tensor]:
@@ -360,4 +360,4 @@ def test_torchvision_drops_the_pixels_that_fill_no_patch() -> None:
 
 def test_every_layout_is_tried() -> None:
     tried = {*_WITH_HEAD, *_WITH_NORMS, "huggingface", "huggingface_v4"}
-    assert tried == set(LAYOUTS)
+    assert tried == set(KEY_MAPS)

@@ -3,14 +3,14 @@
 import pytest
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
-from swin_dense.checkpoints.key_maps import LAYOUTS, Layout
+from swin_dense.checkpoints.key_maps import KEY_MAPS, KeyMap
 
 _CONFIG = SwinConfig(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("layout", KEY_MAPS.values(), ids=KEY_MAPS)
 @pytest.mark.parametrize("with_brackets", [True, False])
-def test_names_lead_there_and_back(layout: Layout, with_brackets: bool) -> None:
+def test_names_lead_there_and_back(layout: KeyMap, with_brackets: bool) -> None:
     keys = [*SwinTransformer(_CONFIG).state_dict(), "norm.weight", "head.bias"]
     placed = 0
     for key in keys:
@@ -41,11 +41,11 @@ def test_names_lead_there_and_back(layout: Layout, with_brackets: bool) -> None:
     ],
 )
 def test_some_names_by_hand(layout: str, ours: str, theirs: str) -> None:
-    assert LAYOUTS[layout].find_theirs(ours) == (theirs,)
+    assert KEY_MAPS[layout].find_theirs(ours) == (theirs,)
 
 
 def test_query_key_and_value_are_three_names() -> None:
-    found = LAYOUTS["huggingface_v4"].find_theirs("layers.0.blocks.1.attn.qkv.weight")
+    found = KEY_MAPS["huggingface_v4"].find_theirs("layers.0.blocks.1.attn.qkv.weight")
     assert found is not None
     assert [name.split(".")[-2] for name in found] == ["query", "key", "value"]
 
@@ -55,4 +55,4 @@ def test_query_key_and_value_are_three_names() -> None:
     ["features.3.reduction.weight", "features.2.0.norm1.weight", "features.0.1.weight", "norm.x"],
 )
 def test_names_of_the_wrong_parity_or_kind_are_unknown(key: str) -> None:
-    assert LAYOUTS["torchvision"].find_ours(key) is None
+    assert KEY_MAPS["torchvision"].find_ours(key) is None

@@ -9,14 +9,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swin_dense.backbone import SwinConfig, SwinTransformer, create_backbone
+from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
 from swin_dense.checkpoints.loading import initialise, load_weights, resample_table
-from swin_dense.heads import MaskRCNNConfig, SegmentorConfig, create_model
+from swin_dense.creation import create_backbone
+from swin_dense.heads import MaskRCNNConfig, UPerNetConfig, create_model
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig
 
 _CONFIG = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), window_size=4)
-_SEGMENTOR = SegmentorConfig(
+_SEGMENTOR = UPerNetConfig(
     backbone=_CONFIG, num_classes=3, decoder_channels=8, auxiliary_channels=8
 )
 _DETECTOR = MaskRCNNConfig(
@@ -162,7 +163,7 @@ def test_resampling_is_bicubic_per_head_on_the_grid_of_offsets(generator: torch.
 
 @pytest.mark.parametrize("config", [_SEGMENTOR, _DETECTOR], ids=["segmentor", "detector"])
 def test_other_number_of_classes_needs_the_flag(
-    config: SegmentorConfig | MaskRCNNConfig, generator: torch.Generator
+    config: UPerNetConfig | MaskRCNNConfig, generator: torch.Generator
 ) -> None:
     source = _randomised(create_model(config), generator)
     target = create_model(config, num_classes=5)

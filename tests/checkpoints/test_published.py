@@ -13,9 +13,9 @@ from torch import Tensor
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.checkpoints.architecture import read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint
-from swin_dense.checkpoints.conversion import translate
-from swin_dense.checkpoints.key_maps import LAYOUTS
-from swin_dense.checkpoints.loading import load_translation
+from swin_dense.checkpoints.conversion import convert_state_dict
+from swin_dense.checkpoints.key_maps import KEY_MAPS
+from swin_dense.checkpoints.loading import load_converted
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import read_model_config
@@ -109,13 +109,13 @@ def test_keys_as_written_down_are_those_of_real_files(
 
 @pytest.mark.parametrize("file", _distinct(whole=True), ids=lambda file: file.name)
 def test_whole_model_is_recognised_and_fits(file: PublishedFile) -> None:
-    translation = translate(_empty(_shapes(file)))
+    translation = convert_state_dict(_empty(_shapes(file)))
     assert translation.layout.name == file.layout
     config = read_model_config(Checkpoint(file.name, "torch", {}), translation.state)
     assert config == replace(MODEL_VARIANTS[file.model], num_classes=file.num_classes)
     with torch.device("meta"):
         model = create_model(config)
-    report = load_translation(model, translation, source=file.name)
+    report = load_converted(model, translation, source=file.name)
     assert report.num_loaded == len(model.state_dict())
     assert not report.new
     assert all(key.endswith("relative_position_index") for key in report.dropped)
@@ -125,13 +125,13 @@ def test_whole_model_is_recognised_and_fits(file: PublishedFile) -> None:
 
 @pytest.mark.parametrize("file", _distinct(whole=False), ids=lambda file: file.name)
 def test_backbone_is_recognised_and_fits(file: PublishedFile) -> None:
-    translation = translate(_empty(_shapes(file)))
+    translation = convert_state_dict(_empty(_shapes(file)))
     assert translation.layout.name == file.layout
     config = read_backbone_config(translation.state)
     assert config == SWIN_VARIANTS[file.model]
     with torch.device("meta"):
         backbone = SwinTransformer(config)
-    report = load_translation(backbone, translation, source=file.name)
+    report = load_converted(backbone, translation, source=file.name)
     is_classifier = file.task == "classification"
     assert all(re.match(r"norm\d", key) for key in report.new)
     assert len(report.new) == (8 if is_classifier else 0)
@@ -143,7 +143,7 @@ def test_backbone_is_recognised_and_fits(file: PublishedFile) -> None:
 def test_table_is_consistent() -> None:
     assert len(PUBLISHED) == len({file.url for file in PUBLISHED.values()})
     for file in PUBLISHED.values():
-        assert file.layout in LAYOUTS
+        assert file.layout in KEY_MAPS
         assert file.model in (MODEL_VARIANTS if file.has_our_heads else SWIN_VARIANTS)
         assert re.match(r"https://.*\.(pth|pkl)$|hf://[\w.-]+/[\w.-]+$", file.url)
         assert file.licence

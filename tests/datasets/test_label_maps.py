@@ -15,28 +15,28 @@ from swin_dense.datasets.label_maps import (
 )
 
 
-def convert(numbers, *, zero_is_ignored, num_classes=150):
+def convert(numbers, *, reduce_zero_label, num_classes=150):
     array = np.array([numbers])
     labels = labels_from_numbers(
-        array, num_classes=num_classes, zero_is_ignored=zero_is_ignored, where="a.png"
+        array, num_classes=num_classes, reduce_zero_label=reduce_zero_label, where="a.png"
     )
     return labels[0].tolist()
 
 
 def test_zero_becomes_ignored_before_the_others_move_down():
-    assert convert([0, 1, 2, 150, 255], zero_is_ignored=True) == [255, 0, 1, 149, 255]
+    assert convert([0, 1, 2, 150, 255], reduce_zero_label=True) == [255, 0, 1, 149, 255]
 
 
 def test_without_the_zero_rule_numbers_are_labels():
-    assert convert([0, 1, 149, 255], zero_is_ignored=False) == [0, 1, 149, 255]
+    assert convert([0, 1, 149, 255], reduce_zero_label=False) == [0, 1, 149, 255]
 
 
 def test_254_classes_and_255_keep_apart():
-    assert convert([0, 254, 255], zero_is_ignored=True, num_classes=254) == [255, 253, 255]
+    assert convert([0, 254, 255], reduce_zero_label=True, num_classes=254) == [255, 253, 255]
 
 
 @pytest.mark.parametrize(
-    ("numbers", "zero_is_ignored", "message"),
+    ("numbers", "reduce_zero_label", "message"),
     [
         ([1, 151, 200], True, r"0 \(ignored\), 1..150 or 255 .*, got \[151, 200\] in a.png"),
         ([150], False, r"must be 0..149 or 255 .*, got \[150\] in a.png"),
@@ -44,9 +44,9 @@ def test_254_classes_and_255_keep_apart():
         ([256], True, r"got \[256\] in a.png"),
     ],
 )
-def test_numbers_out_of_range_are_named_with_their_file(numbers, zero_is_ignored, message):
+def test_numbers_out_of_range_are_named_with_their_file(numbers, reduce_zero_label, message):
     with pytest.raises(ValueError, match=message):
-        convert(numbers, zero_is_ignored=zero_is_ignored)
+        convert(numbers, reduce_zero_label=reduce_zero_label)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -16,7 +16,7 @@ from swin_dense.checkpoints.conversion import to_layout
 from swin_dense.heads import (
     CascadeMaskRCNNConfig,
     MaskRCNNConfig,
-    SegmentorConfig,
+    UPerNetConfig,
     create_model,
     from_checkpoint,
 )
@@ -40,10 +40,10 @@ _CONFIGS = {
         box=BoxConfig(num_convs=3, conv_channels=12, num_fcs=2, fc_channels=20),
         mask=_MASK,
     ),
-    "upernet": SegmentorConfig(
+    "upernet": UPerNetConfig(
         backbone=_BACKBONE, num_classes=5, decoder_channels=12, auxiliary_channels=8
     ),
-    "upernet alone": SegmentorConfig(
+    "upernet alone": UPerNetConfig(
         backbone=_BACKBONE, num_classes=2, decoder_channels=8, auxiliary_channels=None
     ),
 }
@@ -105,7 +105,7 @@ def test_names_of_another_data_set_are_not_taken(tmp_path: Path) -> None:
         ),
         (
             "seg_official_upernet",
-            SegmentorConfig(
+            UPerNetConfig(
                 backbone=SwinConfig(embed_dim=32, depths=(2,) * 4, num_heads=(2, 4, 8, 16)),
                 num_classes=11,
                 decoder_channels=64,
@@ -129,7 +129,7 @@ def test_our_own_file_gives_the_same_model(name: str, tmp_path: Path) -> None:
         config = replace(config, delta_stds=(0.2, 0.2, 0.4, 0.4))
     names = [f"class {i}" for i in range(config.num_classes)]
     ids = [7 * i + 1 for i in range(config.num_classes)]
-    is_detector = not isinstance(config, SegmentorConfig)
+    is_detector = not isinstance(config, UPerNetConfig)
     model = create_model(config, class_names=names, category_ids=ids if is_detector else None)
     save_model(model, tmp_path / "a.safetensors", metadata={"step": "12"})
     read = from_checkpoint(tmp_path / "a.safetensors")

@@ -14,7 +14,7 @@ from swin_dense.heads.checkpoints import from_checkpoint, save_model
 from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.segmentation.upernet import SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3
@@ -37,7 +37,7 @@ CONFIGS = {
         rpn=dataclasses.replace(RPN, allowed_border=0, smooth_l1_beta=1 / 9),
         box=BoxConfig(num_convs=1, conv_channels=8, num_fcs=1, fc_channels=16, num_samples=32),
     ),
-    "upernet": SegmentorConfig(
+    "upernet": UPerNetConfig(
         backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=8, auxiliary_channels=8
     ),
 }

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads import SegmentorConfig, create_model
+from swin_dense.heads import UPerNetConfig, create_model
 from swin_dense.heads.pretrained import from_pretrained, save_pretrained
 
-_CONFIG = SegmentorConfig(
+_CONFIG = UPerNetConfig(
     backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2),
     num_classes=2,
     decoder_channels=8,

@@ -24,7 +24,7 @@ from torch import Tensor
 from swin_dense.heads import create_model, from_checkpoint
 from swin_dense.heads.detection.rpn import propose
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
-from swin_dense.heads.detection.two_stage import Detector
+from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.padding import batch_images
 
 LONG_SIDE, SHORT_SIDE = 512, 320  # px, the reference's keep-ratio resize
@@ -91,7 +91,7 @@ class GoldenDetector:
             found[image_id] = self.model.predict([pixels], original_sizes=[size])[0]
         return found
 
-    def without_sampling(self) -> Detector:
+    def without_sampling(self) -> TwoStageDetector:
         """The model, set to keep every positive and negative, as for the reference's losses."""
         config = self.model.config
         rpn = dataclasses.replace(

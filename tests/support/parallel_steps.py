@@ -13,14 +13,14 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_dense.heads.models import ModelConfig, create_model
-from swin_dense.tools.commands.evaluate import evaluate_model
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.tasks.evaluation import evaluate_model
 from swin_dense.tools.tasks.task import Inference, find_task
 from swin_dense.tools.training import loop
 from swin_dense.tools.training.distributed.batch_norm import SharedBatchNorm2d
 from swin_dense.tools.training.distributed.sharding import shard
-from swin_dense.tools.training.distributed.sync_flags import Agreement
+from swin_dense.tools.training.distributed.sync_flags import ProcessFlags
 from swin_dense.tools.training.options import Options
 from swin_dense.tools.training.setup import create_accelerator, distribute
 
@@ -86,7 +86,7 @@ def train_line(
             optimizer,
             accelerator=accelerator,
             prepare=prepare,
-            rate_at=lambda step: 0.1,
+            lr_at=lambda step: 0.1,
             plan=loop.LoopPlan(num_steps=len(batches) // accumulate, accumulate=accumulate),
             log=RunLog(None, is_main=False),
             save=lambda step: None,
@@ -124,11 +124,11 @@ def find_a_bad_loss_in_two_processes() -> None:
 def wish_in_one_process() -> None:
     """The second process wishes the first thing at every step, until it is known."""
     accelerator = Accelerator(cpu=True)
-    agreement = Agreement(accelerator.num_processes)
+    agreement = ProcessFlags(accelerator.num_processes)
     is_second = accelerator.process_index == 1
-    assert agreement.settle([is_second, False]) == [False, False]
-    assert agreement.settle([is_second, False]) == [True, False]
-    assert agreement.settle([False, False]) == [False, False]
+    assert agreement.sync_flags([is_second, False]) == [False, False]
+    assert agreement.sync_flags([is_second, False]) == [True, False]
+    assert agreement.sync_flags([False, False]) == [False, False]
 
 
 def normalise_parts() -> None:

@@ -49,7 +49,11 @@ def detection_evaluation(score: float = 0.25, *, names: Sequence[str] = NAMES) -
             unit="objects",
         ),
         confusion=Confusion(
-            names=(*names, "nothing"), counts=matrix, unit="objects", rule="At IoU 0.5."
+            names=(*names, "background"),
+            counts=matrix,
+            unit="objects",
+            rule="At IoU 0.5.",
+            has_background=True,
         ),
         images=rank_images(_images(), _draw, rule="F1 at IoU 0.5"),
         curves={"boxes": curves, "masks": curves},

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.segmentation.upernet import SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNetConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.training.options import Options
@@ -57,7 +57,7 @@ def segmentation_recipe(data: Path, *, steps: int) -> Recipe:
     demo = find_recipe("upernet_demo")
     return replace(
         demo,
-        model=SegmentorConfig(
+        model=UPerNetConfig(
             backbone=BACKBONE,
             decoder_channels=8,
             pool_scales=(1, 2),

@@ -21,7 +21,7 @@ class _Options:
 
 
 def _install(monkeypatch: pytest.MonkeyPatch, run: object) -> None:
-    module = ModuleType("swin_dense.tools.recipes.table")
+    module = ModuleType("swin_dense.tools.commands.recipes")
     module.__dict__.update(Options=_Options, run=run)
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -68,7 +68,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nonsense"], "unknown command 'nonsense'; choose one of demo, recipes, train"),
+        (["nonsense"], "unknown command 'nonsense'; choose one of convert, demo, evaluate"),
         (["recipes", "--number", "x"], "--number"),
         (["recipes", "--nope", "3"], "--nope"),
         (["train", "nope"], "unknown recipe 'nope'; choose one of mask_rcnn_swin_t_coco_1x"),

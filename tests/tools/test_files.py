@@ -6,10 +6,10 @@ import pytest
 
 from swin_dense.tools.files import (
     UniqueNames,
+    atomic_write,
     hold,
     make_file_writable,
     make_writable,
-    write_whole,
 )
 
 
@@ -34,16 +34,16 @@ def test_what_cannot_be_a_folder_or_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_text_replaces_the_one_before_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "classes.txt"
     for text in ("château\nforêt\n", ""):
-        write_whole(path, text)
+        atomic_write(path, text)
         assert path.read_bytes() == text.encode()
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_text_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    write_whole(path, "good\n")
+    atomic_write(path, "good\n")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "half \ud800")
+        atomic_write(path, "half \ud800")
     assert path.read_text() == "good\n"
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import Translation, shorten, to_layout, translate
-from swin_dense.checkpoints.key_maps import BACKBONE, LAYOUTS
+from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict, shorten, to_layout
+from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 
 LayoutName = Literal[
@@ -73,7 +73,7 @@ def convert_file(
     Args:
         file: any file that `load_weights` reads.
         out: what to write; its suffix says the container.
-        layout: a name in `layouts.LAYOUTS`.
+        layout: a name in `layouts.KEY_MAPS`.
         backbone_only: leave out heads, and norms that the layout has no place for.
 
     Returns:
@@ -87,7 +87,7 @@ def convert_file(
     _check_suffix(out, layout)
     checkpoint = read_checkpoint(file)
     try:
-        translation = translate(checkpoint.state)
+        translation = convert_state_dict(checkpoint.state)
         state = translation.state
         left_out: list[str] = []
         if backbone_only:
@@ -113,13 +113,13 @@ def _check_suffix(out: Path, layout: str) -> None:
         "swin_dense": (".safetensors",),
         "detectron2": (".pkl",),
     }.get(layout, (".safetensors", ".pth", ".pt", ".bin"))
-    if layout in LAYOUTS and out.suffix not in suffixes:
+    if layout in KEY_MAPS and out.suffix not in suffixes:
         raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")
 
 
-def _take_backbone(translation: Translation, layout: str) -> tuple[dict[str, Tensor], list[str]]:
+def _take_backbone(translation: ConvertedState, layout: str) -> tuple[dict[str, Tensor], list[str]]:
     """The backbone's weights that the layout has a place for, and the names of the rest."""
-    names = LAYOUTS[layout].names if layout in LAYOUTS else {}
+    names = KEY_MAPS[layout].names if layout in KEY_MAPS else {}
     kept, left_out = {}, []
     for key, value in translation.state.items():
         inner = key.removeprefix(BACKBONE)

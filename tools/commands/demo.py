@@ -21,9 +21,8 @@ from swin_dense.tools.runs.checkpoints import WEIGHTS_FILE
 from swin_dense.tools.runs.folder import read_run
 from swin_dense.tools.runs.log import clock
 from swin_dense.tools.tasks.drawing import save_picture
+from swin_dense.tools.tasks.evaluation import choose_device, evaluation_loader, predict_batches
 from swin_dense.tools.tasks.task import Inference, find_task
-from swin_dense.tools.training.loading import evaluation_loader
-from swin_dense.tools.training.loop import choose_device, predict_batches
 
 _RECIPES = {"detection": "mask_rcnn_demo", "segmentation": "upernet_demo"}
 _NUM_PICTURES = 12

@@ -1,20 +1,15 @@
 """`swin-dense evaluate`: the scores of a model on a data set."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
-from rich.progress import track
 
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
-from swin_dense.tools.files import make_file_writable, write_whole
-from swin_dense.tools.runs.log import finite_or_none
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Task, find_task
-from swin_dense.tools.training.loading import evaluation_loader
-from swin_dense.tools.training.loop import choose_device, predict_batches
+from swin_dense.tools.files import make_file_writable, write_json
+from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
+from swin_dense.tools.tasks.task import Inference, find_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +26,7 @@ class Options(Inference):
     """File for the scores."""
     results: Path | None = None
     """Detection: file for what was found, as COCO results (boxes and masks in one)."""
-    zero_is_ignored: bool = True
+    reduce_zero_label: bool = True
     """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
     batch_size: int = 1
     """Images predicted together."""
@@ -60,7 +55,9 @@ def run(options: Options) -> None:
     if options.results is not None and task.name != "detection":
         raise ValueError("--results is for detection, got a segmentor; predict writes label maps")
     predictor = task.predictor(options)
-    data = task.data_at(options.data, split=options.split, zero_is_ignored=options.zero_is_ignored)
+    data = task.data_at(
+        options.data, split=options.split, reduce_zero_label=options.reduce_zero_label
+    )
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     evaluation = evaluate_model(
         model,
@@ -78,40 +75,3 @@ def run(options: Options) -> None:
     console = Console()
     for table in evaluation.tables:
         console.print(table)
-
-
-def evaluate_model(
-    model: Model,
-    dataset: Any,
-    task: Task,
-    *,
-    predict: Predict,
-    batch_size: int = 1,
-    num_workers: int = 0,
-    precision: str = "fp32",
-    part: tuple[int, int] = (0, 1),
-    gather: Gather | None = None,
-) -> Evaluation:
-    """Predict every sample of a data set, with progress on stderr, and score the predictions.
-
-    Args:
-        model: whole model, on the device to use.
-        dataset: what `task.evaluation_data` gave.
-        task: of the model.
-        predict: of the task's predictor, for whose scale the data set was made.
-        batch_size: images predicted together.
-        num_workers: processes that read images.
-        precision: "fp32", "bf16" or "fp16".
-        part: `(index, count)` of this process, if several share the data set.
-        gather: joins the lists of all of them.
-    """
-    loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers, part=part)
-    console = Console(stderr=True, quiet=part[0] > 0)
-    batches = track(loader, "evaluating", console=console, transient=True, total=len(loader))
-    predictions = predict_batches(model, batches, predict=predict, precision=precision)
-    return task.evaluate(model, dataset, predictions, gather=gather)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside its final name and rename it; nan and inf become null."""
-    write_whole(path, json.dumps(finite_or_none(content), indent=1) + "\n")

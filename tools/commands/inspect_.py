@@ -14,7 +14,7 @@ from torch import nn
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import Translation, translate
+from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
 from swin_dense.heads.checkpoints import find_model_kind, read_model_config
@@ -59,7 +59,7 @@ def inspect_file(file: Path) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(file)
     try:
-        translation = translate(checkpoint.state)
+        translation = convert_state_dict(checkpoint.state)
         backbone = read_backbone_config(translation.state)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
@@ -121,7 +121,7 @@ def _find_variant(backbone: SwinConfig) -> str | None:
     return backbone.title if backbone.title in SWIN_VARIANTS else None
 
 
-def _describe_model(checkpoint: Checkpoint, translation: Translation) -> dict[str, Any]:
+def _describe_model(checkpoint: Checkpoint, translation: ConvertedState) -> dict[str, Any]:
     """Which model it is; a file without one that is known here is no error."""
     try:
         config = read_model_config(checkpoint, translation.state)
@@ -144,7 +144,7 @@ def _describe_model(checkpoint: Checkpoint, translation: Translation) -> dict[st
 
 
 def _describe_misfit(
-    checkpoint: Checkpoint, translation: Translation, config: ModelConfig | None
+    checkpoint: Checkpoint, translation: ConvertedState, config: ModelConfig | None
 ) -> list[str]:
     """Why the file will not load, if it will not: as a model, or without one as a backbone."""
 

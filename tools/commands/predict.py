@@ -17,8 +17,8 @@ from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.models import Model
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.tasks.drawing import Picture, save_picture
+from swin_dense.tools.tasks.evaluation import autocast, choose_device
 from swin_dense.tools.tasks.task import Inference, PredictionWriter, Predictor, Task, find_task
-from swin_dense.tools.training.loop import autocast, choose_device
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")

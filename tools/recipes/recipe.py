@@ -52,7 +52,7 @@ class SegmentationData:
     """Split to evaluate on."""
     class_names: tuple[str, ...] = ()
     """Names of the classes in the order of their labels; empty: those of the root's list."""
-    zero_is_ignored: bool = True
+    reduce_zero_label: bool = True
     """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
     scale: tuple[int, int] = (2048, 512)
     """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
@@ -60,7 +60,7 @@ class SegmentationData:
     """Smallest and largest of those ratios."""
     crop: tuple[int, int] = (512, 512)
     """HEIGHT WIDTH of the training crop, px."""
-    max_class_share: float = 0.75
+    cat_max_ratio: float = 0.75
     """The most of a crop's labelled pixels that one class may have, in one of 10 tries."""
     flip: float = 0.5
     """Probability of the mirror image."""

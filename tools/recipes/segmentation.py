@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.segmentation.upernet import SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNetConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule
 from swin_dense.tools.recipes.recipe import Recipe, SegmentationData, published_model
 
@@ -101,7 +101,7 @@ _FINETUNE = Recipe(
 _DEMO = Recipe(
     name="upernet_demo",
     source="not published; made for `swin-dense demo`",
-    model=SegmentorConfig(
+    model=UPerNetConfig(
         backbone=SwinConfig(
             embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4
         ),
@@ -115,7 +115,7 @@ _DEMO = Recipe(
         scale=(128, 128),
         ratios=(0.75, 1.5),
         crop=(128, 128),
-        max_class_share=0.9,
+        cat_max_ratio=0.9,
         photometric=False,
     ),
     batch_size=8,

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from swin_dense.tools.report.page import BLUE, INK, MUTED, ORANGE, RULE, heading, keys
+from swin_dense.tools.report.page import BLUE, INK, MUTED, ORANGE, RULE, heading, legend
 
 COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", "#8a5a44")
 FAINT = "#c3c9d1"
@@ -115,8 +115,8 @@ def line_chart(
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata=_NO_METADATA, transparent=True)
     svg = drawn.getvalue()[drawn.getvalue().index("<svg") :]
-    legend = keys(names) if len(names) > 1 else ""
-    return f"<figure>{heading(title, level=3)}{svg}{legend}</figure>"
+    below = legend(names) if len(names) > 1 else ""
+    return f"<figure>{heading(title, level=3)}{svg}{below}</figure>"
 
 
 def thin(

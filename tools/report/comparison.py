@@ -11,7 +11,7 @@ from swin_dense.tools.report.page import (
     Bar,
     bars,
     heading,
-    keys,
+    legend,
     paragraph,
     row,
     table,
@@ -32,13 +32,13 @@ def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
     """
     runs = (first, second)
     names = _distinct_names(first, second)
-    legend = keys([(name, colour, "") for name, colour in zip(names, _COLOURS, strict=True)])
+    named = legend([(name, colour, "") for name, colour in zip(names, _COLOURS, strict=True)])
     blocks = [
         *(
             paragraph(f"{name}: {describe_run(run)} {describe_progress(run)}")
             for run, name in zip(runs, names, strict=True)
         ),
-        legend,
+        named,
         *(paragraph(f"{run.name}: {fault}", kind="note") for run in runs for fault in run.faults),
         *_recipe_blocks(runs, names),
         *_training_blocks(runs, names),

@@ -103,7 +103,7 @@ def _cell(count: int, share: float, is_right: bool, unit: str) -> str:
 
 def _confusion_list(confusion: Confusion, shares: NDArray[np.float64]) -> str:
     """The largest entries off the diagonal, between classes alone."""
-    classes = [place for place, name in enumerate(confusion.names) if name != "nothing"]
+    classes = range(len(confusion.names) - confusion.has_background)
     pairs = [(int(confusion.counts[i, j]), i, j) for i in classes for j in classes if i != j]
     largest = sorted((pair for pair in pairs if pair[0]), key=lambda pair: -pair[0])[:_MOST_LISTED]
     title = heading("Most frequent confusions of classes", level=3)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write
 
 INK, MUTED, RULE = "#1d2127", "#667080", "#e2e5e9"
 BLUE, ORANGE = "#2f6db5", "#d9822b"
@@ -55,11 +55,11 @@ figure > svg { display: block; width: 100%; height: auto; }
 figure h3 { margin: .2rem 0 .3rem; }
 figure svg text { font-family: inherit !important; }
 figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
-.keys { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; font-size: .85rem; }
-.keys span::before { content: ""; display: inline-block; width: 1.1em; margin-right: .4em;
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; font-size: .85rem; }
+.legend span::before { content: ""; display: inline-block; width: 1.1em; margin-right: .4em;
   border-top: 3px solid var(--c); vertical-align: .25em; }
-.keys .dashed::before { border-top-style: dashed; border-top-width: 2px; }
-.keys .faint::before { border-top-width: 2px; }
+.legend .dashed::before { border-top-style: dashed; border-top-width: 2px; }
+.legend .faint::before { border-top-width: 2px; }
 .bars { columns: 23rem; column-gap: 2.6rem; font-size: .85rem; margin: .6rem 0; }
 .bars > div { display: grid; align-items: center; gap: .6rem; padding: .12rem 0;
   grid-template-columns: minmax(0, 8.5rem) minmax(3rem, 1fr) 5.6rem 5.9rem;
@@ -106,7 +106,7 @@ def write_page(path: Path, title: str, blocks: Sequence[str]) -> None:
         + "\n".join(blocks)
         + "\n</body>\n</html>\n"
     )
-    write_whole(path, page)
+    atomic_write(path, page)
 
 
 def heading(text: str, *, level: int = 2) -> str:
@@ -214,10 +214,10 @@ def bars(rows: Sequence[Bar]) -> str:
     return '<div class="bars">\n' + "\n".join(lines) + "\n</div>"
 
 
-def keys(names: Sequence[tuple[str, str, str]]) -> str:
+def legend(names: Sequence[tuple[str, str, str]]) -> str:
     """A legend: name, colour, and "", "dashed" or "faint"."""
     return (
-        '<div class="keys">'
+        '<div class="legend">'
         + "".join(
             f'<span class="{kind}" style="--c:{colour}">{html.escape(name)}</span>'
             for name, colour, kind in names

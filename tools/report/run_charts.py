@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from swin_dense.tools.report.charts import COLOURS, Line, line_chart
-from swin_dense.tools.report.page import INK, Bar, bars, heading, keys, paragraph, row, table
+from swin_dense.tools.report.page import INK, Bar, bars, heading, legend, paragraph, row, table
 from swin_dense.tools.report.score_text import in_percent, in_points, in_short, score_name
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder
@@ -97,11 +97,11 @@ def class_blocks(record: EvaluationRecord) -> list[str]:
                 count=in_short(classes.counts[place]),
             )
         )
-    legend = keys([(name, colour, "") for name, colour in zip(names, COLOURS, strict=False)])
+    named = legend([(name, colour, "") for name, colour in zip(names, COLOURS, strict=False)])
     words = f"{' / '.join(names)} in percent, and how many {classes.unit} there are to find."
     return [
         heading("Classes"),
-        legend,
+        named,
         paragraph(words, kind="muted"),
         bars(rows),
     ]

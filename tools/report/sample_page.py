@@ -12,8 +12,7 @@ import numpy as np
 
 from swin_dense.tools.report.page import heading, paragraph, picture, pictures, table, write_page
 from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
-from swin_dense.tools.tasks.task import Task
-from swin_dense.tools.training.loading import Sample
+from swin_dense.tools.tasks.task import Sample, Task
 
 PAGE_FILE = "samples.html"
 NUM_SHOWN = 12

@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write
 
 WEIGHTS_FILE = "model.safetensors"
 AVERAGE_FILE = "ema.safetensors"
@@ -146,7 +146,7 @@ def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
         record = best / _SCORE_FILE
         highest = json.loads(record.read_text())["value"] if record.is_file() else float("-inf")
         score = {"step": step, "name": name, "value": value}
-        write_whole(folder / _SCORE_FILE, json.dumps(score) + "\n")
+        atomic_write(folder / _SCORE_FILE, json.dumps(score) + "\n")
         if value > highest:
             _point_at(run, _BEST, folder)
     except OSError as error:

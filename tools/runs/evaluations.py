@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write, finite_or_none
 from swin_dense.tools.runs.checkpoints import STEP_NAME, step_name
-from swin_dense.tools.runs.log import finite_or_none
 from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
 from swin_dense.tools.tasks.scores import ClassScores, Confusion, Example, PrecisionCurves
 from swin_dense.tools.tasks.task import Evaluation
@@ -96,6 +95,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
             "counts": evaluation.confusion.counts.tolist(),
             "unit": evaluation.confusion.unit,
             "rule": evaluation.confusion.rule,
+            "has_background": evaluation.confusion.has_background,
         },
         "images": {
             "rule": images.rule,
@@ -105,7 +105,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
         },
     }
     path = folder.with_suffix(".json")
-    write_whole(path, json.dumps(finite_or_none(content), separators=(",", ":")) + "\n")
+    atomic_write(path, json.dumps(finite_or_none(content), separators=(",", ":")) + "\n")
     return path
 
 
@@ -129,9 +129,7 @@ def read_record(path: Path) -> EvaluationRecord:
             headline=content["headline"],
             classes=ClassScores(**content["classes"]),
             curves={found: _read_curves(curves) for found, curves in content["curves"].items()},
-            confusion=Confusion(
-                **(confusion | {"counts": np.array(confusion["counts"], np.int64)})
-            ),
+            confusion=_read_confusion(confusion),
             image_rule=images["rule"],
             image_scores=[score for _, score in images["scores"]],
             best=_read_pictures(path, images["best"]),
@@ -175,6 +173,13 @@ def _read_pictures(path: Path, written: Sequence[Mapping[str, Any]]) -> list[Kep
         )
         for entry in written
     ]
+
+
+def _read_confusion(content: Mapping[str, Any]) -> Confusion:
+    # Version 0.1 did not say it; there the boxes, which are objects, had a background.
+    has_background = content.get("has_background", content["unit"] == "objects")
+    counts = np.array(content["counts"], np.int64)
+    return Confusion(**{**content, "counts": counts, "has_background": has_background})
 
 
 def _read_curves(content: Mapping[str, Any]) -> PrecisionCurves:

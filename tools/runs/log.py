@@ -1,7 +1,6 @@
 """What a run tells: progress on stderr, `log.jsonl`, `results.csv` and TensorBoard files."""
 
 import json
-import math
 import resource
 import sys
 import time
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write, finite_or_none
 from swin_dense.tools.runs.results_table import ResultsTable
 from swin_dense.tools.tasks.drawing import Picture
 
@@ -175,15 +174,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def finite_or_none(value: Any) -> Any:
-    """The same nested dicts and lists with None for nan and inf, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: finite_or_none(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite_or_none(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _parse_lines(path: Path) -> list[dict[str, Any] | None]:
     """Each line, None for one that a kill cut short or that something else damaged."""
     if not path.is_file():
@@ -204,7 +194,7 @@ def _drop_later_lines(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [line for line in _parse_lines(path) if line is not None and line["step"] <= step]
-    write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+    atomic_write(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _peak_memory() -> float:

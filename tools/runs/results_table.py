@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write
 
 RESULTS_FILE = "results.csv"
 
@@ -62,7 +62,7 @@ class ResultsTable:
         return text.getvalue()
 
     def _write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        write_whole(self._path, self._as_text(rows, header=True))
+        atomic_write(self._path, self._as_text(rows, header=True))
 
 
 def _as_row(line: Mapping[str, Any]) -> dict[str, Any]:

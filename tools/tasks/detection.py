@@ -24,16 +24,15 @@ from swin_dense.datasets.masks import (
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 from swin_dense.heads.detection.targets import DetectionResult
-from swin_dense.heads.detection.two_stage import Detector
+from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.models import create_model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import write_whole
+from swin_dense.tools.files import atomic_write
 from swin_dense.tools.recipes.recipe import DetectionData
 from swin_dense.tools.tasks.detection_scores import SHOWN_SCORE, score_detections
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.tasks.scores import ScoredImage
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor
-from swin_dense.tools.training.loading import Sample
+from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor, Sample
 
 
 class DetectionTask:
@@ -41,13 +40,13 @@ class DetectionTask:
 
     name = "detection"
 
-    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> DetectionData:
+    def data_at(self, root: Path, *, split: str | None, reduce_zero_label: bool) -> DetectionData:
         """COCO data in a folder.
 
         Raises:
-            ValueError: `zero_is_ignored` is not as always.
+            ValueError: `reduce_zero_label` is not as always.
         """
-        if not zero_is_ignored:
+        if not reduce_zero_label:
             raise ValueError("--no-zero-is-ignored is for segmentation, got a detector")
         data = DetectionData(root=root)
         return data if split is None else replace(data, val_split=split)
@@ -81,7 +80,7 @@ class DetectionTask:
         data: DetectionData,
         *,
         scale: tuple[int, int] | None,
-        model: Detector | None = None,
+        model: TwoStageDetector | None = None,
     ) -> CocoDetection:
         """The split to evaluate on as it is, resized; it names its classes itself."""
         del model
@@ -92,18 +91,18 @@ class DetectionTask:
         """Width / height of each photograph."""
         return dataset.aspect_ratios.tolist()
 
-    def create_model(self, config: Any, dataset: CocoDetection) -> Detector:
-        """Detector with random weights for the data set's categories."""
+    def create_model(self, config: Any, dataset: CocoDetection) -> TwoStageDetector:
+        """TwoStageDetector with random weights for the data set's categories."""
         model = create_model(
             config,
             num_classes=len(dataset.class_names),
             class_names=dataset.class_names,
             category_ids=dataset.category_ids,
         )
-        assert isinstance(model, Detector)
+        assert isinstance(model, TwoStageDetector)
         return model
 
-    def check_classes(self, model: Detector, dataset: CocoDetection) -> None:
+    def check_classes(self, model: TwoStageDetector, dataset: CocoDetection) -> None:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
@@ -132,7 +131,7 @@ class DetectionTask:
 
     def evaluate(
         self,
-        model: Detector,
+        model: TwoStageDetector,
         dataset: CocoDetection,
         predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
         *,
@@ -152,7 +151,11 @@ class DetectionTask:
         return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
 
     def draw_beside_truth(
-        self, dataset: CocoDetection, sample: Sample, result: dict[str, Tensor], model: Detector
+        self,
+        dataset: CocoDetection,
+        sample: Sample,
+        result: dict[str, Tensor],
+        model: TwoStageDetector,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
         index = dataset.image_ids.index(sample["image_id"])
@@ -166,7 +169,9 @@ class DetectionTask:
         objects = {"boxes": sample["boxes"], "labels": sample["labels"], "masks": masks}
         return draw_detections(image, objects, dataset.class_names)
 
-    def writer(self, out: Path, model: Detector, *, score_threshold: float) -> "DetectionWriter":
+    def writer(
+        self, out: Path, model: TwoStageDetector, *, score_threshold: float
+    ) -> "DetectionWriter":
         """Writer of `predictions.json`."""
         return DetectionWriter(out / "predictions.json", model, score_threshold=score_threshold)
 
@@ -174,7 +179,7 @@ class DetectionTask:
 TASK = DetectionTask()
 
 
-def match_classes(model: Detector, dataset: CocoDetection) -> list[int]:
+def match_classes(model: TwoStageDetector, dataset: CocoDetection) -> list[int]:
     """The data set's label for each label of a model.
 
     By name where the model knows its names, else in order. A class that the data does not have gets
@@ -217,7 +222,7 @@ class DetectionWriter:
         score_threshold: detections below it are left out.
     """
 
-    def __init__(self, path: Path, model: Detector, *, score_threshold: float) -> None:
+    def __init__(self, path: Path, model: TwoStageDetector, *, score_threshold: float) -> None:
         num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold
@@ -266,11 +271,11 @@ class DetectionWriter:
             "categories": categories,
             "annotations": self._annotations,
         }
-        write_whole(self._path, json.dumps(content))
+        atomic_write(self._path, json.dumps(content))
 
 
 def _predict(
-    model: Detector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: TwoStageDetector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[DetectionResult]:
     return model.predict(images, original_sizes=original_sizes)
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator, PrecisionRecall
-from swin_dense.datasets.metrics.detection_confusion import confuse
+from swin_dense.datasets.metrics.detection_confusion import confusion_matrix
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -19,7 +19,7 @@ from swin_dense.tools.tasks.scores import (
 from swin_dense.tools.tasks.task import Evaluation
 
 SHOWN_SCORE = 0.3  # detections from here on are drawn and counted as confusions
-NOTHING = "nothing"
+BACKGROUND = "background"
 
 _KINDS = {"bbox": "boxes", "segm": "masks"}
 _RULE = (
@@ -42,7 +42,9 @@ def score_detections(
     metrics = {kind: dict(scores[kind]) for kind in _KINDS}
     per_class = scores["per_class"]
     names = tuple(per_class["bbox"])
-    matrix, counts = confuse(evaluator.truth, evaluator.detections, score_threshold=SHOWN_SCORE)
+    matrix, counts = confusion_matrix(
+        evaluator.truth, evaluator.detections, score_threshold=SHOWN_SCORE
+    )
     images = (
         ScoredImage(place, image_id, image.f1)
         for place, (image_id, image) in enumerate(counts.items())
@@ -62,7 +64,13 @@ def score_detections(
             counts=matrix[:-1].sum(axis=1).tolist(),
             unit="objects",
         ),
-        confusion=Confusion(names=(*names, NOTHING), counts=matrix, unit="objects", rule=_RULE),
+        confusion=Confusion(
+            names=(*names, BACKGROUND),
+            counts=matrix,
+            unit="objects",
+            rule=_RULE,
+            has_background=True,
+        ),
         images=rank_images(images, draw, rule=_IMAGE_RULE),
         curves={
             _KINDS[kind]: _as_curves(table) for kind, table in evaluator.precision_recall().items()

@@ -52,12 +52,14 @@ class Confusion:
         counts: `(N, N)` int64; entry [i, j] of what is i and was taken for j.
         unit: of the counts, "objects" or "pixels".
         rule: how they were counted, a sentence.
+        has_background: whether the last row and column are of what is no object, or not found.
     """
 
     names: tuple[str, ...]
     counts: NDArray[np.int64]
     unit: str
     rule: str
+    has_background: bool = False
 
 
 class ScoredImage(NamedTuple):

@@ -22,9 +22,9 @@ from swin_dense.datasets.transforms.semantic import (
     segmentation_train,
 )
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import Segmentor
+from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import UniqueNames, write_whole
+from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.recipes.recipe import SegmentationData
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
@@ -35,8 +35,7 @@ from swin_dense.tools.tasks.label_map_pictures import (
 )
 from swin_dense.tools.tasks.scores import KeptResults, ScoredImage
 from swin_dense.tools.tasks.segmentation_scores import pack_labels, score_label_maps, unpack_labels
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor
-from swin_dense.tools.training.loading import Sample
+from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor, Sample
 
 _WINDOW = (512, 512)  # px, the published models' training crop
 _AREAS = ("area_intersect", "area_union", "area_pred", "area_label")
@@ -47,9 +46,11 @@ class SegmentationTask:
 
     name = "segmentation"
 
-    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> SegmentationData:
+    def data_at(
+        self, root: Path, *, split: str | None, reduce_zero_label: bool
+    ) -> SegmentationData:
         """Data in ADE20K's layout in a folder."""
-        data = SegmentationData(root=root, zero_is_ignored=zero_is_ignored)
+        data = SegmentationData(root=root, reduce_zero_label=reduce_zero_label)
         return data if split is None else replace(data, val_split=split)
 
     def predictor(self, inference: Inference) -> Predictor:
@@ -78,7 +79,7 @@ class SegmentationTask:
             scale=data.scale,
             ratios=data.ratios,
             crop=data.crop,
-            max_class_share=data.max_class_share,
+            cat_max_ratio=data.cat_max_ratio,
             flip=data.flip,
             photometric=data.photometric,
         )
@@ -87,7 +88,7 @@ class SegmentationTask:
             data.train_split,
             transforms=transforms,
             class_names=data.class_names or None,
-            zero_is_ignored=data.zero_is_ignored,
+            reduce_zero_label=data.reduce_zero_label,
             seed=seed,
         )
 
@@ -96,7 +97,7 @@ class SegmentationTask:
         data: SegmentationData,
         *,
         scale: tuple[int, int] | None,
-        model: Segmentor | None = None,
+        model: UPerNet | None = None,
     ) -> Ade20k:
         """The split to evaluate on: images resized, label maps as they are.
 
@@ -110,22 +111,22 @@ class SegmentationTask:
             data.val_split,
             transforms=_resizing(scale),
             class_names=names,
-            zero_is_ignored=data.zero_is_ignored,
+            reduce_zero_label=data.reduce_zero_label,
         )
 
     def aspect_ratios(self, dataset: Ade20k) -> Sequence[float]:
         """All alike: crops have one shape."""
         return [1.0] * len(dataset)
 
-    def create_model(self, config: Any, dataset: Ade20k) -> Segmentor:
-        """Segmentor with random weights for the data set's classes."""
+    def create_model(self, config: Any, dataset: Ade20k) -> UPerNet:
+        """UPerNet with random weights for the data set's classes."""
         model = create_model(
             config, num_classes=len(dataset.class_names), class_names=dataset.class_names
         )
-        assert isinstance(model, Segmentor)
+        assert isinstance(model, UPerNet)
         return model
 
-    def check_classes(self, model: Segmentor, dataset: Ade20k) -> None:
+    def check_classes(self, model: UPerNet, dataset: Ade20k) -> None:
         """Labels mean the same to both.
 
         Raises:
@@ -166,7 +167,7 @@ class SegmentationTask:
 
     def evaluate(
         self,
-        model: Segmentor,
+        model: UPerNet,
         dataset: Ade20k,
         predictions: Iterable[tuple[list[Sample], list[Tensor]]],
         *,
@@ -199,7 +200,7 @@ class SegmentationTask:
         return score_label_maps(evaluator, dataset.class_names, images, draw)
 
     def draw_beside_truth(
-        self, dataset: Ade20k, sample: Sample, result: Tensor, model: Segmentor
+        self, dataset: Ade20k, sample: Sample, result: Tensor, model: UPerNet
     ) -> Picture:
         """Ground truth and prediction in the original frame, with the classes of both."""
         return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
@@ -215,7 +216,7 @@ class SegmentationTask:
             colours=class_colours(len(names), dataset.colours),
         )
 
-    def writer(self, out: Path, model: Segmentor, *, score_threshold: float) -> "LabelMapWriter":
+    def writer(self, out: Path, model: UPerNet, *, score_threshold: float) -> "LabelMapWriter":
         """Writer of label maps; every pixel has a class, whatever the threshold."""
         del score_threshold
         return LabelMapWriter(out, model)
@@ -235,7 +236,7 @@ class LabelMapWriter:
         model: gives the class names.
     """
 
-    def __init__(self, out: Path, model: Segmentor) -> None:
+    def __init__(self, out: Path, model: UPerNet) -> None:
         self._out = out
         self._class_names = _class_names(model)
         self._colours = class_colours(model.config.num_classes)
@@ -262,10 +263,10 @@ class LabelMapWriter:
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
-        write_whole(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
+        atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
 
 
-def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Picture:
+def _draw(dataset: Ade20k, index: int, result: Tensor, model: UPerNet) -> Picture:
     return draw_with_legend(
         _as_tensor(dataset.load_image(index)),
         [torch.from_numpy(dataset.load_label_map(index)), result],
@@ -276,14 +277,14 @@ def _draw(dataset: Ade20k, index: int, result: Tensor, model: Segmentor) -> Pict
 
 
 def _predict_whole(
-    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
     return model.predict(images, original_sizes=original_sizes)
 
 
 def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
     def predict(
-        model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+        model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
         return model.predict(
             images, original_sizes=original_sizes, mode="slide", crop=crop, stride=stride
@@ -293,7 +294,7 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 
 
 def _predict_multi_scale(
-    model: Segmentor, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
     """As the published scores: ratios of the image's own size, each with its mirror image."""
     return [
@@ -314,7 +315,7 @@ def _as_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
 
 
-def _class_names(model: Segmentor) -> tuple[str, ...]:
+def _class_names(model: UPerNet) -> tuple[str, ...]:
     """The model's; published files that store none are ADE20K's."""
     if model.class_names is not None:
         return model.class_names

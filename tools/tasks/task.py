@@ -17,12 +17,13 @@ from torch import Tensor
 from swin_dense.heads.models import Model
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import ClassScores, Confusion, ImageScores, PrecisionCurves
-from swin_dense.tools.training.loading import Sample
 
 _MODULES = {
     "detection": "swin_dense.tools.tasks.detection",
     "segmentation": "swin_dense.tools.tasks.segmentation",
 }
+
+Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 
 # Given the task's kind of model, resized images `(3, h, w)` uint8 and the sizes of their originals:
 # results in the frame of the originals.
@@ -103,7 +104,7 @@ class Task(Protocol):
 
     name: str
 
-    def data_at(self, root: Path, *, split: str | None, zero_is_ignored: bool) -> Any:
+    def data_at(self, root: Path, *, split: str | None, reduce_zero_label: bool) -> Any:
         """A recipe's `data` for a folder to evaluate on; no split is the task's own."""
 
     def predictor(self, inference: Inference) -> Predictor:

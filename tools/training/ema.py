@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class AveragedWeights:
+class ModelEMA:
     """Exponential mean of a model's parameters; buffers such as BatchNorm's stay the model's.
 
     The numbers are those of `torch.optim.swa_utils.AveragedModel`, which is not used itself: it

@@ -18,12 +18,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from swin_dense.heads.models import Model
 from swin_dense.tools.runs.log import RunLog
-from swin_dense.tools.tasks.task import Predict
+from swin_dense.tools.tasks.task import Sample
 from swin_dense.tools.training.distributed.sharding import pause_sync
-from swin_dense.tools.training.distributed.sync_flags import Agreement
-from swin_dense.tools.training.loading import Sample
+from swin_dense.tools.training.distributed.sync_flags import ProcessFlags
 
 Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
 
@@ -86,7 +84,7 @@ def train(
     *,
     accelerator: Accelerator,
     prepare: Prepare,
-    rate_at: Callable[[int], float],
+    lr_at: Callable[[int], float],
     plan: LoopPlan,
     log: RunLog,
     save: Callable[[int], object],
@@ -104,7 +102,7 @@ def train(
         optimizer: prepared by `accelerator`.
         accelerator: device, precision and processes.
         prepare: samples to what the model takes, on the device.
-        rate_at: learning rate of a step, counted from 0.
+        lr_at: learning rate of a step, counted from 0.
         plan: when to log, save and evaluate.
         log: where figures go.
         save: writes the checkpoint of a step; also called before each evaluation.
@@ -118,7 +116,7 @@ def train(
         ValueError: a loss is not finite; says which, at which step and on which images.
     """
     source = iter(batches)
-    agreement = Agreement(accelerator.num_processes)
+    agreement = ProcessFlags(accelerator.num_processes)
     records: list[_StepRecord] = []
     model.train()
     step = plan.start_step
@@ -126,7 +124,7 @@ def train(
     log.start(step, plan.num_steps)
     with StopRequest() as stop:
         while step < plan.num_steps:
-            rate = rate_at(step)
+            rate = lr_at(step)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             names, record = _step(
@@ -136,7 +134,7 @@ def train(
             records.append(record)
             step += 1
             is_late = 0 < plan.save_seconds <= time.monotonic() - saved_at
-            stopping, save_now = agreement.settle(
+            stopping, save_now = agreement.sync_flags(
                 [stop.signal_name is not None, is_late and accelerator.is_main_process]
             )
             log_due = plan.is_due(step, plan.log_every)
@@ -214,52 +212,3 @@ def _mean_losses(
         )
     means = stacked.mean(dim=0).tolist()
     return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
-
-
-def predict_batches(
-    model: Model,
-    batches: Iterable[list[Sample]],
-    *,
-    predict: Predict,
-    precision: str = "fp32",
-) -> Iterator[tuple[list[Sample], list[Any]]]:
-    """Predict over a loader, in the frame of the original images.
-
-    Args:
-        model: whole model, on the device to use; put into eval mode.
-        batches: lists of samples with `original_size`.
-        predict: gives the results of images.
-        precision: "fp32", or "bf16" or "fp16" for autocast.
-
-    Yields:
-        The samples of a batch and the model's result for each.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    for samples in batches:
-        with torch.no_grad(), autocast(device, precision):
-            images = [sample["image"] for sample in samples]
-            sizes = [tuple(sample["original_size"]) for sample in samples]
-            results = predict(model, images, sizes)
-        yield samples, results
-
-
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Mixed precision of inference."""
-    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=types[precision])
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a `--device` flag.
-
-    Raises:
-        ValueError: "cuda" where there is no GPU.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda must have a GPU that torch can use, got none")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)

@@ -96,7 +96,7 @@ class Options:
         return self.out if self.out is not None else Path("runs") / self.recipe.name
 
 
-def with_scaled_rate(options: Options) -> Options:
+def with_scaled_lr(options: Options) -> Options:
     """The options with what `scale_lr` says done to the recipe (Goyal et al. 2017)."""
     if not options.scale_lr:
         return options

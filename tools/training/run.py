@@ -7,19 +7,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from swin_dense.datasets.samplers import AspectRatioBatches
-from swin_dense.tools.commands.evaluate import evaluate_model, write_json
-from swin_dense.tools.files import hold, make_writable
+from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
+from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.report.run_report import keep_evaluation, renew_report
 from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_random_state
 from swin_dense.tools.runs.evaluations import drop_later_records
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.tasks.evaluation import evaluate_model
 from swin_dense.tools.tasks.task import Evaluation, Inference, Task, find_task
 from swin_dense.tools.training import loop
-from swin_dense.tools.training.loading import TrainingBatches, training_loader
-from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_rate
+from swin_dense.tools.training.loading import TrainingBatchSampler, training_loader
+from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr
 from swin_dense.tools.training.run_state import (
     RunState,
     check_new_folder,
@@ -29,7 +29,12 @@ from swin_dense.tools.training.run_state import (
     state_to_resume,
 )
 from swin_dense.tools.training.sanity_check import check_run, has_annotations, show_samples
-from swin_dense.tools.training.setup import Trained, create_accelerator, distribute, heed_launcher
+from swin_dense.tools.training.setup import (
+    Trained,
+    create_accelerator,
+    distribute,
+    resolve_launcher,
+)
 
 _NUM_NAMED = 4  # classes in the first line
 
@@ -50,7 +55,7 @@ def train(options: Options) -> Evaluation | None:
             loss is not finite.
         FileNotFoundError: the data or the weights are missing.
     """
-    options = heed_launcher(with_scaled_rate(with_model_of_init(options)))
+    options = resolve_launcher(with_scaled_lr(with_model_of_init(options)))
     accelerator = create_accelerator(options)
     num_parts = accelerator.num_processes * options.accumulate
     if options.recipe.batch_size % num_parts:
@@ -73,14 +78,14 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     task = find_task(recipe.task)
     training_data = task.training_data(recipe.data, seed=recipe.seed)
     _check_num_classes(recipe, training_data)
-    epochs = AspectRatioBatches(
+    epochs = AspectRatioGroupedBatchSampler(
         task.aspect_ratios(training_data),
         recipe.batch_size,
         rank=accelerator.process_index,
         num_processes=accelerator.num_processes,
         seed=recipe.seed,
     )
-    batches = TrainingBatches(
+    batches = TrainingBatchSampler(
         epochs,
         num_steps=recipe.num_steps(epochs.num_batches),
         start_step=state.get("step", 0),
@@ -114,7 +119,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         if state and plan.start_step >= plan.num_steps:
             log.note(f"all {plan.num_steps} steps are done already")
         if not state:
-            job.look_before(training_data, batches)
+            job.sanity_check(training_data, batches)
             if options.check_only:
                 return None
         if state and plan.is_due(plan.start_step, plan.evaluate_every):
@@ -125,14 +130,14 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             trained.optimizer,
             accelerator=accelerator,
             prepare=partial(task.prepare, data=recipe.data),
-            rate_at=lambda step: (
+            lr_at=lambda step: (
                 recipe.optimizer.lr * recipe.schedule.factor(step, num_steps=batches.num_steps)
             ),
             plan=plan,
             log=log,
             save=job.save,
             evaluate=job.evaluate,
-            after_step=trained.update_average,
+            after_step=trained.update_ema,
         )
         if accelerator.is_main_process and batches.num_steps not in job.evaluations:
             renew_report(options.run, log)
@@ -165,7 +170,7 @@ class _Job:
         if accelerator.is_main_process:
             write_json(options.run / "recipe.json", recipe_as_json(options.recipe))
 
-    def look_before(self, dataset: Any, batches: TrainingBatches) -> None:
+    def sanity_check(self, dataset: Any, batches: TrainingBatchSampler) -> None:
         """Try the first steps and an evaluation, and show what is trained on."""
         recipe = self._options.recipe
         samples = check_run(
@@ -244,7 +249,7 @@ def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
 
 
 def _describe(
-    recipe: Recipe, dataset: Any, batches: TrainingBatches, accelerator: Accelerator
+    recipe: Recipe, dataset: Any, batches: TrainingBatchSampler, accelerator: Accelerator
 ) -> str:
     names = dataset.class_names
     named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")

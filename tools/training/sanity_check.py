@@ -19,9 +19,10 @@ from torch.distributed.tensor import DTensor
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.tools.report.sample_page import NUM_SHOWN, write_sample_page
 from swin_dense.tools.runs.checkpoints import random_state, restore_random_state
-from swin_dense.tools.tasks.task import Predictor, Task
-from swin_dense.tools.training.loading import Sample, TrainingBatches
-from swin_dense.tools.training.loop import Prepare, predict_batches
+from swin_dense.tools.tasks.evaluation import predict_batches
+from swin_dense.tools.tasks.task import Predictor, Sample, Task
+from swin_dense.tools.training.loading import TrainingBatchSampler
+from swin_dense.tools.training.loop import Prepare
 from swin_dense.tools.training.setup import Trained
 
 _NUM_STEPS = 2
@@ -31,7 +32,7 @@ _NUM_NAMED = 3
 
 def check_run(
     trained: Trained,
-    batches: TrainingBatches,
+    batches: TrainingBatchSampler,
     *,
     task: Task,
     training_data: Any,

@@ -13,10 +13,10 @@ from torch import nn
 
 from swin_dense.heads.models import Model
 from swin_dense.tools.recipes.optim import create_optimizer
+from swin_dense.tools.tasks.evaluation import choose_device
 from swin_dense.tools.training.distributed.batch_norm import synchronise_norms
 from swin_dense.tools.training.distributed.sharding import is_sharded, shard, whole_copy
-from swin_dense.tools.training.ema import AveragedWeights
-from swin_dense.tools.training.loop import choose_device
+from swin_dense.tools.training.ema import ModelEMA
 from swin_dense.tools.training.options import Options
 
 _FSDP_VARIABLE = "ACCELERATE_USE_FSDP"  # set by `accelerate launch --use_fsdp` and its config file
@@ -39,10 +39,10 @@ class Trained:
     network: nn.Module
     raw_optimizer: torch.optim.Optimizer
     optimizer: torch.optim.Optimizer
-    average: AveragedWeights | None
+    average: ModelEMA | None
     device: torch.device
 
-    def update_average(self) -> None:
+    def update_ema(self) -> None:
         """Bring the average, if there is one, up to the weights."""
         if self.average is not None:
             self.average.update()
@@ -57,7 +57,7 @@ class Trained:
             yield whole_copy(self.model, self.device) if is_sharded(self.model) else self.model
 
 
-def heed_launcher(options: Options) -> Options:
+def resolve_launcher(options: Options) -> Options:
     """The options with `fsdp` where the launcher asks for it.
 
     accelerate's own way there is closed: it shards on GPUs only, rounds the weights themselves to
@@ -101,5 +101,5 @@ def distribute(model: Model, options: Options, accelerator: Accelerator) -> Trai
         network, optimizer = accelerator.prepare(model, raw_optimizer)
     if options.compile:
         model.backbone.compile()
-    average = None if options.ema is None else AveragedWeights(model, decay=options.ema)
+    average = None if options.ema is None else ModelEMA(model, decay=options.ema)
     return Trained(model, network, raw_optimizer, optimizer, average, device)

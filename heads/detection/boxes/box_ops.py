@@ -66,7 +66,7 @@ def box_areas(boxes: Tensor) -> Tensor:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def have_area(boxes: Tensor) -> Tensor:
+def is_nonempty(boxes: Tensor) -> Tensor:
     """Whether each box of `(..., 4)` is wider and higher than nothing: `(...)` bool."""
     return (boxes[..., 2:] > boxes[..., :2]).all(-1)
 
@@ -96,7 +96,7 @@ def encode_boxes(boxes: Tensor, targets: Tensor, *, stds: Sequence[float]) -> Te
 
 
 def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Tensor:
-    """Move boxes by deltas, the inverse of `encode_boxes`.
+    """Permutation boxes by deltas, the inverse of `encode_boxes`.
 
     Width and height change by at most a factor of 1000 / 16, either way, as the published weights
     were trained with.

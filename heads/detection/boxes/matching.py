@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from swin_dense.heads.detection.boxes.box_ops import have_area, pairwise_iou
+from swin_dense.heads.detection.boxes.box_ops import is_nonempty, pairwise_iou
 
 BACKGROUND = -1
 """Match of a box that belongs to no object."""
@@ -108,7 +108,7 @@ class RoISamples:
 @torch.no_grad()
 def sample_rois(
     proposals: Tensor,
-    object_boxes: Tensor,
+    gt_boxes: Tensor,
     object_labels: Tensor,
     *,
     num_classes: int,
@@ -124,7 +124,7 @@ def sample_rois(
 
     Args:
         proposals: `(N, 4)`, xyxy, px of the input frame.
-        object_boxes: `(G, 4)`, same frame.
+        gt_boxes: `(G, 4)`, same frame.
         object_labels: `(G,)` int64 in 0..K-1.
         num_classes: K.
         positive_iou: proposals that overlap an object by at least this are positive, others not.
@@ -136,15 +136,15 @@ def sample_rois(
         The sample; no boxes for no proposals and no objects.
     """
     matches = match_boxes(
-        pairwise_iou(object_boxes, proposals),
+        pairwise_iou(gt_boxes, proposals),
         positive_iou=positive_iou,
         negative_iou=positive_iou,
         min_positive_iou=positive_iou,
         match_low_quality=match_low_quality,
     )
-    num_objects = len(object_boxes)
+    num_objects = len(gt_boxes)
     itself = torch.arange(num_objects, device=matches.device)
-    matches = torch.cat([torch.where(have_area(object_boxes), itself, IGNORED), matches])
+    matches = torch.cat([torch.where(is_nonempty(gt_boxes), itself, IGNORED), matches])
     positive, negative = sample_matches(
         matches, num_samples=num_samples, positive_fraction=positive_fraction
     )
@@ -152,7 +152,7 @@ def sample_rois(
     chosen = torch.cat([positives, negatives])  # (R,)
     objects = matches[positives]  # (P,)
     return RoISamples(
-        boxes=torch.cat([object_boxes, proposals])[chosen],
+        boxes=torch.cat([gt_boxes, proposals])[chosen],
         labels=torch.cat([object_labels[objects], torch.full_like(negatives, num_classes)]),
         objects=objects,
         are_objects=chosen < num_objects,

@@ -85,7 +85,7 @@ def box_losses(
     logits: Tensor,
     deltas: Tensor,
     samples: Sequence[RoISamples],
-    object_boxes: Sequence[Tensor],
+    gt_boxes: Sequence[Tensor],
     *,
     delta_stds: Sequence[float],
     giou_weight: float | None = None,
@@ -96,7 +96,7 @@ def box_losses(
         logits: `(R, K + 1)`, the samples' boxes of all images in order.
         deltas: `(R, K, 4)`.
         samples: one per image.
-        object_boxes: `(G, 4)` per image, xyxy, px of the input frame.
+        gt_boxes: `(G, 4)` per image, xyxy, px of the input frame.
         delta_stds: scale of the deltas.
         giou_weight: None for L1 on deltas; else GIoU on decoded boxes times this weight.
 
@@ -106,7 +106,7 @@ def box_losses(
     labels = torch.cat([sample.labels for sample in samples])  # (R,)
     counts = [len(sample.labels) for sample in samples]
     boxes, own_deltas, targets = [], [], []
-    for sample, part, objects in zip(samples, deltas.split(counts), object_boxes, strict=True):
+    for sample, part, objects in zip(samples, deltas.split(counts), gt_boxes, strict=True):
         num = sample.num_positive
         boxes.append(sample.boxes[:num])
         own_deltas.append(part[torch.arange(num, device=part.device), sample.labels[:num]])

@@ -11,7 +11,7 @@ from swin_dense.heads.conv_block import ConvBlock
 from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.losses import mask_loss
 from swin_dense.heads.detection.roi_heads.box_head import Detections
-from swin_dense.heads.detection.roi_heads.roi_pool import join_rois, pool_rois
+from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
 
 _PASTE_BYTES = 256 * 2**20
 """Bound on temporary memory while masks are pasted on an accelerator."""
@@ -57,7 +57,7 @@ class MaskHead(nn.Module):
         return self.conv_logits(hidden)  # (R, K, 2*S, 2*S)
 
 
-def train_masks(
+def mask_head_loss(
     head: nn.Module,
     pyramid: Sequence[Tensor],
     samples: Sequence[RoISamples],
@@ -82,7 +82,7 @@ def train_masks(
         Scalar.
     """
     boxes = [sample.boxes[: sample.num_positive] for sample in samples]
-    pooled = pool_rois(pyramid, join_rois(boxes), strides=strides, output_size=roi_size)
+    pooled = pool_rois(pyramid, boxes_to_rois(boxes), strides=strides, output_size=roi_size)
     logits = head(pooled)  # (P, K, m, m)
     targets = [
         mask_targets(
@@ -114,7 +114,7 @@ def predict_masks(
     Returns:
         `(N, m, m)` float32 in 0..1 per image.
     """
-    rois = join_rois([found.boxes for found in detections])
+    rois = boxes_to_rois([found.boxes for found in detections])
     labels = torch.cat([found.labels for found in detections])  # (R,)
     pooled = pool_rois(pyramid, rois, strides=strides, output_size=roi_size)
     rows = torch.arange(len(labels), device=labels.device)

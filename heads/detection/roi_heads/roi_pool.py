@@ -33,7 +33,7 @@ def assign_fpn_levels(boxes: Tensor, *, finest: int = 2, coarsest: int = 5) -> T
     return levels.clamp(finest, coarsest).long()
 
 
-def join_rois(boxes: Sequence[Tensor]) -> Tensor:
+def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
     """Put the boxes `(R_i, 4)` of each image into one `(R, 5)`, the image's index first."""
     indices = [torch.full_like(part[:, :1], image) for image, part in enumerate(boxes)]
     return torch.cat([torch.cat(indices), torch.cat(list(boxes))], dim=1)  # (R, 5)
@@ -48,7 +48,7 @@ def pool_rois(
 
     Args:
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse; levels beyond `strides` are not used.
-        rois: `(R, 5)` of `join_rois`, px of the input frame.
+        rois: `(R, 5)` of `boxes_to_rois`, px of the input frame.
         strides: of the levels pooled from, px, each twice the one before.
         output_size: bins per side.
 

@@ -49,7 +49,7 @@ def test_samples_are_sorted_and_labels_are_mapped(root):
 
 
 def test_numbers_are_labels_without_the_zero_rule(root):
-    dataset = open_set(root, zero_is_ignored=False, class_names=(*NAMES, "tree"))
+    dataset = open_set(root, reduce_zero_label=False, class_names=(*NAMES, "tree"))
     assert dataset[1]["label_map"].tolist() == [[0, 1, 2], [3, 255, 1]]
 
 

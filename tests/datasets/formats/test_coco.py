@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from swin_dense.datasets.formats.coco import CocoDetection, find_split, list_splits
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.datasets.samplers import AspectRatioBatches
+from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import DetectionSample, collate_samples
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 
@@ -202,7 +202,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
 
 def test_workers_give_what_the_main_process_gives(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path, coco_content(), transforms=_train_transforms())
-    sampler = AspectRatioBatches(dataset.aspect_ratios, 2)
+    sampler = AspectRatioGroupedBatchSampler(dataset.aspect_ratios, 2)
     sampler.set_position(4)
     loaders = [
         DataLoader(

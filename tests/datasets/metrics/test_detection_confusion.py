@@ -16,11 +16,11 @@ from swin_dense.datasets.metrics.detection_confusion import (
     DetectionConfusion,
     ImageCounts,
     box_ious,
-    confuse,
+    confusion_matrix,
     match_greedily,
 )
 
-CAT, DOG, NOTHING = 0, 1, 2
+CAT, DOG, BACKGROUND = 0, 1, 2
 LEFT, RIGHT = [0, 0, 10, 10], [50, 0, 10, 10]
 
 
@@ -53,7 +53,7 @@ def test_a_right_detection_is_on_the_diagonal() -> None:
 
 def test_a_missed_object_is_taken_for_nothing_and_a_false_detection_is_of_nothing() -> None:
     cells, counts = count([(LEFT, CAT)], [(RIGHT, DOG, 0.9)])
-    assert cells == {(CAT, NOTHING): 1, (NOTHING, DOG): 1}
+    assert cells == {(CAT, BACKGROUND): 1, (BACKGROUND, DOG): 1}
     assert counts.f1 == 0
 
 
@@ -63,18 +63,18 @@ def test_an_object_found_as_another_class_is_a_confusion() -> None:
 
 def test_the_right_class_comes_first_however_low_its_score() -> None:
     cells, counts = count([(LEFT, CAT)], [(LEFT, DOG, 0.9), (LEFT, CAT, 0.4)])
-    assert cells == {(CAT, CAT): 1, (NOTHING, DOG): 1}
+    assert cells == {(CAT, CAT): 1, (BACKGROUND, DOG): 1}
     assert counts == ImageCounts(num_found=1, num_detections=2, num_objects=1)
     assert counts.f1 == pytest.approx(2 / 3)
 
 
 def test_a_second_detection_of_an_object_is_of_nothing() -> None:
     cells, _ = count([(LEFT, CAT)], [(LEFT, CAT, 0.9), (LEFT, CAT, 0.8)])
-    assert cells == {(CAT, CAT): 1, (NOTHING, CAT): 1}
+    assert cells == {(CAT, CAT): 1, (BACKGROUND, CAT): 1}
 
 
 def test_detections_below_the_threshold_are_not_there_and_on_it_they_are() -> None:
-    assert count([(LEFT, CAT)], [(LEFT, CAT, 0.29)])[0] == {(CAT, NOTHING): 1}
+    assert count([(LEFT, CAT)], [(LEFT, CAT, 0.29)])[0] == {(CAT, BACKGROUND): 1}
     assert count([(LEFT, CAT)], [(LEFT, CAT, 0.3)])[0] == {(CAT, CAT): 1}
 
 
@@ -83,7 +83,7 @@ def test_crowds_ignore_what_lies_in_them_of_their_class_alone() -> None:
     cells, counts = count([(crowd, CAT)], [(LEFT, CAT, 0.9), (RIGHT, CAT, 0.8)], crowds=(0,))
     assert cells == {}
     assert counts.f1 is None
-    assert count([(crowd, CAT)], [(LEFT, DOG, 0.9)], crowds=(0,))[0] == {(NOTHING, DOG): 1}
+    assert count([(crowd, CAT)], [(LEFT, DOG, 0.9)], crowds=(0,))[0] == {(BACKGROUND, DOG): 1}
 
 
 def test_an_image_without_objects_or_detections_counts_nothing() -> None:
@@ -153,7 +153,7 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_path: Path) -> None:
     content, detections = random_case(seed)
     path = write_coco(tmp_path, content)
-    matrix, counts = confuse(read_coco(path), detections, score_threshold=threshold)
+    matrix, counts = confusion_matrix(read_coco(path), detections, score_threshold=threshold)
     assert matrix[:3].sum() == sum(image.num_objects for image in counts.values())
     assert np.trace(matrix) == sum(image.num_found for image in counts.values())
     assert matrix[:, :3].sum() == sum(image.num_detections for image in counts.values())
@@ -189,4 +189,4 @@ def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_p
 def test_no_more_than_100_detections_of_a_class_count() -> None:
     found = [(RIGHT, CAT, 0.9)] * 100 + [(LEFT, CAT, 0.8), (LEFT, DOG, 0.8)]
     cells, _ = count([(LEFT, CAT)], found)
-    assert cells == {(NOTHING, CAT): 100, (CAT, DOG): 1}
+    assert cells == {(BACKGROUND, CAT): 100, (CAT, DOG): 1}

@@ -85,7 +85,7 @@ def test_a_crop_with_too_much_of_one_class_is_drawn_again():
 )
 def test_a_crop_is_tried_ten_times(number, share, num_draws, monkeypatch):
     labels = np.zeros((8, 8), np.uint8) if not number else np.indices((8, 8)).sum(0) % 4
-    crop = RandomCropOfClasses((4, 4), max_class_share=share)
+    crop = RandomCropOfClasses((4, 4), cat_max_ratio=share)
     draw, drawn = crop._draw, []
     monkeypatch.setattr(crop, "_draw", lambda shape: drawn.append(draw(shape)) or drawn[-1])
     place = crop.get_params_dependent_on_data({"shape": (8, 8)}, {"mask": labels.astype(np.uint8)})
@@ -201,7 +201,7 @@ def test_views_have_the_published_ratios_of_the_image():
     [
         ({"ratios": (2.0, 0.5)}, "ratios must be positive and rise"),
         ({"crop": (0, 5)}, "size of a crop must be at least 1 px"),
-        ({"max_class_share": 0.0}, "max_class_share must be in"),
+        ({"cat_max_ratio": 0.0}, "cat_max_ratio must be in"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -3,7 +3,7 @@
 import pytest
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detection.config import BoxConfig, DetectorConfig, RPNConfig
+from swin_dense.heads.detection.config import BoxConfig, RPNConfig, TwoStageDetectorConfig
 
 TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
 
@@ -20,4 +20,4 @@ TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), wind
 )
 def test_configs_with_impossible_numbers_are_refused(changed: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DetectorConfig(backbone=TINY, **changed)
+        TwoStageDetectorConfig(backbone=TINY, **changed)

@@ -2,7 +2,7 @@
 
 import torch
 
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig, original_frame
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig, rescale_to_original
 from swin_dense.heads.detection.roi_heads.box_head import Detections
 from swin_dense.heads.models import MODEL_VARIANTS
 
@@ -10,7 +10,7 @@ from swin_dense.heads.models import MODEL_VARIANTS
 def test_results_are_taken_to_the_original_frame_by_axis() -> None:
     # 100 x 50 became 40 x 25: each axis has its own factor.
     found = Detections(torch.tensor([[5.0, 8, 20, 32]]), torch.tensor([0.7]), torch.tensor([1]))
-    (result,) = original_frame(
+    (result,) = rescale_to_original(
         [found], [torch.ones(1, 28, 28)], sizes=[(40, 25)], original_sizes=[(100, 50)]
     )
     assert result["boxes"].tolist() == [[10, 20, 40, 80]]

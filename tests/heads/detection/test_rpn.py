@@ -151,7 +151,7 @@ def test_some_anchors_are_judged_as_in_whole_maps_and_so_are_the_gradients(
         logits = outputs.logits.gather(1, indices)
         deltas = outputs.deltas.gather(1, indices[..., None].expand(-1, -1, 4))
         if is_sparse:
-            judged = head.judge(leaves, indices)
+            judged = head.forward_at_anchors(leaves, indices)
             torch.testing.assert_close(judged, (logits, deltas))
             logits, deltas = judged
         loss = (torch.cat([logits[..., None], deltas], dim=2) * weights).sum()
@@ -162,8 +162,8 @@ def test_some_anchors_are_judged_as_in_whole_maps_and_so_are_the_gradients(
 
 def test_few_anchors_of_large_maps_are_cheaper_than_the_maps() -> None:
     head = RPNHead(1, strides=(4,))
-    assert head.is_cheaper_to_judge([torch.zeros(1, 1, 200, 304)], 256)
-    assert not head.is_cheaper_to_judge([torch.zeros(1, 1, 32, 32)], 256)
+    assert head.use_sparse_forward([torch.zeros(1, 1, 200, 304)], 256)
+    assert not head.use_sparse_forward([torch.zeros(1, 1, 32, 32)], 256)
 
 
 @pytest.mark.parametrize(

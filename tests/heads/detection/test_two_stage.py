@@ -50,10 +50,10 @@ def test_judging_few_anchors_changes_no_loss_and_no_gradient(
         "labels": torch.tensor([1]),
         "masks": masks,
     }
-    assert model.rpn_head.is_cheaper_to_judge(model.neck(model.backbone(pixels[None].float())), 16)
+    assert model.rpn_head.use_sparse_forward(model.neck(model.backbone(pixels[None].float())), 16)
     found = []
     for is_sparse in (True, False):
-        monkeypatch.setattr(RPNHead, "is_cheaper_to_judge", lambda *_, value=is_sparse: value)
+        monkeypatch.setattr(RPNHead, "use_sparse_forward", lambda *_, value=is_sparse: value)
         torch.manual_seed(1)  # of the samples
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):

@@ -8,7 +8,7 @@ from torch import Tensor
 import swin_dense as sd
 from swin_dense.heads.segmentation import uper_head
 from swin_dense.heads.segmentation.uper_head import UPerHead
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 
 CHANNELS = (4, 6, 8, 10)
 
@@ -96,7 +96,7 @@ def test_a_single_level_is_refused():
 
 
 @pytest.fixture(scope="module")
-def pair() -> tuple[Segmentor, torch.nn.Module]:
+def pair() -> tuple[UPerNet, torch.nn.Module]:
     """Our segmentor and Hugging Face's with the same random weights."""
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     torch.manual_seed(0)
@@ -120,8 +120,8 @@ def pair() -> tuple[Segmentor, torch.nn.Module]:
             torch.nn.init.normal_(tensor, std=0.3)
         elif "running_var" in name:
             torch.nn.init.uniform_(tensor, 0.5, 2)
-    ours = Segmentor(
-        SegmentorConfig(
+    ours = UPerNet(
+        UPerNetConfig(
             backbone=sd.SwinConfig(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8)),
             num_classes=7,
             decoder_channels=32,

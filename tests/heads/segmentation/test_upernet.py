@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 import swin_dense as sd
 from swin_dense.heads import MODEL_VARIANTS, create_model
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 
-CONFIG = SegmentorConfig(
+CONFIG = UPerNetConfig(
     backbone=sd.SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
     num_classes=4,
     decoder_channels=8,
@@ -20,9 +20,9 @@ CONFIG = SegmentorConfig(
 )
 
 
-def make_model(**changes) -> Segmentor:
+def make_model(**changes) -> UPerNet:
     torch.manual_seed(0)
-    model = Segmentor(dataclasses.replace(CONFIG, **changes))
+    model = UPerNet(dataclasses.replace(CONFIG, **changes))
     for head in (model.decode_head, model.auxiliary_head):
         if head is not None:
             torch.nn.init.normal_(head.conv_seg.weight)
@@ -214,7 +214,7 @@ def test_configs_out_of_range_are_refused(changes, message):
 
 def test_class_names_must_be_one_per_class():
     with pytest.raises(ValueError, match="class_names must have one entry per class, got 1 for"):
-        Segmentor(CONFIG, class_names=["wall"])
+        UPerNet(CONFIG, class_names=["wall"])
 
 
 def test_variants_have_the_published_width():
@@ -228,9 +228,9 @@ def test_variants_have_the_published_width():
 MEASURE = """
 import resource, sys, torch
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 backbone = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
-model = Segmentor(SegmentorConfig(backbone=backbone, num_classes=150, decoder_channels=8))
+model = UPerNet(UPerNetConfig(backbone=backbone, num_classes=150, decoder_channels=8))
 image = torch.zeros(3, 64, 64, dtype=torch.uint8)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 model.predict([image])

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.checkpoints.containers import read_checkpoint
-from swin_dense.checkpoints.key_maps import LAYOUTS
-from swin_dense.heads import SegmentorConfig, create_model, from_checkpoint
+from swin_dense.checkpoints.key_maps import KEY_MAPS
+from swin_dense.heads import UPerNetConfig, create_model, from_checkpoint
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.commands.convert import LayoutName, Options, convert_file, run
 
@@ -39,7 +39,7 @@ def classifier(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def segmentor(tmp_path: Path) -> Path:
-    config = SegmentorConfig(
+    config = UPerNetConfig(
         backbone=_BACKBONE, num_classes=2, decoder_channels=8, auxiliary_channels=8
     )
     path = tmp_path / "segmentor.safetensors"
@@ -47,7 +47,7 @@ def segmentor(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", KEY_MAPS)
 def test_backbone_goes_to_every_layout_and_back(
     layout: str, classifier: Path, tmp_path: Path
 ) -> None:
@@ -122,7 +122,7 @@ def test_nothing_is_left_behind(segmentor: Path, tmp_path: Path) -> None:
 
 
 def test_flag_names_every_layout() -> None:
-    assert set(get_args(LayoutName)) == set(LAYOUTS)
+    assert set(get_args(LayoutName)) == set(KEY_MAPS)
 
 
 def test_whole_models_keep_half_precision_on_the_way(segmentor: Path, tmp_path: Path) -> None:

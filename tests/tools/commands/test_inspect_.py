@@ -8,15 +8,15 @@ import torch
 
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
-from swin_dense.heads import SegmentorConfig, create_model
+from swin_dense.heads import UPerNetConfig, create_model
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.commands.inspect_ import Options, describe, inspect_file, run
 
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
 
 
-def _segmentor() -> SegmentorConfig:
-    return SegmentorConfig(
+def _segmentor() -> UPerNetConfig:
+    return UPerNetConfig(
         backbone=_BACKBONE, num_classes=2, decoder_channels=8, auxiliary_channels=None
     )
 

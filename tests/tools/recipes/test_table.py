@@ -124,11 +124,11 @@ _ADE20K_DATA = {
     "train_split": "training",
     "val_split": "validation",
     "class_names": (),
-    "zero_is_ignored": True,
+    "reduce_zero_label": True,
     "scale": (2048, 512),
     "ratios": (0.5, 2.0),
     "crop": (512, 512),
-    "max_class_share": 0.75,
+    "cat_max_ratio": 0.75,
     "flip": 0.5,
     "photometric": True,
 }

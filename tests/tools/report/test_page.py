@@ -20,7 +20,7 @@ def test_the_page_holds_its_blocks_and_fetches_nothing(tmp_path: Path) -> None:
         page.row(page.paragraph("left"), page.paragraph("right")),
         page.pictures([page.picture(image, 'image "1"')]),
         page.details("more", page.paragraph("hidden")),
-        page.keys([("loss", "#123456", "dashed")]),
+        page.legend([("loss", "#123456", "dashed")]),
         page.bars(
             [page.Bar(name="<cat>", spans=[(0, 0.5, "#111"), None], value="50.0", count="3")]
         ),

@@ -36,7 +36,7 @@ def evaluation() -> Evaluation:
             names=("cat", "dog"), scores={"box AP": [0.25, None]}, counts=[3, 0], unit="objects"
         ),
         confusion=Confusion(
-            names=("cat", "dog", "nothing"),
+            names=("cat", "dog", "background"),
             counts=np.arange(9).reshape(3, 3),
             unit="objects",
             rule="at IoU 0.5",

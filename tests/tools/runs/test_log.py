@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from swin_dense.tools.runs.log import (
-    LOG_FILE,
-    RunLog,
-    clock,
-    find_damaged_lines,
-    finite_or_none,
-    read_log,
-)
+from swin_dense.tools.files import finite_or_none
+from swin_dense.tools.runs.log import LOG_FILE, RunLog, clock, find_damaged_lines, read_log
 from swin_dense.tools.runs.results_table import RESULTS_FILE
 
 

@@ -91,7 +91,7 @@ def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
     assert sum(evaluation.classes.counts) == sum(len(target["labels"]) for target in targets)
     matrix = evaluation.confusion.counts
     assert matrix.trace() == matrix.sum()  # nothing missed, nothing confused
-    assert evaluation.confusion.names[-1] == "nothing"
+    assert evaluation.confusion.names[-1] == "background"
     assert [image.score for image in evaluation.images.images] == [1.0, 1.0, 1.0]
     assert list(evaluation.curves) == ["boxes", "masks"]
     assert evaluation.curves["boxes"].means["IoU 0.50"][:90] == pytest.approx(1)

@@ -12,13 +12,13 @@ from swin_dense.backbone import SwinConfig
 from swin_dense.datasets.formats.ade20k import ade20k_classes
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import Segmentor, SegmentorConfig
+from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 from swin_dense.tools.recipes.recipe import SegmentationData
 from swin_dense.tools.tasks.segmentation import TASK, LabelMapWriter
 from swin_dense.tools.tasks.task import Inference, find_task
 
 _NAMES = (GROUND_NAME, *SHAPE_NAMES)
-_CONFIG = SegmentorConfig(
+_CONFIG = UPerNetConfig(
     backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
     decoder_channels=8,
     auxiliary_channels=8,
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> SegmentationData:
     return SegmentationData(root=root, scale=(64, 64), crop=(48, 80))
 
 
-def _model(names: tuple[str, ...] | None, *, num_classes: int | None = None) -> Segmentor:
+def _model(names: tuple[str, ...] | None, *, num_classes: int | None = None) -> UPerNet:
     torch.manual_seed(0)
     return create_model(_CONFIG, class_names=names, num_classes=num_classes)
 
@@ -124,7 +124,7 @@ def test_the_roots_list_names_the_classes_then_the_model_does(
 def test_label_maps_may_store_the_labels_themselves(
     data: SegmentationData,
 ) -> None:
-    plain = replace(data, zero_is_ignored=False, class_names=("nothing", *_NAMES))
+    plain = replace(data, reduce_zero_label=False, class_names=("nothing", *_NAMES))
     shifted = TASK.evaluation_data(data, scale=None)[0]["label_map"]
     assert torch.equal(TASK.evaluation_data(plain, scale=None)[0]["label_map"], shifted + 1)
 
@@ -170,7 +170,7 @@ def test_a_detector_takes_no_flag_of_segmentation() -> None:
     with pytest.raises(ValueError, match="--mode is for segmentation, got a detector"):
         detection.predictor(Inference(mode="whole"))
     with pytest.raises(ValueError, match="--no-zero-is-ignored is for segmentation"):
-        detection.data_at(Path("data"), split=None, zero_is_ignored=False)
+        detection.data_at(Path("data"), split=None, reduce_zero_label=False)
 
 
 def test_a_label_map_is_written_as_class_numbers_from_0(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from swin_dense.tools.training.ema import AveragedWeights
+from swin_dense.tools.training.ema import ModelEMA
 
 
 def _model() -> nn.Sequential:
@@ -20,7 +20,7 @@ def _move(model: nn.Module, generator: torch.Generator) -> None:
 
 def test_the_mean_is_that_of_the_averaged_model(generator: torch.Generator) -> None:
     model = _model()
-    average = AveragedWeights(model, decay=0.75)
+    average = ModelEMA(model, decay=0.75)
     reference = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.75))
     reference.update_parameters(model)  # its first update takes the weights as they are
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_the_mean_is_that_of_the_averaged_model(generator: torch.Generator) -> N
 
 def test_the_weights_come_back_as_they_were(generator: torch.Generator) -> None:
     model = _model()
-    average = AveragedWeights(model, decay=0.5)
+    average = ModelEMA(model, decay=0.5)
     _move(model, generator)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with average.in_place():
@@ -46,7 +46,7 @@ def test_the_weights_come_back_as_they_were(generator: torch.Generator) -> None:
 
 def test_what_is_loaded_while_the_mean_is_in_place_becomes_the_mean() -> None:
     model = _model()
-    average = AveragedWeights(model, decay=0.5)
+    average = ModelEMA(model, decay=0.5)
     weight = model[0].weight.detach().clone()
     with average.in_place():
         nn.init.constant_(model[0].weight, 7.0)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from swin_dense.datasets.samplers import AspectRatioBatches
-from swin_dense.tools.training.loading import TrainingBatches, evaluation_loader, training_loader
+from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
+from swin_dense.tools.tasks.evaluation import evaluation_loader
+from swin_dense.tools.training.loading import TrainingBatchSampler, training_loader
 
 
 class _Keys(torch.utils.data.Dataset[dict[str, Any]]):
@@ -20,12 +21,14 @@ class _Keys(torch.utils.data.Dataset[dict[str, Any]]):
         return {"key": key}
 
 
-def _epochs(*, rank: int = 0, num_processes: int = 1) -> AspectRatioBatches:
-    return AspectRatioBatches([1.0] * 10, 4, rank=rank, num_processes=num_processes, seed=3)
+def _epochs(*, rank: int = 0, num_processes: int = 1) -> AspectRatioGroupedBatchSampler:
+    return AspectRatioGroupedBatchSampler(
+        [1.0] * 10, 4, rank=rank, num_processes=num_processes, seed=3
+    )
 
 
 def test_steps_run_through_epochs_and_say_which() -> None:
-    drawn = list(TrainingBatches(_epochs(), num_steps=7))
+    drawn = list(TrainingBatchSampler(_epochs(), num_steps=7))
     assert len(drawn) == 7
     assert [batch[0][1] for batch in drawn] == [0, 0, 0, 1, 1, 1, 2]
     assert {index for batch in drawn[:3] for index, _ in batch} == set(range(10))
@@ -33,23 +36,24 @@ def test_steps_run_through_epochs_and_say_which() -> None:
 
 @pytest.mark.parametrize("start", [1, 3, 4, 7])
 def test_starting_later_gives_the_same_later_batches(start: int) -> None:
-    whole = list(TrainingBatches(_epochs(), num_steps=7))
-    late = TrainingBatches(_epochs(), num_steps=7, start_step=start)
+    whole = list(TrainingBatchSampler(_epochs(), num_steps=7))
+    late = TrainingBatchSampler(_epochs(), num_steps=7, start_step=start)
     assert len(late) == 7 - start
     assert list(late) == whole[start:]
 
 
 def test_a_step_is_cut_into_parts_that_follow_each_other() -> None:
-    whole = list(TrainingBatches(_epochs(), num_steps=4))
-    parts = list(TrainingBatches(_epochs(), num_steps=4, num_parts=2))
+    whole = list(TrainingBatchSampler(_epochs(), num_steps=4))
+    parts = list(TrainingBatchSampler(_epochs(), num_steps=4, num_parts=2))
     assert len(parts) == 8
     assert [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)] == whole
 
 
 def test_processes_share_the_images_of_a_step() -> None:
-    whole = list(TrainingBatches(_epochs(), num_steps=4))
+    whole = list(TrainingBatchSampler(_epochs(), num_steps=4))
     shares = [
-        list(TrainingBatches(_epochs(rank=rank, num_processes=2), num_steps=4)) for rank in (0, 1)
+        list(TrainingBatchSampler(_epochs(rank=rank, num_processes=2), num_steps=4))
+        for rank in (0, 1)
     ]
     assert [a + b for a, b in zip(*shares, strict=True)] == whole
 
@@ -74,19 +78,19 @@ def test_parts_of_an_evaluation_hold_each_sample_once() -> None:
 
 
 def test_worker_processes_give_the_same_samples_as_none() -> None:
-    batches = TrainingBatches(_epochs(), num_steps=3)
+    batches = TrainingBatchSampler(_epochs(), num_steps=3)
     alone = list(training_loader(_Keys(), batches, num_workers=0))
     assert list(training_loader(_Keys(), batches, num_workers=1)) == alone
 
 
 def test_worker_processes_are_out_of_reach_of_signals_to_the_run() -> None:
-    batches = TrainingBatches(_epochs(), num_steps=1)
+    batches = TrainingBatchSampler(_epochs(), num_steps=1)
     (samples,) = training_loader(_Groups(), batches, num_workers=1)
     assert {sample["group"] for sample in samples}.isdisjoint({os.getpgrp()})
 
 
 def test_workers_read_no_more_ahead_than_two_batches_each() -> None:
-    batches = TrainingBatches(_epochs(), num_steps=1)
+    batches = TrainingBatchSampler(_epochs(), num_steps=1)
     assert training_loader(_Keys(), batches, num_workers=2).prefetch_factor == 2
 
 

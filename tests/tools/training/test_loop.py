@@ -13,15 +13,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.tasks.evaluation import autocast, choose_device, predict_batches
 from swin_dense.tools.training import loop
-from swin_dense.tools.training.loop import (
-    LoopPlan,
-    StopRequest,
-    autocast,
-    choose_device,
-    predict_batches,
-    train,
-)
+from swin_dense.tools.training.loop import LoopPlan, StopRequest, train
 
 # What makes the host wait for a GPU: to read one number, or to learn how many there are.
 _WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
@@ -72,7 +66,7 @@ def _train(
     log: RunLog | None = None,
     save: Callable[[int], object] = lambda step: None,
     evaluate: Callable[[int], object] = lambda step: None,
-    rate_at: Callable[[int], float] = lambda step: 0.1,
+    lr_at: Callable[[int], float] = lambda step: 0.1,
 ) -> int:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     return train(
@@ -81,7 +75,7 @@ def _train(
         optimizer,
         accelerator=Accelerator(cpu=True),
         prepare=_prepare,
-        rate_at=rate_at,
+        lr_at=lr_at,
         plan=plan,
         log=log or RunLog(None, is_main=False),
         save=save,
@@ -94,7 +88,7 @@ def test_a_step_follows_the_gradient_at_the_scheduled_rate() -> None:
     (batch,) = _batches(1)
     expected = _Line()
     sum(expected(*_prepare(batch, torch.device("cpu"))).values()).backward()
-    _train(model, [batch], LoopPlan(num_steps=1), rate_at=lambda step: 0.25)
+    _train(model, [batch], LoopPlan(num_steps=1), lr_at=lambda step: 0.25)
     assert torch.allclose(model.weight, expected.weight - 0.25 * expected.weight.grad)
 
 
@@ -109,7 +103,7 @@ def test_accumulated_parts_equal_one_batch() -> None:
 
 def test_clipping_limits_the_update() -> None:
     model = _Line()
-    _train(model, _batches(1), LoopPlan(num_steps=1, clip_norm=0.01), rate_at=lambda step: 1.0)
+    _train(model, _batches(1), LoopPlan(num_steps=1, clip_norm=0.01), lr_at=lambda step: 1.0)
     assert (model.weight - _Line().weight).norm().item() == pytest.approx(0.01, rel=1e-4)
 
 
@@ -169,11 +163,11 @@ def test_no_number_is_read_from_the_device_between_looks_at_the_losses() -> None
 def test_continuing_counts_from_the_start_step() -> None:
     rates: list[int] = []
 
-    def rate_at(step: int) -> float:
+    def lr_at(step: int) -> float:
         rates.append(step)
         return 0.1
 
-    assert _train(_Line(), _batches(2), LoopPlan(num_steps=5, start_step=3), rate_at=rate_at) == 5
+    assert _train(_Line(), _batches(2), LoopPlan(num_steps=5, start_step=3), lr_at=lr_at) == 5
     assert rates == [3, 4]
 
 

@@ -11,8 +11,8 @@ from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.table import find_recipe
-from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_rate
-from swin_dense.tools.training.setup import heed_launcher
+from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr
+from swin_dense.tools.training.setup import resolve_launcher
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_the_rate_is_scaled_by_the_batch_size_of_the_named_recipe() -> None:
     recipe = find_recipe("mask_rcnn_swin_t_coco_1x")
     assert recipe.batch_size == 16
     smaller = replace(recipe, batch_size=4)
-    options = with_scaled_rate(Options(recipe=smaller, scale_lr=True))
+    options = with_scaled_lr(Options(recipe=smaller, scale_lr=True))
     assert options.recipe.optimizer.lr == pytest.approx(recipe.optimizer.lr / 4)
-    assert with_scaled_rate(options) == options
-    assert with_scaled_rate(Options(recipe=smaller)).recipe == smaller
+    assert with_scaled_lr(options) == options
+    assert with_scaled_lr(Options(recipe=smaller)).recipe == smaller
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_what_contradicts_the_file_is_refused(file: Path) -> None:
 
 def test_the_launchers_wish_to_shard_is_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options(recipe=find_recipe("mask_rcnn_demo"))
-    assert heed_launcher(options) == options
+    assert resolve_launcher(options) == options
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert heed_launcher(options).fsdp
-    assert not heed_launcher(options).fsdp  # accelerate itself must not see it
+    assert resolve_launcher(options).fsdp
+    assert not resolve_launcher(options).fsdp  # accelerate itself must not see it

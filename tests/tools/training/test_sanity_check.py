@@ -48,7 +48,7 @@ def test_a_run_is_the_same_to_the_bit_with_the_look_and_without(
     recipe = _recipes(data)[task]
     train(small_options(recipe, tmp_path / "with", ema=0.9))
     with monkeypatch.context() as patched:
-        patched.setattr(training._Job, "look_before", lambda *_: None)
+        patched.setattr(training._Job, "sanity_check", lambda *_: None)
         train(small_options(recipe, tmp_path / "without", ema=0.9))
     assert (tmp_path / "with" / "samples.html").exists()
     assert not (tmp_path / "without" / "samples.html").exists()

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, distributed
 
 
-class Agreement:
+class ProcessFlags:
     """Makes known to all processes what any of them wishes.
 
     The hosts exchange their wishes among themselves (gloo) while a step is computed: nobody waits
     for a GPU. With several processes a wish is therefore known one step later, to all at once.
 
     Args:
-        num_processes: that take part; each must make an agreement and settle it at every step.
+        num_processes: that take part; each must make an agreement and sync_flags it at every step.
     """
 
     def __init__(self, num_processes: int) -> None:
         self._group: Any = distributed.new_group(backend="gloo") if num_processes > 1 else None
         self._under_way: tuple[distributed.Work, Tensor] | None = None
 
-    def settle(self, wishes: Sequence[bool]) -> list[bool]:
+    def sync_flags(self, wishes: Sequence[bool]) -> list[bool]:
         """Say what this process wishes; get what any wished, each wish once."""
         if self._group is None:
             return list(wishes)

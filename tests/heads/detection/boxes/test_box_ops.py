@@ -14,7 +14,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
     clip_boxes,
     decode_boxes,
     encode_boxes,
-    have_area,
+    is_nonempty,
     pairwise_iou,
 )
 
@@ -59,7 +59,7 @@ def test_giou_of_apart_boxes_is_minus_the_empty_share_of_their_hull() -> None:
 def test_areas_and_which_boxes_have_one() -> None:
     boxes = torch.tensor([[0.0, 0, 2, 3], [1, 1, 1, 4], [3, 3, 2, 4]])
     assert box_areas(boxes)[:2].tolist() == [6, 0]
-    assert have_area(boxes).tolist() == [True, False, False]
+    assert is_nonempty(boxes).tolist() == [True, False, False]
 
 
 def test_encoding_a_shifted_and_doubled_box_by_hand() -> None:

@@ -10,10 +10,10 @@ from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.roi_heads.box_head import Detections
 from swin_dense.heads.detection.roi_heads.mask_head import (
     MaskHead,
+    mask_head_loss,
     mask_targets,
     paste_masks,
     predict_masks,
-    train_masks,
 )
 
 
@@ -118,7 +118,7 @@ def test_training_and_prediction_take_each_images_own_boxes(generator: torch.Gen
     )
     masks = [torch.zeros(0, 32, 32), torch.ones(1, 32, 32)]
     settings = {"strides": (4,), "roi_size": 7}
-    train_masks(
+    mask_head_loss(
         head, pyramid, [nothing, objects], masks, batch_size=(32, 32), **settings
     ).backward()
     assert all(p.grad.isfinite().all() for p in head.parameters())

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from swin_dense.heads.detection.roi_heads.roi_pool import assign_fpn_levels, join_rois, pool_rois
+from swin_dense.heads.detection.roi_heads.roi_pool import (
+    assign_fpn_levels,
+    boxes_to_rois,
+    pool_rois,
+)
 
 
 def test_levels_change_at_powers_of_two_of_56_px() -> None:
@@ -21,7 +25,7 @@ def test_levels_refuse_other_shapes_and_bounds() -> None:
 
 
 def test_joined_boxes_carry_the_index_of_their_image() -> None:
-    rois = join_rois([torch.zeros(2, 4), torch.zeros(0, 4), torch.ones(1, 4)])
+    rois = boxes_to_rois([torch.zeros(2, 4), torch.zeros(0, 4), torch.ones(1, 4)])
     assert rois[:, 0].tolist() == [0, 0, 2]
     assert rois.shape == (3, 5)
 
@@ -33,7 +37,7 @@ def test_each_box_is_pooled_from_its_level_and_image_in_the_order_given() -> Non
         for s in (4, 8, 16, 32, 64)
     ]
     boxes = torch.tensor([[8.0, 8, 500, 500], [8, 8, 30, 30], [8, 8, 240, 240], [8, 8, 130, 130]])
-    rois = join_rois([boxes[:2], boxes[2:]])
+    rois = boxes_to_rois([boxes[:2], boxes[2:]])
     pooled = pool_rois(pyramid, rois, strides=(4, 8, 16, 32), output_size=2)
     assert pooled.shape == (4, 1, 2, 2)
     assert pooled[:, 0, 0, 0].tolist() == [32, 4, 116, 108]
