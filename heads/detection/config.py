@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.heads.whole_model import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +87,11 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStageDetectorConfig:
+class TwoStageDetectorConfig(ModelConfig):
     """What every two-stage detector is made of.
 
     Attributes:
-        backbone: the Swin Transformer.
+        backbone: of any kind.
         num_classes: classes K without background.
         fpn_channels: channels of every level of the pyramid.
         rpn: region proposal network.
@@ -100,7 +100,6 @@ class TwoStageDetectorConfig:
         size_divisor: images are padded to a multiple of this, px.
     """
 
-    backbone: SwinConfig
     num_classes: int = 80
     fpn_channels: int = 256
     rpn: RPNConfig = field(default_factory=RPNConfig)

@@ -1,12 +1,11 @@
 """What every two-stage detector shares: the way through its parts."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinTransformer
 from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.fpn import FPN
 from swin_dense.heads.detection.rpn import (
@@ -23,19 +22,8 @@ from swin_dense.heads.detection.targets import (
     move_target,
 )
 from swin_dense.heads.eval_mode import in_eval_mode
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-
-
-class FeatureShape(Protocol):
-    """What heads know of a backbone.
-
-    Attributes:
-        channels: of each map, fine to coarse.
-        strides: of each map, px.
-    """
-
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
 
 
 class RoIHeads(nn.Module):
@@ -82,21 +70,16 @@ class RoIHeads(nn.Module):
         raise NotImplementedError
 
 
-class TwoStageDetector(nn.Module):
+class TwoStageDetector(Model):
     """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
-    Args:
-        config: what the detector is made of.
-        backbone: stands in for the Swin Transformer of the config: any module with `channels`,
-            `strides` and such a forward.
-        class_names: one for each class, or None.
-        category_ids: the id of each class in the data set's annotations, or None.
-
-    Raises:
-        ValueError: there is another number of names or ids than of classes.
+    Arguments as `Model`'s.
     """
 
     task: ClassVar[str] = "detection"
+    class_layers: ClassVar[tuple[str, ...]] = ("fc_cls", "fc_reg", "conv_logits")
+
+    config: TwoStageDetectorConfig
 
     def __init__(
         self,
@@ -106,20 +89,11 @@ class TwoStageDetector(nn.Module):
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
-        for name, values in (("class_names", class_names), ("category_ids", category_ids)):
-            if values is not None and len(values) != config.num_classes:
-                raise ValueError(
-                    f"{name} must have one entry for each of {config.num_classes} classes, "
-                    f"got {len(values)}"
-                )
-        self.config = config
-        self.class_names = None if class_names is None else tuple(class_names)
-        self.category_ids = None if category_ids is None else tuple(category_ids)
-        self.backbone = SwinTransformer(config.backbone) if backbone is None else backbone
-        shape = cast(FeatureShape, self.backbone)
-        self.strides = tuple(shape.strides)
-        self.neck = FPN(shape.channels, channels=config.fpn_channels)
+        super().__init__(
+            config, backbone=backbone, class_names=class_names, category_ids=category_ids
+        )
+        self.strides = tuple(self.pyramid.strides)
+        self.neck = FPN(self.pyramid.channels, channels=config.fpn_channels)
         self.rpn_head = RPNHead(
             config.fpn_channels,
             strides=(*self.strides, 2 * self.strides[-1]),

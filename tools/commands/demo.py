@@ -9,7 +9,7 @@ import torch
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.commands.train import Options as TrainOptions
 from swin_dense.tools.commands.train import train
 from swin_dense.tools.files import make_writable

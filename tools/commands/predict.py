@@ -14,7 +14,7 @@ import tyro
 
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.tasks.drawing import Picture, save_picture
 from swin_dense.tools.tasks.evaluation import autocast, choose_device

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
+from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule, StepSchedule
 
 

@@ -14,7 +14,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import ClassScores, Confusion, ImageScores, PrecisionCurves
 

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.checkpoints.loading import initialise, load_weights
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import (
@@ -39,6 +39,9 @@ _PARTS = ("recipe", "data", "optimizer", "scaler", "random")
 
 # What is said about a recipe, and changes nothing in it.
 _WORDS = ("name", "source", "published", "note")
+
+# Fields of a recipe's data that version 0.1 wrote under other names.
+_RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_ratio"}
 
 # What a run leaves in its folder, besides checkpoints.
 _NAMES = (
@@ -84,7 +87,7 @@ def state_to_resume(options: Options) -> dict[str, Any]:
             f"--resume must find {', '.join(_PARTS)} in {last}, got no {missing[0]}; "
             "was it written by another version?"
         )
-    before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
+    before, now = _rename_fields(json.loads(state["recipe"])), recipe_as_json(options.recipe)
     changed = _differences(_what_matters(before), _what_matters(now))
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
@@ -211,6 +214,12 @@ def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
 def _describe_data(dataset: Any) -> dict[str, Any]:
     """What must not change in the data while a run lasts."""
     return {"num_images": len(dataset), "class_names": list(dataset.class_names)}
+
+
+def _rename_fields(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A stored recipe with today's names of its data's fields."""
+    data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
+    return recipe | {"data": data}
 
 
 def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
