@@ -157,7 +157,7 @@ class TimmBackbone(nn.Module):
         frozen = set(names[: ends[-1] + 1])
         for name in frozen:
             self.net.get_parameter(name).requires_grad_(False)
-        norms = []
+        norms: list[nn.Module] = []
         for name, module in self.net.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and f"{name}.weight" in frozen:
                 norms.append(module.eval())

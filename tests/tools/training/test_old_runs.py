@@ -6,6 +6,7 @@ version 0.1 itself made of the rest (torch 2.14, one thread).
 
 import json
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +25,16 @@ _ARCHIVE = Path(__file__).parent / "data" / "run_of_version_0_1.tar.xz"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder with the run, the data it was trained on, and what was expected of it."""
     with tarfile.open(_ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     write_shapes(tmp_path / "data", num_train=6, num_val=2, size=64, seed=0)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
 
 
 def recipe() -> Recipe:
@@ -44,7 +48,6 @@ def recipe() -> Recipe:
 def test_a_run_of_version_0_1_is_continued_to_the_weights_that_it_would_have_had(
     folder: Path,
 ) -> None:
-    torch.set_num_threads(1)
     options = small_options(
         recipe(), Path("run"), ema=0.9, save_every=2, evaluate_every=0, resume=True
     )
