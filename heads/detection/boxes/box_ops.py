@@ -67,36 +67,36 @@ def box_areas(boxes: Tensor) -> Tensor:
 
 
 def is_nonempty(boxes: Tensor) -> Tensor:
-    """Whether each box of `(..., 4)` is wider and higher than nothing: `(...)` bool."""
+    """Mask `(...)` bool of the boxes `(..., 4)` whose width and height are positive."""
     return (boxes[..., 2:] > boxes[..., :2]).all(-1)
 
 
-def encode_boxes(boxes: Tensor, targets: Tensor, *, stds: Sequence[float]) -> Tensor:
-    """Deltas that move each box onto its target.
+def encode_boxes(boxes: Tensor, gt_boxes: Tensor, *, stds: Sequence[float]) -> Tensor:
+    """Deltas that move each box onto its ground-truth box.
 
     Girshick et al. 2014 (R-CNN), Appendix C, divided by `stds`.
 
     Args:
         boxes: `(N, 4)` with positive width and height, xyxy, px.
-        targets: `(N, 4)` with positive width and height, xyxy, px, same frame.
+        gt_boxes: `(N, 4)` with positive width and height, xyxy, px, same frame.
         stds: scale of the four deltas.
 
     Returns:
         `(N, 4)`: dx, dy in box sizes and dw, dh in logarithms, each over its std.
     """
     x, y, width, height = _centers_and_sizes(boxes)
-    target_x, target_y, target_width, target_height = _centers_and_sizes(targets)
+    gt_x, gt_y, gt_width, gt_height = _centers_and_sizes(gt_boxes)
     deltas = (
-        (target_x - x) / width,
-        (target_y - y) / height,
-        (target_width / width).log(),
-        (target_height / height).log(),
+        (gt_x - x) / width,
+        (gt_y - y) / height,
+        (gt_width / width).log(),
+        (gt_height / height).log(),
     )
     return torch.stack([d / std for d, std in zip(deltas, stds, strict=True)], dim=1)  # (N, 4)
 
 
 def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Tensor:
-    """Permutation boxes by deltas, the inverse of `encode_boxes`.
+    """Move boxes by deltas, the inverse of `encode_boxes`.
 
     Width and height change by at most a factor of 1000 / 16, either way, as the published weights
     were trained with.
@@ -149,11 +149,11 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
     shifted = boxes + groups.to(boxes)[:, None] * (boxes.max() + 1)
     if len(boxes) < _MAX_JOINT_NMS:
         return nms(shifted, scores, iou_threshold)
-    kept = []
+    keep = []
     for group in groups.unique():
         members = (groups == group).nonzero().flatten()
-        kept.append(members[nms(shifted[members], scores[members], iou_threshold)])
-    indices = torch.cat(kept)
+        keep.append(members[nms(shifted[members], scores[members], iou_threshold)])
+    indices = torch.cat(keep)
     return indices[scores[indices].argsort(descending=True)]
 
 
