@@ -22,11 +22,9 @@ from typing import Any
 import cv2
 import torch
 
-from swin_dense.datasets.formats.ade20k import Ade20k
-from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.datasets.transforms.detection import detection_train
-from swin_dense.datasets.transforms.semantic import segmentation_train
+from swin_dense.tools.recipes.recipe import Data, DetectionData, SegmentationData
+from swin_dense.tools.tasks.task import find_task
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -95,15 +93,14 @@ def main() -> None:
 def make_cases(coco: Path, ade: Path) -> list[Case]:
     """Our three pipelines, as the recipes have them."""
 
-    def detection(name: str, **options: Any) -> Case:
-        transforms = detection_train(**options)
-        dataset = CocoDetection(coco, "train2017", transforms=transforms, drop_empty=True)
-        return Case(f"detection {name}", dataset, f"detection_{name}", coco)
+    def case(name: str, peer: str, data: Data) -> Case:
+        return Case(name, find_task(data.task).training_data(data, seed=0), peer, data.root)
 
+    one_scale = DetectionData(root=coco, train_shorts=(800,), crop_shorts=())
     return [
-        detection("1x", short_sides=(800,), crop_short_sides=()),
-        detection("3x"),
-        Case("ADE20K", Ade20k(ade, "training", transforms=segmentation_train()), "ade20k", ade),
+        case("detection 1x", "detection_1x", one_scale),
+        case("detection 3x", "detection_3x", DetectionData(root=coco)),
+        case("ADE20K", "ade20k", SegmentationData(root=ade)),
     ]
 
 

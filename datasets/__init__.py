@@ -2,7 +2,7 @@
 
 import os
 
-# albumentations asks the network for a newer version when it is imported, unless told not to.
+# Without it albumentations asks the network for a newer version when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from swin_dense.datasets.formats.coco import CocoDetection
@@ -12,11 +12,8 @@ from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler, EvaluationBatchSampler
 from swin_dense.datasets.samples import collate_samples
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.datasets.transforms.detection import (
-    detection_eval,
-    detection_train,
-    keep_ratio_size,
-)
+from swin_dense.datasets.transforms.detection import detection_eval, detection_train
+from swin_dense.datasets.transforms.resizing import keep_ratio_size
 
 __all__ = [
     "AspectRatioGroupedBatchSampler",
