@@ -15,7 +15,7 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ import cv2
 import torch
 
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.tools.recipes.recipe import Data, DetectionData, SegmentationData
-from swin_dense.tools.tasks.task import find_task
+from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.tasks.detection import DetectionTask
+from swin_dense.tools.tasks.segmentation import SegmentationTask
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -93,14 +94,16 @@ def main() -> None:
 def make_cases(coco: Path, ade: Path) -> list[Case]:
     """Our three pipelines, as the recipes have them."""
 
-    def case(name: str, peer: str, data: Data) -> Case:
-        return Case(name, find_task(data.task).training_data(data, seed=0), peer, data.root)
+    def case(name: str, peer: str, *, recipe: str, root: Path, task: Any) -> Case:
+        data = replace(find_recipe(recipe).data, root=root)
+        return Case(name, task.training_data(data, seed=0), peer, root)
 
-    one_scale = DetectionData(root=coco, train_shorts=(800,), crop_shorts=())
+    detection, segmentation = DetectionTask(), SegmentationTask()
+    one_scale, scales = "mask_rcnn_swin_t_mmdet_coco_1x", "mask_rcnn_swin_t_mmdet_coco_3x"
     return [
-        case("detection 1x", "detection_1x", one_scale),
-        case("detection 3x", "detection_3x", DetectionData(root=coco)),
-        case("ADE20K", "ade20k", SegmentationData(root=ade)),
+        case("detection 1x", "detection_1x", recipe=one_scale, root=coco, task=detection),
+        case("detection 3x", "detection_3x", recipe=scales, root=coco, task=detection),
+        case("ADE20K", "ade20k", recipe="upernet_swin_t_ade20k_160k", root=ade, task=segmentation),
     ]
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from swin_dense.datasets.transforms.detection import detection_train
 from swin_dense.datasets.transforms.pipeline import Pipeline
 from swin_dense.datasets.transforms.segmentation import segmentation_train
-from swin_dense.tools.recipes.recipe import DetectionData, SegmentationData
+from swin_dense.tools.recipes.table import find_recipe
 
 
 def recipe_detection_train(**changes: Any) -> Pipeline:
-    """`detection_train` of a published recipe; `changes` are arguments of it."""
-    data = DetectionData()
+    """`detection_train` of the published recipes; `changes` are arguments of it."""
+    data: Any = find_recipe("mask_rcnn_swin_t_coco_3x").data
     published = {
         "long_side": data.train_long,
         "short_sides": data.train_shorts,
@@ -22,8 +22,8 @@ def recipe_detection_train(**changes: Any) -> Pipeline:
 
 
 def recipe_segmentation_train(**changes: Any) -> Pipeline:
-    """`segmentation_train` of a published recipe; `changes` are arguments of it."""
-    data = SegmentationData()
+    """`segmentation_train` of the published recipes; `changes` are arguments of it."""
+    data: Any = find_recipe("upernet_swin_t_ade20k_160k").data
     published = {
         "scale": data.scale,
         "ratios": data.ratios,
