@@ -12,13 +12,13 @@ from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
 from swin_dense.datasets.samples import DetectionSample, Size
-from swin_dense.datasets.transforms.detection import Pipeline, seed_transforms
+from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 _SMALLEST_TRAINED = 32  # px; smaller images are dropped from training, as in the references
 
 
 class CocoDetection(Dataset[DetectionSample]):
-    """Photographs with instances from any COCO-format file.
+    """Images with instances from any COCO-format file.
 
     An item is asked for by its index, or by `(index, epoch)` as the samplers give it: whatever the
     transforms draw depends on seed, epoch and index alone.
@@ -32,9 +32,9 @@ class CocoDetection(Dataset[DetectionSample]):
         class_names: one per label, in the order of the category ids.
         category_ids: the file's id of each label; ids may have gaps.
         image_ids: one per item.
-        sizes: `(height, width)` of each photograph, px.
+        sizes: `(height, width)` of each original image, px.
         aspect_ratios: `(N,)` float64, width / height of each.
-        report: what was left out, by kind.
+        report: counts of the objects and images left out, by kind.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class CocoDetection(Dataset[DetectionSample]):
         drop_empty: bool = False,
         seed: int = 0,
     ) -> None:
-        """Read and check the index; no photograph is opened yet.
+        """Read and check the index; no image is opened yet.
 
         Args:
-            root: folder that holds `annotations` and the folder of photographs.
+            root: folder that holds `annotations` and the folder of images.
             split: such as `val2017`.
-            transforms: a pipeline of `transforms`.
+            transforms: a pipeline of `transforms.detection`, or of `transforms.pipeline.compose`.
             drop_empty: drop images without a usable object and those under 32 px, as the references
                 do for training; evaluation keeps every image.
             seed: of all that the transforms draw.
@@ -62,7 +62,9 @@ class CocoDetection(Dataset[DetectionSample]):
                 left; or `transforms` does not move points.
         """
         if "keypoints" not in transforms.processors:
-            raise ValueError("transforms must be made with transforms.compose, to move masks along")
+            raise ValueError(
+                "transforms must be made with transforms.pipeline.compose, to move masks along"
+            )
         self.annotation_file, self.image_folder = find_split(root, split)
         self.transforms = transforms
         self.seed = seed
@@ -84,7 +86,7 @@ class CocoDetection(Dataset[DetectionSample]):
         """Read and transform one image and its objects.
 
         Raises:
-            FileNotFoundError: the photograph has disappeared.
+            FileNotFoundError: the image file has disappeared.
             ValueError: it cannot be read, or has another size than its annotations state.
         """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
@@ -105,7 +107,7 @@ class CocoDetection(Dataset[DetectionSample]):
         }
 
     def load_image(self, index: int) -> np.ndarray:
-        """The photograph as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
+        """The image as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
         path = self.image_folder / self.file_names[index]
         try:
             return read_image(path, stated_size=self.sizes[index])
@@ -113,11 +115,11 @@ class CocoDetection(Dataset[DetectionSample]):
             raise type(error)(f"{error} (image {self.image_ids[index]})") from error
 
     def load_instances(self, index: int) -> Instances:
-        """The annotated objects in the frame of the photograph, without crowds."""
+        """The annotated objects in the original frame, without crowds."""
         return self._instances[index]
 
     def _select(self, coco: CocoFile, drop_empty: bool) -> tuple[list[CocoImage], list[Instances]]:
-        """Keep what can be learned from, count the rest in `report`."""
+        """Keep the usable images and objects, count the rest in `report`."""
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         sizes = {image.id: image.size for image in coco.images}
         usable: defaultdict[int, list[CocoAnnotation]] = defaultdict(list)
@@ -144,7 +146,7 @@ class CocoDetection(Dataset[DetectionSample]):
 
 
 def find_split(root: str | Path, split: str) -> tuple[Path, Path]:
-    """The annotation file and the photographs' folder of one split.
+    """The annotation file and the image folder of one split.
 
     Raises:
         FileNotFoundError: one of them is missing; the splits that exist are named.
@@ -171,7 +173,7 @@ def list_splits(root: str | Path) -> list[str]:
 
 
 def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:
-    """Why an annotation is no target; None for a good one."""
+    """The reason for which an annotation is no target; None for a good one."""
     x, y, width, height = annotation.box
     inside_width = max(0.0, min(x + width, size.width) - max(x, 0.0))
     inside_height = max(0.0, min(y + height, size.height) - max(y, 0.0))

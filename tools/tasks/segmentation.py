@@ -12,15 +12,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from swin_dense.datasets.formats.ade20k import Ade20k, ade20k_classes, read_classes
+from swin_dense.datasets.categories import ade20k_classes, read_classes
+from swin_dense.datasets.formats.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
-from swin_dense.datasets.transforms.detection import Pipeline
-from swin_dense.datasets.transforms.semantic import (
-    multi_scale_views,
-    segmentation_eval,
-    segmentation_train,
-)
+from swin_dense.datasets.transforms.pipeline import Pipeline
+from swin_dense.datasets.transforms.resizing import multi_scale_views
+from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
