@@ -26,7 +26,10 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: ("windows", "padding", "blocks", "backbone", "checkpoints", "creation"),
-    "tools": ("files", "recipes", "tasks", "runs", "report", "training", "commands", "cli"),
+    "tools": (
+        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
+        *("training", "commands", "cli"),
+    ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 
