@@ -29,7 +29,10 @@ ROOMS = {
         *("windows", "padding", "protocol", "blocks", "backbone"),
         *("checkpoints", "adapters", "creation"),
     ),
-    "tools": ("files", "recipes", "tasks", "runs", "report", "training", "commands", "cli"),
+    "tools": (
+        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
+        *("training", "commands", "cli"),
+    ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 

@@ -5,8 +5,9 @@ import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -17,6 +18,7 @@ from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, shorten, to_layout
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint
+from swin_dense.tools.flags import document_flags, make_options
 
 LayoutName = Literal[
     "swin_dense",
@@ -45,6 +47,17 @@ class Options:
     """Whose names to use."""
     backbone_only: bool = False
     """Leave out heads, and norms that the layout has no place for."""
+
+
+@document_flags(Options)
+def convert(file: str | PathLike[str], out: str | PathLike[str], **flags: Any) -> Path:
+    """Write a weights file in another layout: `convert(FILE, OUT, to="timm")`; gives `OUT`.
+
+    `flags` are those of `swin-dense convert`, with underscores; raises as `convert_file`.
+    """
+    options = make_options(Options, {"file": file, "out": out, **flags})
+    convert_file(options.file, options.out, layout=options.to, backbone_only=options.backbone_only)
+    return options.out
 
 
 def run(options: Options) -> None:

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,11 @@ class Options:
     """Weights file, or the name of a published one."""
     json: bool = False
     """Print JSON instead of text."""
+
+
+def inspect(file: str | PathLike[str]) -> dict[str, Any]:
+    """The content of a weights file as plain data; returns and raises as `inspect_file`."""
+    return inspect_file(Path(file))
 
 
 def run(options: Options) -> None:

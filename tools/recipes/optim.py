@@ -3,6 +3,7 @@
 The schedules are pure functions of the step: nothing of them has to be saved to continue a run.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -31,8 +32,16 @@ class AdamWConfig:
             raise ValueError(f"optimizer.clip_norm must be above 0, got {self.clip_norm}")
 
 
+class Schedule(ABC):
+    """Learning rate over a training; each kind is a frozen dataclass that inherits from this."""
+
+    @abstractmethod
+    def factor(self, step: int, *, num_steps: int) -> float:
+        """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class StepSchedule:
+class StepSchedule(Schedule):
     """Constant learning rate, multiplied by `gamma` at each milestone, after a linear warm-up."""
 
     warmup_steps: int = 500
@@ -40,7 +49,7 @@ class StepSchedule:
     warmup_ratio: float = 1e-3
     """Factor of the learning rate at step 0."""
     milestones: tuple[float, ...] = (8 / 12, 11 / 12)
-    """Where the rate drops, as fractions of the whole training."""
+    """Drops of the learning rate, as fractions of the whole training."""
     gamma: float = 0.1
     """Factor at each milestone."""
 
@@ -51,7 +60,7 @@ class StepSchedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolySchedule:
+class PolySchedule(Schedule):
     """Learning rate that falls to 0 as `(1 - step / num_steps) ** power`, after a warm-up."""
 
     warmup_steps: int = 1500

@@ -1,14 +1,15 @@
 """Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
-from swin_dense.tools.recipes.recipe import SegmentationData
+from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
     class_areas,
@@ -31,45 +32,54 @@ from swin_dense.tools.tasks.label_map_pictures import (
     draw_with_legend,
     largest_first,
 )
-from swin_dense.tools.tasks.scores import KeptResults, ScoredImage
-from swin_dense.tools.tasks.segmentation_scores import pack_labels, score_label_maps, unpack_labels
+from swin_dense.tools.tasks.scores import KeptResults, ScoredImage, ScoreTable
+from swin_dense.tools.tasks.segmentation_scores import (
+    pack_labels,
+    score_label_maps,
+    segmentation_score_table,
+    unpack_labels,
+)
 from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor, Sample
 
 _WINDOW = (512, 512)  # px, the published models' training crop
-_AREAS = ("area_intersect", "area_union", "area_pred", "area_label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationInference(Inference):
+    """Flags of `evaluate` and `predict` for segmentors."""
+
+    mode: Literal["whole", "slide", "ms_flip"] | None = None
+    """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
+    size, with mirror images (--scale has no effect then)."""
+    crop: tuple[int, int] | None = None
+    """Segmentation: HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
+    stride: tuple[int, int] | None = None
+    """Segmentation: vertical and horizontal step of the windows, px; None: two thirds of --crop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationEvaluation(SegmentationInference):
+    """Flags of `evaluate` alone, for segmentors."""
+
+    reduce_zero_label: bool = True
+    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
 
 
 class SegmentationTask:
     """Data, scores and pictures of semantic segmentation; the words of `tasks.Task`."""
 
     name = "segmentation"
+    data_type = SegmentationData
+    evaluation_flags = SegmentationEvaluation
+    prediction_flags = SegmentationInference
+    annotation_unit = "labelled pixels"
 
     def data_at(
-        self, root: Path, *, split: str | None, reduce_zero_label: bool
+        self, root: Path, *, split: str | None, flags: SegmentationEvaluation
     ) -> SegmentationData:
         """Data in ADE20K's layout in a folder."""
-        data = SegmentationData(root=root, reduce_zero_label=reduce_zero_label)
+        data = SegmentationData(root=root, reduce_zero_label=flags.reduce_zero_label)
         return data if split is None else replace(data, val_split=split)
-
-    def predictor(self, inference: Inference) -> Predictor:
-        """Whole images, windows, or several scales with mirror images.
-
-        Raises:
-            ValueError: `crop` or `stride` without windows, or they leave gaps.
-        """
-        scale = inference.scale or SegmentationData().scale
-        if inference.mode != "slide" and (inference.crop or inference.stride):
-            flag = "crop" if inference.crop else "stride"
-            raise ValueError(f"--{flag} is for --mode slide, got {inference.mode or 'whole'}")
-        if inference.mode == "ms_flip":
-            return Predictor(scale=None, predict=_predict_multi_scale)
-        if inference.mode != "slide":
-            return Predictor(scale=scale, predict=_predict_whole)
-        crop = inference.crop or _WINDOW
-        stride = inference.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
-        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
-            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
-        return Predictor(scale=scale, predict=_sliding(crop, stride))
 
     def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
         """The recipe's training split with its augmentation."""
@@ -116,6 +126,10 @@ class SegmentationTask:
         """All alike: crops have one shape."""
         return [1.0] * len(dataset)
 
+    def class_counts(self, sample: Sample, num_classes: int) -> NDArray[np.int64]:
+        """`(K,)`: the sample's pixels of each class; ignored ones are not counted."""
+        return class_areas(sample["label_map"], num_classes)
+
     def create_model(self, config: Any, dataset: Ade20k) -> UPerNet:
         """UPerNet with random weights for the data set's classes."""
         model = create_model(
@@ -148,6 +162,26 @@ class SegmentationTask:
                 "the data's class list must be in the model's order, got "
                 f"{theirs!r} instead of {ours!r} for label {place}"
             )
+
+    def predictor(self, flags: SegmentationInference) -> Predictor:
+        """Whole images, windows, or several scales with mirror images.
+
+        Raises:
+            ValueError: `crop` or `stride` without windows, or they leave gaps.
+        """
+        scale = flags.scale or SegmentationData().scale
+        if flags.mode != "slide" and (flags.crop or flags.stride):
+            flag = "crop" if flags.crop else "stride"
+            raise ValueError(f"--{flag} is for --mode slide, got {flags.mode or 'whole'}")
+        if flags.mode == "ms_flip":
+            return Predictor(scale=None, predict=_predict_multi_scale)
+        if flags.mode != "slide":
+            return Predictor(scale=scale, predict=_predict_whole)
+        crop = flags.crop or _WINDOW
+        stride = flags.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
+        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
+            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
+        return Predictor(scale=scale, predict=_sliding(crop, stride))
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
@@ -197,6 +231,22 @@ class SegmentationTask:
 
         return score_label_maps(evaluator, dataset.class_names, images, draw)
 
+    def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
+        """Nothing: `predict` writes label maps."""
+
+    def writer(self, out: Path, model: UPerNet, flags: SegmentationInference) -> "LabelMapWriter":
+        """Writer of label maps."""
+        del flags
+        return LabelMapWriter(out, model)
+
+    def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
+        """Mean IoU, mean accuracy and the accuracy of all pixels."""
+        return segmentation_score_table(metrics)
+
+    def score_name(self, name: str) -> str:
+        """The name as it is."""
+        return name
+
     def draw_beside_truth(
         self, dataset: Ade20k, sample: Sample, result: Tensor, model: UPerNet
     ) -> Picture:
@@ -213,14 +263,6 @@ class SegmentationTask:
             class_names=names,
             colours=class_colours(len(names), dataset.colours),
         )
-
-    def writer(self, out: Path, model: UPerNet, *, score_threshold: float) -> "LabelMapWriter":
-        """Writer of label maps; every pixel has a class, whatever the threshold."""
-        del score_threshold
-        return LabelMapWriter(out, model)
-
-
-TASK = SegmentationTask()
 
 
 class LabelMapWriter:

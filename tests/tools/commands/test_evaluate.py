@@ -12,7 +12,7 @@ from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.commands.evaluate import Options, run
 from swin_dense.tools.files import write_json
-from swin_dense.tools.recipes.recipe import DetectionData, SegmentationData
+from swin_dense.tools.recipes.data import DetectionData, SegmentationData
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.tasks.task import find_task
 

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.tools.recipes.recipe import DetectionData
+from swin_dense.tools.recipes.data import DetectionData
 from swin_dense.tools.tasks.detection import TASK, DetectionWriter, match_classes
 from swin_dense.tools.tasks.task import find_task
 

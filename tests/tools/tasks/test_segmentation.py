@@ -13,7 +13,7 @@ from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
-from swin_dense.tools.recipes.recipe import SegmentationData
+from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.tasks.segmentation import TASK, LabelMapWriter
 from swin_dense.tools.tasks.task import Inference, find_task
 
