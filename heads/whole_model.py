@@ -15,7 +15,7 @@ class ModelConfig:
     """Everything that fixes a whole model's architecture.
 
     Attributes:
-        backbone: of any kind.
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K, without background.
     """
 

@@ -91,7 +91,7 @@ class TwoStageDetectorConfig(ModelConfig):
     """Two-stage detector; the parts that all of them share.
 
     Attributes:
-        backbone: of any kind.
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K without background.
         fpn_channels: channels of every level of the pyramid.
         rpn: region proposal network.

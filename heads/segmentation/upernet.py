@@ -37,7 +37,7 @@ class UPerNetConfig(ModelConfig):
     """Everything that fixes a segmentor's architecture; defaults are the released ADE20K models'.
 
     Args:
-        backbone: of any kind.
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K, 1..255; labels are 0..K-1, and 255 is ignored.
         decoder_channels: width of pyramid pooling and decoder.
         pool_scales: side lengths of the pooled grids, in cells.

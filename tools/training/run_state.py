@@ -1,6 +1,5 @@
 """State of a run in its checkpoints: gathered from every process, and put back by `--resume`."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.checkpoints.loading import initialise, load_weights
+from swin_dense.heads.stored_configs import config_as_json
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
@@ -206,7 +206,7 @@ class RunState:
 
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    return json.loads(json.dumps(config_as_json(recipe), default=str))
 
 
 def _describe_data(dataset: Any) -> dict[str, Any]:
