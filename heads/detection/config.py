@@ -19,7 +19,7 @@ class RPNConfig:
         num_samples: anchors sampled an image; None is all.
         positive_fraction: largest share of positives among them.
         smooth_l1_beta: of the box loss; 0 is L1.
-        nms_iou: overlap at which a proposal is suppressed.
+        nms_iou: overlap above which a proposal is suppressed by a better one of its level.
         train_nms_pre: boxes per level before suppression, in training.
         train_max_proposals: boxes per image after it, in training.
         test_nms_pre: boxes per level before suppression, in inference.
@@ -55,8 +55,8 @@ class BoxConfig:
         num_samples: boxes sampled an image; None is all.
         positive_fraction: largest share of positives among them.
         score_threshold: a detection's score is above this.
-        nms_iou: overlap at which a detection is suppressed by a better one of its class.
-        max_detections: at most so many an image.
+        nms_iou: overlap above which a detection is suppressed by a better one of its class.
+        max_detections: largest number of detections an image.
     """
 
     roi_size: int = 7

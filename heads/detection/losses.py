@@ -31,7 +31,7 @@ def objectness_loss(
 
 
 def smooth_l1_loss(
-    predicted: Tensor, targets: Tensor, *, divisor: Tensor | float, beta: float = 0.0
+    predicted: Tensor, targets: Tensor, *, divisor: Tensor | float, beta: float
 ) -> Tensor:
     """Smooth L1 (Girshick 2015, Eq. 3) of box deltas; beta 0 is plain L1.
 

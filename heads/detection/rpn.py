@@ -81,7 +81,7 @@ class RPNHead(nn.Module):
         Args:
             pyramid: one `(B, C, H_i, W_i)` per stride.
         """
-        # One product with both layers' weights: reading the hidden maps is what takes the time.
+        # One product with both layers' weights: most of the time goes into reading the hidden maps.
         layers = (self.rpn_cls, self.rpn_reg)
         weight = torch.cat([layer.weight for layer in layers])  # (5A, C, 1, 1)
         bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])  # (5A,)
@@ -150,7 +150,7 @@ class RPNHead(nn.Module):
         config: RPNConfig,
         size_divisor: int,
     ) -> tuple[RPNOutputs, dict[str, Tensor]]:
-        """Outputs of every anchor, which the proposals are made of, and losses of those sampled.
+        """Outputs of every anchor, for the proposals, and losses of the anchors sampled.
 
         On large maps the sampled anchors alone are computed with a gradient (`use_sparse_forward`);
         losses and gradients are the same up to rounding.
@@ -243,7 +243,7 @@ def propose(
         sizes: true (height, width) of each image, px.
         nms_pre: boxes per level before suppression.
         max_proposals: boxes per image after it.
-        nms_iou: overlap with a better box of the level at which a box goes.
+        nms_iou: overlap with a better box of the level above which a box is suppressed.
 
     Returns:
         Per image boxes `(N, 4)`, xyxy, px of the input frame, and scores `(N,)` in 0..1, best

@@ -67,7 +67,7 @@ class TwoStageDetector(Model):
             targets: the objects of each image; there may be none.
 
         Returns:
-            Scalars, already weighted: their sum is what to minimise.
+            Scalars, already weighted: their sum is to be minimised.
 
         Raises:
             ValueError: targets do not fit the images.
@@ -115,15 +115,16 @@ class TwoStageDetector(Model):
             ValueError: there is another number of sizes than of images, or one is below 1 px.
         """
         batch = self._batch(images)
-        wanted = batch.sizes if original_sizes is None else original_sizes
-        if len(wanted) != len(batch):
+        result_sizes = batch.sizes if original_sizes is None else original_sizes
+        if len(result_sizes) != len(batch):
             raise ValueError(
-                f"original_sizes must be one an image, got {len(wanted)} for {len(batch)} images"
+                "original_sizes must be one an image, "
+                f"got {len(result_sizes)} for {len(batch)} images"
             )
-        if any(min(size) < 1 for size in wanted):
-            raise ValueError(f"original_sizes must be at least 1 px, got {list(wanted)}")
+        if any(min(size) < 1 for size in result_sizes):
+            raise ValueError(f"original_sizes must be at least 1 px, got {list(result_sizes)}")
         with in_eval_mode(self):
-            return self._predict(batch, wanted)
+            return self._predict(batch, result_sizes)
 
     def _predict(
         self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]]

@@ -3,8 +3,8 @@
 The figure is `UPerHead.forward` (Xiao et al. 2018). Three things differ here, none in the result:
 
 * `fpn_bottleneck` convolves all levels, resized to the finest and concatenated. That is a sum over
-  levels, so each coarser level is convolved at its own size and only then enlarged
-  (`convolve_resized`). The concatenated maps are never in memory.
+  levels, so each coarser level is convolved before it is enlarged (`convolve_resized`). The
+  concatenated maps are never in memory.
 * In inference the finest level is decoded in strips of rows.
 * Channels lie innermost in memory throughout, which the convolutions and the enlarging by
   matrices want.

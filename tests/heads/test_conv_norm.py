@@ -36,6 +36,6 @@ def test_a_single_value_per_channel_takes_the_running_statistics(generator):
     layer = trained_layer(generator).train()
     single = torch.randn(1, 3, 1, 1, generator=generator)
     before = layer.bn.running_mean.clone()
-    found = layer(single)
+    actual = layer(single)
     assert torch.equal(layer.bn.running_mean, before)
-    torch.testing.assert_close(found, layer.eval()(single))
+    torch.testing.assert_close(actual, layer.eval()(single))

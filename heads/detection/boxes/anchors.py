@@ -48,7 +48,7 @@ def anchors_in_image(
     size: tuple[int, int],
     *,
     size_divisor: int,
-    allowed_border: int | None = None,
+    allowed_border: int | None,
 ) -> Tensor:
     """Mask of the anchors of a batch that take part in the training of one of its images.
 
@@ -58,7 +58,7 @@ def anchors_in_image(
     Args:
         anchors: `(N, 4)`, xyxy, px of the input frame.
         size: true (height, width) of the image.
-        size_divisor: what a side is padded to a multiple of, px.
+        size_divisor: sides are padded to a multiple of this, px.
         allowed_border: drop anchors that leave the image by this many px; None drops none.
 
     Returns:

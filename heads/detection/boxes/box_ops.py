@@ -14,7 +14,7 @@ DELTA_LIMIT = abs(math.log(16 / 1000))
 """Largest |log| by which one regression step may change a width or a height."""
 
 _MIN_UNION = 1e-6  # square px; keeps the overlap of two boxes without area at 0
-_MAX_JOINT_NMS = 10_000  # boxes; beyond this, groups are suppressed one after the other
+MAX_JOINT_NMS = 10_000  # boxes; beyond this, groups are suppressed one after the other
 
 
 def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
@@ -139,15 +139,15 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
         boxes: `(N, 4)` float32, xyxy, px.
         scores: `(N,)`.
         groups: `(N,)` non-negative group numbers.
-        iou_threshold: a box goes if it overlaps a better one of its group by more than this.
+        iou_threshold: overlap with a better box of the group above which a box is suppressed.
 
     Returns:
-        `(n,)` int64, indices of the kept boxes, best score first; `(0,)` for no boxes.
+        `(n,)` int64, indices of the boxes kept, best score first; `(0,)` for no boxes.
     """
     if not len(boxes):
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
     shifted = boxes + groups.to(boxes)[:, None] * (boxes.max() + 1)
-    if len(boxes) < _MAX_JOINT_NMS:
+    if len(boxes) < MAX_JOINT_NMS:
         return nms(shifted, scores, iou_threshold)
     keep = []
     for group in groups.unique():

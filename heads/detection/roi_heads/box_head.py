@@ -125,7 +125,7 @@ def box_losses(
     divisor = max(len(labels), 1)
     if giou_weight is None:
         delta_targets = encode_boxes(positives, matched, stds=delta_stds)
-        loss_bbox = smooth_l1_loss(predicted, delta_targets, divisor=divisor)
+        loss_bbox = smooth_l1_loss(predicted, delta_targets, divisor=divisor, beta=0.0)
     else:
         decoded = decode_boxes(positives, predicted, stds=delta_stds)
         loss_bbox = giou_weight * giou_loss(decoded, matched, divisor=divisor)

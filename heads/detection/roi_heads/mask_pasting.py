@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_PASTE_BYTES = 256 * 2**20
+PASTE_BYTES = 256 * 2**20
 """Bound on temporary memory while masks are pasted on an accelerator."""
 _BYTES_PER_PIXEL = 16  # of the sampling grid (two float32), the samples and their copies
-_ONE_BY_ONE = ("cpu",)  # devices whose boxes can be read without waiting
+ONE_BY_ONE_DEVICES = ("cpu",)  # devices whose boxes can be read without waiting
 
 
 @torch.no_grad()
@@ -31,13 +31,13 @@ def paste_masks(
     height, width = size
     num = len(boxes)
     pasted = torch.zeros(num, height, width, dtype=torch.bool, device=boxes.device)
-    if boxes.device.type in _ONE_BY_ONE:
+    if boxes.device.type in ONE_BY_ONE_DEVICES:
         limits = boxes.new_tensor([width, height, width, height])
         around = torch.cat([boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1], dim=1)
         corners = around.clamp(min=0).minimum(limits).int().tolist()
         regions = [(slice(i, i + 1), *corner) for i, corner in enumerate(corners)]
     else:
-        chunk = max(1, _PASTE_BYTES // (_BYTES_PER_PIXEL * height * width))
+        chunk = max(1, PASTE_BYTES // (_BYTES_PER_PIXEL * height * width))
         regions = [(slice(i, i + chunk), 0, 0, width, height) for i in range(0, num, chunk)]
     for part, left, top, right, bottom in regions:
         samples = _sample_masks(

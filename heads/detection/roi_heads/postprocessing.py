@@ -84,8 +84,8 @@ def select_detections(
         delta_stds: scale of the deltas.
         size: true (height, width) of the input image; boxes are clipped to it.
         score_threshold: a detection's score is above this.
-        nms_iou: overlap with a better box of the class at which a box goes.
-        max_detections: at most so many are kept.
+        nms_iou: overlap with a better box of the class above which a box is suppressed.
+        max_detections: largest number of detections kept.
 
     Returns:
         Detections in the input frame.

@@ -1,27 +1,10 @@
 """Cascade Mask R-CNN: published names, assembly."""
 
-import dataclasses
-
 import pytest
 import torch
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig
 from swin_dense.heads.models import MODEL_VARIANTS
-
-TINY = CascadeMaskRCNNConfig(
-    backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4),
-    num_classes=2,
-    fpn_channels=8,
-    box=BoxConfig(num_convs=1, conv_channels=8, num_fcs=1, fc_channels=8, num_samples=None),
-    mask=MaskConfig(num_convs=1, channels=8),
-)
-
-
-def test_stages_of_different_number_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 2 stage_ious, 3 stage_delta_stds"):
-        dataclasses.replace(TINY, stage_ious=(0.5, 0.6))
 
 
 def test_defaults_are_the_released_models() -> None:

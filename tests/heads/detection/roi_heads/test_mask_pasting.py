@@ -51,9 +51,9 @@ def test_pasting_in_chunks_equals_pasting_one_by_one(
     )
     expected = paste_masks(masks, boxes, (15, 20))
     monkeypatch.setattr(
-        "swin_dense.heads.detection.roi_heads.mask_pasting._PASTE_BYTES", 2 * 16 * 15 * 20
+        "swin_dense.heads.detection.roi_heads.mask_pasting.PASTE_BYTES", 2 * 16 * 15 * 20
     )
-    monkeypatch.setattr("swin_dense.heads.detection.roi_heads.mask_pasting._ONE_BY_ONE", ())
+    monkeypatch.setattr("swin_dense.heads.detection.roi_heads.mask_pasting.ONE_BY_ONE_DEVICES", ())
     assert torch.equal(paste_masks(masks, boxes, (15, 20)), expected)
 
 
