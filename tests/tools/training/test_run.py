@@ -16,11 +16,13 @@ from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.tools.commands.train import Options, choose_default, describe_choices, train
+from swin_dense.tools.commands.train import choose_default, describe_choices
 from swin_dense.tools.files import hold
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.log import read_log
 from swin_dense.tools.training import run as training
+from swin_dense.tools.training.options import Options
+from swin_dense.tools.training.run import train
 
 
 @pytest.fixture(scope="module")
