@@ -1,6 +1,6 @@
 """Checkpoint files as state dicts: torch (zip and the older stream), pickle and safetensors.
 
-What a file is, its content says, not its name. Nothing in a file is run (`unpickling.py`). Values
+The content decides on the format, not the name. Nothing in a file is run (`unpickling.py`). Values
 stay in the file, memory-mapped, until they are copied into a module. A file that is none of these
 raises a `ValueError` that names what it is instead.
 """
@@ -71,7 +71,7 @@ class Checkpoint:
         return self._hub_names()
 
     def _hub_names(self) -> tuple[str, ...] | None:
-        """The names in transformers' config; None where they are the library's `LABEL_0` ..."""
+        """Class names of transformers' config; None where they are the library's `LABEL_0` ..."""
         config = self.metadata.get("hub_config")
         labels = config.get("id2label") if isinstance(config, dict) else None
         if not isinstance(labels, dict) or set(labels) != set(map(str, range(len(labels)))):
@@ -198,7 +198,7 @@ def _read_safetensors(path: Path, start: bytes, num_bytes: int) -> Checkpoint:
 
     header = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else _MAX_HEADER + 1
     if header > _MAX_HEADER or start[8:9] != b"{":
-        raise PickleFault("not a safetensors file, whatever its name says")
+        raise PickleFault("not a safetensors file, in spite of its name")
     if header + 8 > num_bytes:
         raise PickleFault(
             f"truncated safetensors file: {num_bytes} bytes, the header alone {header}"
@@ -256,7 +256,7 @@ def _check_references(content: object) -> None:
     """Refuse data that nobody could print, compare or walk in a sensible time.
 
     A list that holds another one ten times, which holds another one ten times, and so on, is small
-    in the file and endless for whoever follows it; so is one that holds itself.
+    in the file and endless for a reader that follows it; so is one that holds itself.
     """
     unfolded: dict[int, int] = {}  # by id: references below a container, each followed every time
     ancestors: set[int] = set()

@@ -19,7 +19,7 @@ _MAX_KEY = 2**60  # up to here an integer is its own hash; larger ones can be ma
 
 
 class PickleFault(ValueError):
-    """A fault of a pickle; whoever knows the file's name adds it."""
+    """A fault of a pickle; the reader of the file adds the file's name."""
 
 
 def brief(value: object) -> str:
@@ -182,7 +182,7 @@ def _set_array_state(array: ArrayRecord, state: object) -> None:
         raise PickleFault("damaged pickle (state of a NumPy array)")
     _, shape, dtype, column_major, values = state
     if isinstance(values, list) or (isinstance(dtype, _DType) and dtype.code.startswith("O")):
-        return  # an array of objects: stays without values, which is said if it is asked for
+        return  # an array of objects: stays without values, which `to_numpy` reports
     if isinstance(values, str):
         values = values.encode("latin1")  # Python 2 wrote byte strings
     if not isinstance(values, bytes | bytearray) or not isinstance(dtype, _DType):
@@ -231,7 +231,7 @@ def _tensor(
 ) -> object:
     """`torch._utils._rebuild_tensor_v2`, as a record whose bounds are checked.
 
-    `marks` say that the values are to be negated or conjugated.
+    `marks`: the values are to be negated or conjugated.
     """
     if marks:
         flags = isinstance(marks, dict) and all(isinstance(flag, bool) for flag in marks.values())
@@ -298,7 +298,7 @@ def _encode(text: object, encoding: object = "utf-8") -> bytes:
 
 
 def _method(owner: object, name: object) -> Inert:
-    """`getattr`, as HistoryBuffer's pickles name that class's own methods; nothing is looked up."""
+    """`getattr`, as HistoryBuffer's pickles name that class's methods; nothing is looked up."""
     if not isinstance(owner, _Global) or "HistoryBuffer" not in owner.name:
         raise PickleFault("refused: the pickle asks for an attribute (getattr); nothing was run")
     return Inert(f"{owner.name}.{brief(name)}")

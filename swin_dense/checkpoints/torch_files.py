@@ -1,4 +1,4 @@
-"""Torch's own files: the zip archive, and the stream of pickles that came before it.
+"""Torch's files: the zip archive, and the stream of pickles that came before it.
 
 Both are a pickle that refers to storages, and the storages' values. The values stay in the file,
 memory-mapped, until they are used.

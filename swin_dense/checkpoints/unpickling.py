@@ -1,15 +1,15 @@
-"""Read pickles without running anything that they say.
+"""Reading of pickles that runs nothing in them.
 
-A pickle is a program for a small stack machine, and Python's own machine calls whatever function
-the program names. The machine here calls only what stands in the table of `pickled_names.py`, which
-builds plain data; any other name stops it before anything is called. The opcodes are decoded by
+A pickle is a program for a small stack machine, and Python's machine calls any function that the
+program names. The machine here calls only the entries of the table in `pickled_names.py`, which
+build plain data; any other name stops it before anything is called. The opcodes are decoded by
 `pickletools.genops`, which only parses.
 
 `torch.load(weights_only=True)` with stand-ins for the frameworks' classes, and a `pickle.Unpickler`
-for plain pickles, would not do: a nested tuple as a key ends the process or hangs it (both hash
-whatever key comes), `torch.FloatTensor`, `bytearray` and any codec, which torch's list always
-allows, take memory of a declared size, a storage that is declared too large is read on into its
-neighbours, and a huge memo index fills the memory of `pickle.Unpickler`.
+for plain pickles, would not do: both hash any key, so that a nested tuple as a key ends the process
+or hangs it; `torch.FloatTensor`, `bytearray` and any codec, which torch always allows, take memory
+of a declared size; with `mmap` a storage that is declared too large is read on into its neighbours;
+and a huge memo index fills the memory of `pickle.Unpickler`.
 """
 
 import pickletools
@@ -64,7 +64,7 @@ def unpickle(stream: BinaryIO) -> object:
 
 
 def _operations(stream: BinaryIO) -> Iterator[tuple[str, object]]:
-    """The decoded opcodes; whatever the decoder stumbles over is a `PickleFault`."""
+    """The decoded opcodes; a complaint of the decoder becomes a `PickleFault`."""
     operations = pickletools.genops(stream)
     while True:
         try:
