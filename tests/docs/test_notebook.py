@@ -1,0 +1,49 @@
+"""The notebook runs from its first cell to its last and finds shapes."""
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason='needs pip install -e ".[test]"')
+nbclient = pytest.importorskip("nbclient", reason='needs pip install -e ".[test]"')
+pytest.importorskip("ipykernel", reason='needs pip install -e ".[test]"')
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "finetune.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    folder = tmp_path_factory.mktemp("notebook")
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    return notebook
+
+
+def outputs(notebook, kind):
+    return [
+        output["data"][kind]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if kind in output.get("data", {})
+    ]
+
+
+def test_it_is_stored_without_outputs():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+def test_its_model_finds_the_new_classes(executed):
+    scores = eval(outputs(executed, "text/plain")[-1])
+    assert scores.keys() == {"bbox", "segm"}
+    assert scores["bbox"] > 0.1
+
+
+def test_its_pictures_are_shown(executed):
+    assert len(outputs(executed, "image/png") + outputs(executed, "image/jpeg")) == 4
