@@ -1,4 +1,4 @@
-"""COCO instances as a data set: `annotations/instances_{split}.json` and `{split}/*.jpg`."""
+"""Instances in COCO's form as a data set, from any layout of `formats.table`."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage, read_coco
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage
+from swin_dense.datasets.formats.table import find_detection_format
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
@@ -49,7 +50,7 @@ class CocoDetection(Dataset[DetectionSample]):
         """Read and check the index; no image is opened yet.
 
         Args:
-            root: folder that holds `annotations` and the folder of images.
+            root: folder in a layout of `formats.table`.
             split: such as `val2017`.
             transforms: a pipeline of `transforms.detection`, or of `transforms.pipeline.compose`.
             drop_empty: drop images without a usable object and those under 32 px, as the references
@@ -65,10 +66,12 @@ class CocoDetection(Dataset[DetectionSample]):
             raise ValueError(
                 "transforms must be made with transforms.pipeline.compose, to move masks along"
             )
-        self.annotation_file, self.image_folder = find_split(root, split)
+        self._root, self._split = Path(root), split
+        self._format = find_detection_format(self._root)
         self.transforms = transforms
         self.seed = seed
-        coco = read_coco(self.annotation_file, image_folder=self.image_folder)
+        coco, self.image_folder = self._format.read(self._root, split)
+        self.annotation_file = coco.path
         self.class_names = tuple(category.name for category in coco.categories)
         self.category_ids = tuple(category.id for category in coco.categories)
         self.report: Counter[str] = Counter(coco.left_out)
@@ -118,6 +121,10 @@ class CocoDetection(Dataset[DetectionSample]):
         """The annotated objects in the original frame, without crowds."""
         return self._instances[index]
 
+    def read_annotations(self) -> CocoFile:
+        """Every annotation of the split, read again: an evaluation needs those left out, too."""
+        return self._format.read(self._root, self._split)[0]
+
     def _select(self, coco: CocoFile, drop_empty: bool) -> tuple[list[CocoImage], list[Instances]]:
         """Keep the usable images and objects, count the rest in `report`."""
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
@@ -143,33 +150,6 @@ class CocoDetection(Dataset[DetectionSample]):
                 f"{len(coco.images)}; left out were {dict(self.report)}"
             )
         return images, [_make_instances(usable[image.id], labels) for image in images]
-
-
-def find_split(root: str | Path, split: str) -> tuple[Path, Path]:
-    """The annotation file and the image folder of one split.
-
-    Raises:
-        FileNotFoundError: one of them is missing; the splits that exist are named.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"no data folder {root}")
-    annotation_file, image_folder = root / "annotations" / f"instances_{split}.json", root / split
-    for path in (annotation_file, image_folder):
-        if not path.exists():
-            splits = list_splits(root)
-            there = f"splits there: {', '.join(splits)}" if splits else "no split is there"
-            raise FileNotFoundError(f"no split '{split}' in {root}: {path} is missing; {there}")
-    return annotation_file, image_folder
-
-
-def list_splits(root: str | Path) -> list[str]:
-    """Names of the splits a data root has in COCO layout, sorted; empty if it has none."""
-    root = Path(root)
-    names = (
-        path.stem.removeprefix("instances_") for path in root.glob("annotations/instances_*.json")
-    )
-    return sorted(name for name in names if (root / name).is_dir())
 
 
 def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:

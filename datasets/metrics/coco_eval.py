@@ -84,13 +84,15 @@ class CocoEvaluator:
                 does not; or the backend is unknown or not installed.
         """
         self.backend = choose_backend(backend)
-        path = truth.annotation_file if isinstance(truth, CocoDetection) else truth
-        self.truth = read_coco(path)
+        if isinstance(truth, CocoDetection):
+            self.truth = truth.read_annotations()
+        else:
+            self.truth = read_coco(truth)
         known = [category.id for category in self.truth.categories]
         self.category_ids = tuple(known if category_ids is None else category_ids)
         unknown = sorted(set(self.category_ids) - set(known))
         if unknown:
-            raise ValueError(f"category_ids must be ids of {path}, got {unknown}")
+            raise ValueError(f"category_ids must be ids of {self.truth.path}, got {unknown}")
         self._sizes = {image.id: image.size for image in self.truth.images}
         self.detections: list[dict[str, Any]] = []
         self.seen: set[int] = set()

@@ -14,7 +14,8 @@ from pycocotools import mask as coco_mask
 from recipe_pipelines import recipe_detection_train
 from torch.utils.data import DataLoader
 
-from swin_dense.datasets.formats.coco import CocoDetection, find_split, list_splits
+from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.coco_layout import find_split, list_splits
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import DetectionSample, collate_samples
