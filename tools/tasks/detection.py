@@ -29,7 +29,7 @@ from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.models import create_model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import atomic_write, make_file_writable
-from swin_dense.tools.recipes.data import DetectionData
+from swin_dense.tools.recipes.data import DataConfig, DetectionData
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
     detection_score_name,
@@ -69,9 +69,9 @@ class DetectionTask:
     """Data, scores and pictures of instance detection; the words of `tasks.Task`."""
 
     name = "detection"
-    data_type = DetectionData
-    evaluation_flags = DetectionEvaluation
-    prediction_flags = DetectionPrediction
+    data_type: type[DataConfig] = DetectionData
+    evaluation_flags: type[Inference] = DetectionEvaluation
+    prediction_flags: type[Inference] = DetectionPrediction
     annotation_unit = "objects"
 
     def data_at(
@@ -179,7 +179,7 @@ class DetectionTask:
         return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
 
     def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
-        """A COCO results file, if it is asked for."""
+        """A COCO results file, with `--results`."""
         if flags.results is not None and evaluation.write_results is not None:
             evaluation.write_results(flags.results)
 

@@ -26,7 +26,7 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
-from swin_dense.tools.recipes.data import SegmentationData
+from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
     class_areas,
@@ -71,9 +71,9 @@ class SegmentationTask:
     """Data, scores and pictures of semantic segmentation; the words of `tasks.Task`."""
 
     name = "segmentation"
-    data_type = SegmentationData
-    evaluation_flags = SegmentationEvaluation
-    prediction_flags = SegmentationInference
+    data_type: type[DataConfig] = SegmentationData
+    evaluation_flags: type[Inference] = SegmentationEvaluation
+    prediction_flags: type[Inference] = SegmentationInference
     annotation_unit = "labelled pixels"
 
     def data_at(
@@ -271,7 +271,7 @@ class LabelMapWriter:
     """Writes each label map as a PNG into `label_maps`, and the class names beside them.
 
     A PNG has one channel of uint8: the label, 0..K-1, which is the line of `classes.txt` counted
-    from 0. ADE20K's own files are one higher, their 0 being "ignored".
+    from 0. ADE20K's files are one higher, their 0 being "ignored".
 
     Args:
         out: folder for `label_maps` and `classes.txt`.
@@ -338,7 +338,7 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 def _predict_multi_scale(
     model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
-    """As the published scores: ratios of the image's own size, each with its mirror image."""
+    """As the published scores: ratios of the image's size, each with its mirror image."""
     return [
         model.predict_multi_scale(
             [_as_tensor(view) for view in multi_scale_views(image.permute(1, 2, 0).numpy())],

@@ -217,7 +217,7 @@ class _Job:
             mark_score(self._options.run, step, name=name, value=value)
             write_json(self._options.run / "metrics.json", evaluation.metrics)
             keep_evaluation(self._options.run, step, evaluation, self._log)
-        self._log.metrics(step, evaluation.headline)  # says that this evaluation is done
+        self._log.metrics(step, evaluation.headline)  # the mark of an evaluation that is done
         if self._accelerator.is_main_process:
             renew_report(self._options.run, self._log)
         self._accelerator.wait_for_everyone()
@@ -235,18 +235,18 @@ class _Job:
 
 
 def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
-    for wish in (options.evaluate_every, options.recipe.evaluate_every):
-        if wish is not None:
-            return wish
+    for interval in (options.evaluate_every, options.recipe.evaluate_every):
+        if interval is not None:
+            return interval
     return steps_per_epoch if options.recipe.steps is None else 0
 
 
 def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
-    """A number of classes that was asked for must be the data's, which is what counts."""
-    asked, there = recipe.model.num_classes, len(dataset.class_names)
-    if asked not in (there, find_recipe(recipe.name).model.num_classes):
+    """Refuse a number of classes by flag that is not the data's."""
+    given, there = recipe.model.num_classes, len(dataset.class_names)
+    if given not in (there, find_recipe(recipe.name).model.num_classes):
         raise ValueError(
-            f"--model.num-classes must be left out or be that of the data, got {asked} and {there} "
+            f"--model.num-classes must be left out or be that of the data, got {given} and {there} "
             f"classes in {recipe.data.root}"
         )
 

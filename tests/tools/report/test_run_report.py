@@ -16,7 +16,7 @@ from swin_dense.tools.runs.log import RunLog, read_log
 
 
 def _text(page: Path) -> str:
-    """What a reader sees, in one line."""
+    """The text that a reader sees, in one line."""
     body = re.sub(r"<style.*?</style>", " ", page.read_text(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
 

@@ -1,4 +1,4 @@
-"""What a checkpoint puts back: the loss scaler, and random numbers for another number of
+"""State that a checkpoint puts back: the loss scaler, and random numbers for another number of
 processes."""
 
 import json
