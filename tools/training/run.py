@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
@@ -58,6 +59,16 @@ def train(options: Options) -> Evaluation | None:
     """
     options = resolve_launcher(with_scaled_lr(with_model_of_init(options)))
     accelerator = create_accelerator(options)
+    is_alone = accelerator.num_processes == 1
+    try:
+        return _train_in_folder(options, accelerator)
+    finally:
+        if is_alone:  # else a notebook's next training could not have another precision or device
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _train_in_folder(options: Options, accelerator: Accelerator) -> Evaluation | None:
+    """Train where nothing else is overwritten and no other run lives."""
     num_parts = accelerator.num_processes * options.accumulate
     if options.recipe.batch_size % num_parts:
         raise ValueError(

@@ -59,6 +59,16 @@ def test_without_averaged_weights_the_files_are_the_weights(tmp_path: Path) -> N
     assert run.last.name == "model.safetensors"
 
 
+def test_one_process_trains_in_one_number_format_after_the_other(
+    tiny: str, data: Path, tmp_path: Path
+) -> None:
+    fields = {"data.root": data, "steps": 1}
+    for precision in ("bf16", "fp32"):
+        flags: dict[str, Any] = {"precision": precision, "workers": 0, "device": "cpu"}
+        run = sd.tools.train(tiny, fields, out=tmp_path / precision, **flags)
+        assert run.metrics is not None
+
+
 @pytest.mark.parametrize(
     ("fields", "flags", "message"),
     [
