@@ -4,7 +4,7 @@ A command is a file of `commands/`, named as it is (with an underscore behind it
 module of that name). It holds a frozen dataclass `Options`, from which tyro makes the flags, or a
 function `options_type()` that gives one; a function `run(options)`; and the function of the
 command's name, for Python. Its purpose is the first line of its docstring. It is imported when it
-is asked for. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bug (a traceback).
+is called. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bug (a traceback).
 """
 
 import ast
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # rich has dealt with it in its own way
+        if isinstance(stop.__context__, BrokenPipeError):  # rich has dealt with it already
             return 0
         raise
     except (ValueError, OSError) as error:
@@ -106,7 +106,7 @@ def _unboxed(text: str) -> str:
 
 
 def _in_words(error: ValueError | OSError) -> str:
-    """The message; of the system's own errors, the file and what is wrong with it."""
+    """The message; of an error of the system, the file and its fault."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
     return str(error)

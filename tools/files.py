@@ -67,7 +67,7 @@ _held: set[Path] = set()
 def hold(folder: Path) -> Iterator[None]:
     """Keep a run's folder to this process; a kill gives it free.
 
-    The lock is the process's own (POSIX): workers that outlive a killed run do not hold it. Such
+    The lock belongs to the process (POSIX): workers that outlive a killed run do not hold it. Such
     locks do not part one user from another inside a process, which is noted apart.
 
     Raises:

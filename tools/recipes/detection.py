@@ -12,7 +12,7 @@ from swin_dense.tools.recipes.recipe import Recipe, published_model
 _PAPERS_DROP_PATH = "the paper's text has drop path 0.2"
 _FP16 = "published with --precision fp16"
 
-# Where the rate drops, by the number of epochs.
+# Drops of the learning rate, by the number of epochs.
 _DROPS = {12: (8 / 12, 11 / 12), 36: (27 / 36, 33 / 36)}
 
 
@@ -128,14 +128,14 @@ _PUBLISHED = (
     ),
 )
 
-# Some hundred photographs of one's own: --init FILE --new-classes, with a published detector, whose
+# Some hundred images of a user: --init FILE --new-classes, with a published detector, whose
 # weights are near their goal already:
-# - a batch of 4 fits one GPU; the published rate stays with it, as the new classifier has few steps
-#   to be learned in, and the length of Adam's steps is the rate's;
-# - 3000 steps are 40 passes over 300 photographs, half an hour on one GPU; counted in steps, since
-#   ten photographs do not need fewer; the rate drops after 3/4, and there are ten evaluations;
+# - a batch of 4 fits one GPU; the published lr stays with it, as the new classifier has few steps
+#   to be learned in, and the length of Adam's steps is the lr's;
+# - 3000 steps are 40 passes over 300 images, half an hour on one GPU; counted in steps, since
+#   ten images do not need fewer; the lr drops after 3/4, and there are ten evaluations;
 # - 100 steps of warm-up, until the new classifier stops pushing the rest around;
-# - patch embedding and first stage see edges and colours, which few photographs teach no better;
+# - patch embedding and first stage see edges and colours, which few images teach no better;
 # - drop path as in the shortest published training; the published augmentation, as small sets
 #   need variety most.
 _FINETUNE = Recipe(

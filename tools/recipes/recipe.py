@@ -19,11 +19,11 @@ class Recipe:
 
     name: Annotated[str, tyro.conf.Suppress]
     source: Annotated[str, tyro.conf.Suppress]
-    """Where the published scores stand."""
+    """Origin of the published scores."""
     published: Annotated[tuple[tuple[str, float], ...], tyro.conf.Suppress] = ()
     """Published scores in percent, by name."""
     note: Annotated[str, tyro.conf.Suppress] = ""
-    """Where the paper says otherwise, and what else differs from the recipe of that name."""
+    """Differences from the paper, and from the recipe of that name elsewhere."""
     model: ModelConfig
     """The network; the number of classes is the data's."""
     data: DataConfig

@@ -81,8 +81,8 @@ _PUBLISHED = (
     ),
 )
 
-# Some hundred photographs of one's own: --init FILE --new-classes, with a published segmentor.
-# Batch, rate, length, warm-up, frozen stage and drop path for the reasons given with
+# Some hundred images of a user: --init FILE --new-classes, with a published segmentor.
+# Batch, lr, length, warm-up, frozen stage and drop path for the reasons given with
 # `mask_rcnn_swin_t_finetune`. BatchNorm's batch is the pixels of four crops, which is plenty.
 _FINETUNE = Recipe(
     name="upernet_swin_t_finetune",

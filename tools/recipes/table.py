@@ -1,7 +1,7 @@
 """Named experiments: model, data, optimiser and schedule under one name.
 
 The numbers of the published recipes are those of the released configurations, which made the
-published weights; where the paper says otherwise, the recipe's note says so.
+published weights; where the paper has others, the recipe's note has them.
 """
 
 from swin_dense.tools.recipes.detection import DETECTION_RECIPES

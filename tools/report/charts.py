@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page; text stays text, legends are the page's own."""
+"""Charts as SVG inside a page; text stays text, legends are the page's."""
 
 import io
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def line_chart(
         title: plain text.
         lines: what to draw; long ones are thinned to means of neighbouring points.
         x_name: what the horizontal axis shows, with its unit.
-        y_name: what the vertical axis shows, where the title does not say it.
+        y_name: what the vertical axis shows, where the title leaves it open.
         x_range: of the horizontal axis; None fits an end.
         y_range: of the vertical axis; None fits an end.
         texts: x, y and what is written beside that point.

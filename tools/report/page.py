@@ -138,7 +138,7 @@ def row(*blocks: str) -> str:
 
 
 def tiles(figures: Sequence[tuple[str, str, str]]) -> str:
-    """Large numbers: name, number, and what is to say about it."""
+    """Large numbers: name, number, and a remark."""
     items = "".join(
         f'<div class="tile"><span class="label">{html.escape(name)}</span>'
         f"<b>{html.escape(number)}</b><span>{html.escape(remark)}</span></div>"
@@ -148,7 +148,7 @@ def tiles(figures: Sequence[tuple[str, str, str]]) -> str:
 
 
 def picture(path: Path, caption: str) -> str:
-    """A JPEG file inside the page; where it is gone the caption says so."""
+    """A JPEG file inside the page; where it is gone the caption has a note."""
     text = html.escape(caption)
     try:
         source = base64.b64encode(path.read_bytes()).decode()

@@ -59,7 +59,7 @@ def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
 def keep_evaluation(run: Path, step: int, evaluation: Evaluation, log: RunLog) -> None:
     """Record an evaluation in the run's folder and show some predictions in TensorBoard.
 
-    Where the folder cannot be written the log says so; the training is worth more than its report.
+    A folder that cannot be written is logged; the training is worth more than its report.
     """
     try:
         record_evaluation(run, step, evaluation)
@@ -70,7 +70,7 @@ def keep_evaluation(run: Path, step: int, evaluation: Evaluation, log: RunLog) -
 
 
 def renew_report(run: Path, log: RunLog) -> None:
-    """Write the run's report as its folder is now; where that fails the log says so."""
+    """Write the run's report as its folder is now; a failure is logged."""
     try:
         write_run_report([run])
     except OSError as error:

@@ -55,7 +55,7 @@ def save_checkpoint(
         run: the run's folder; made if absent.
         step: steps done, from 0.
         model: a whole model of `heads`.
-        state: what else `--resume` needs: tensors, numbers, strings, lists and dicts of them.
+        state: the rest that `--resume` needs: tensors, numbers, strings, lists and dicts of them.
         keep: number of checkpoints that stay, at least 1; the best one stays besides.
         weights: the model's state dict, where this process has only a part of it in `model`.
         ema: a state dict with averaged weights, if there are some.
@@ -94,7 +94,7 @@ def save_checkpoint(
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         reason: BaseException | None = error
-        if isinstance(error, RuntimeError):  # torch.save's, of what the system said to it
+        if isinstance(error, RuntimeError):  # torch.save's, of an error of the system
             reason = error.__context__
             if not isinstance(reason, OSError):
                 raise

@@ -1,4 +1,4 @@
-"""What a run's folder keeps of each evaluation, so that a report can be made from the folder alone.
+"""Records of evaluations in a run's folder: a report can be made from the folder alone.
 
     evaluations/step_00001000.json          scores, curves, confusion matrix, scores of the images
     evaluations/step_00001000/best_1.jpg    pictures of the best and the worst images
@@ -28,7 +28,7 @@ _DIGITS = 5  # of curves
 
 @dataclass(frozen=True, kw_only=True)
 class KeptPicture:
-    """A picture of an image with its own score."""
+    """A picture of an image with its score."""
 
     image_id: int | str
     score: float
@@ -37,7 +37,7 @@ class KeptPicture:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
-    """An evaluation as its folder tells it.
+    """An evaluation read from its record.
 
     Attributes:
         step: steps that were done.
@@ -176,7 +176,7 @@ def _read_pictures(path: Path, written: Sequence[Mapping[str, Any]]) -> list[Kep
 
 
 def _read_confusion(content: Mapping[str, Any]) -> Confusion:
-    # Version 0.1 did not say it; there the boxes, which are objects, had a background.
+    # Version 0.1 did not store it; there the boxes, which are objects, had a background.
     has_background = content.get("has_background", content["unit"] == "objects")
     counts = np.array(content["counts"], np.int64)
     return Confusion(**{**content, "counts": counts, "has_background": has_background})

@@ -33,7 +33,7 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """Of the folder, which tells two runs of one recipe apart."""
+        """Of the folder: two runs of one recipe differ in it."""
         return self.path.resolve().name
 
     @property

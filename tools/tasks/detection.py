@@ -177,7 +177,7 @@ class DetectionTask:
         return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
 
     def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
-        """A COCO results file, if it is asked for."""
+        """A COCO results file, with `--results`."""
         if flags.results is not None and evaluation.write_results is not None:
             evaluation.write_results(flags.results)
 

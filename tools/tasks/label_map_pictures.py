@@ -16,10 +16,10 @@ from swin_dense.tools.tasks.drawing import (
 )
 
 
-def class_colours(num_classes: int, own: np.ndarray | None = None) -> np.ndarray:
-    """`(K, 3)` uint8: those of the data's class list, else ADE20K's for its 150, else our own."""
-    if own is not None:
-        return own
+def class_colours(num_classes: int, given: np.ndarray | None = None) -> np.ndarray:
+    """`(K, 3)` uint8: those given with the data, else ADE20K's for its 150, else made."""
+    if given is not None:
+        return given
     ade20k = ade20k_classes()
     if ade20k.colours is not None and num_classes == len(ade20k.names):
         return ade20k.colours

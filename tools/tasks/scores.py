@@ -71,7 +71,7 @@ class PrecisionCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Which class is taken for which.
+    """Counts of classes that are taken for others.
 
     Attributes:
         names: of rows and columns alike.

@@ -268,7 +268,7 @@ class LabelMapWriter:
     """Writes each label map as a PNG into `label_maps`, and the class names beside them.
 
     A PNG has one channel of uint8: the label, 0..K-1, which is the line of `classes.txt` counted
-    from 0. ADE20K's own files are one higher, their 0 being "ignored".
+    from 0. ADE20K's files are one higher, their 0 being "ignored".
 
     Args:
         out: folder for `label_maps` and `classes.txt`.
@@ -335,7 +335,7 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 def _predict_multi_scale(
     model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
-    """As the published scores: ratios of the image's own size, each with its mirror image."""
+    """As the published scores: ratios of the image's size, each with its mirror image."""
     return [
         model.predict_multi_scale(
             [_as_tensor(view) for view in multi_scale_views(image.permute(1, 2, 0).numpy())],

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from swin_dense.heads.whole_model import Model
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
@@ -97,7 +96,7 @@ Gather = Callable[[list[Any]], list[Any]]
 
 
 class Task(Protocol):
-    """One kind of model and data set.
+    """One kind of model and data set; models are of the task's kind, data sets too.
 
     Attributes:
         name: as the `task` of models and of data configs.
@@ -129,7 +128,7 @@ class Task(Protocol):
         """
 
     def evaluation_data(
-        self, data: Any, *, scale: tuple[int, int] | None, model: Model | None = None
+        self, data: Any, *, scale: tuple[int, int] | None, model: Any = None
     ) -> Any:
         """Data set of a recipe's `data` as it is, resized to LONG SHORT px keeping the ratio.
 
@@ -137,17 +136,17 @@ class Task(Protocol):
         """
 
     def aspect_ratios(self, dataset: Any) -> Sequence[float]:
-        """Width / height of each sample; wide and high ones come in batches of their own."""
+        """Width / height of each sample; wide and high ones are not batched together."""
 
     def class_counts(self, sample: Sample, num_classes: int) -> NDArray[np.int64]:
         """`(K,)`: how much of each class a training sample is annotated with."""
 
     # Model
 
-    def create_model(self, config: Any, dataset: Any) -> Model:
+    def create_model(self, config: Any, dataset: Any) -> Any:
         """Whole model with random weights, with the classes of the data set."""
 
-    def check_classes(self, model: Model, dataset: Any) -> None:
+    def check_classes(self, model: Any, dataset: Any) -> None:
         """Refuse a data set whose classes are not the model's (ValueError)."""
 
     def prepare(
@@ -165,7 +164,7 @@ class Task(Protocol):
 
     def evaluate(
         self,
-        model: Model,
+        model: Any,
         dataset: Any,
         predictions: Iterable[tuple[list[Sample], list[Any]]],
         *,
@@ -176,7 +175,7 @@ class Task(Protocol):
     def write_results(self, evaluation: Evaluation, flags: Any) -> None:
         """Write the files that `evaluation_flags` ask for besides the scores."""
 
-    def writer(self, out: Path, model: Model, flags: Any) -> PredictionWriter:
+    def writer(self, out: Path, model: Any, flags: Any) -> PredictionWriter:
         """Writer of predictions into a folder, by `prediction_flags`."""
 
     # Words and pictures
@@ -187,7 +186,7 @@ class Task(Protocol):
     def score_name(self, name: str) -> str:
         """Name on a page for a score of `Evaluation.headline`."""
 
-    def draw_beside_truth(self, dataset: Any, sample: Sample, result: Any, model: Model) -> Picture:
+    def draw_beside_truth(self, dataset: Any, sample: Sample, result: Any, model: Any) -> Picture:
         """Ground truth and prediction of a sample, side by side."""
 
     def draw_sample(self, dataset: Any, sample: Sample) -> Picture:

@@ -112,7 +112,7 @@ def train(
         Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
 
     Raises:
-        ValueError: a loss is not finite; says which, at which step and on which images.
+        ValueError: a loss is not finite; the message has the losses, the step and the images.
     """
     source = iter(batches)
     flags = ProcessFlags(accelerator.num_processes)

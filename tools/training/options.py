@@ -97,7 +97,7 @@ class Options:
 
 
 def with_scaled_lr(options: Options) -> Options:
-    """The options with what `scale_lr` says done to the recipe (Goyal et al. 2017)."""
+    """The options with the learning rate scaled, where `scale_lr` is set (Goyal et al. 2017)."""
     if not options.scale_lr:
         return options
     recipe = options.recipe
@@ -107,7 +107,7 @@ def with_scaled_lr(options: Options) -> Options:
 
 
 def with_model_of_init(options: Options) -> Options:
-    """The options with what `model_from_init` says done to the recipe.
+    """The options with the architecture of `init`, where `model_from_init` is set.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
@@ -60,6 +61,16 @@ def train(options: Options) -> Evaluation | None:
     """
     options = resolve_launcher(with_scaled_lr(with_model_of_init(options)))
     accelerator = create_accelerator(options)
+    is_alone = accelerator.num_processes == 1
+    try:
+        return _train_in_folder(options, accelerator)
+    finally:
+        if is_alone:  # else a notebook's next training could not have another precision or device
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _train_in_folder(options: Options, accelerator: Accelerator) -> Evaluation | None:
+    """Train where nothing else is overwritten and no other run lives."""
     num_parts = accelerator.num_processes * options.accumulate
     if options.recipe.batch_size % num_parts:
         raise ValueError(
@@ -219,7 +230,7 @@ class _Job:
             mark_score(self._options.run, step, name=name, value=value)
             write_json(self._options.run / "metrics.json", evaluation.metrics)
             keep_evaluation(self._options.run, step, evaluation, self._log)
-        self._log.metrics(step, evaluation.headline)  # says that this evaluation is done
+        self._log.metrics(step, evaluation.headline)  # the mark of an evaluation that is done
         if self._accelerator.is_main_process:
             renew_report(self._options.run, self._log)
         self._accelerator.wait_for_everyone()
@@ -245,18 +256,18 @@ def _without_pretrained(options: Options) -> ModelConfig:
 
 
 def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
-    for wish in (options.evaluate_every, options.recipe.evaluate_every):
-        if wish is not None:
-            return wish
+    for interval in (options.evaluate_every, options.recipe.evaluate_every):
+        if interval is not None:
+            return interval
     return steps_per_epoch if options.recipe.steps is None else 0
 
 
 def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
-    """A number of classes that was asked for must be the data's, which is what counts."""
-    asked, there = recipe.model.num_classes, len(dataset.class_names)
-    if asked not in (there, find_recipe(recipe.name).model.num_classes):
+    """Refuse a number of classes by flag that is not the data's."""
+    given, there = recipe.model.num_classes, len(dataset.class_names)
+    if given not in (there, find_recipe(recipe.name).model.num_classes):
         raise ValueError(
-            f"--model.num-classes must be left out or be that of the data, got {asked} and {there} "
+            f"--model.num-classes must be left out or be that of the data, got {given} and {there} "
             f"classes in {recipe.data.root}"
         )
 

@@ -59,8 +59,8 @@ def check_new_folder(run: Path) -> None:
     others = [name for name in _NAMES if (run / name).exists()]
     if others and not (run / LOCK_FILE).exists() and find_checkpoint(run) is None:
         raise ValueError(
-            f"--out must be a folder of the run's own, got {run}, where {', '.join(others)} would "
-            "be overwritten"
+            f"--out must be a folder for this run alone, got {run}, where {', '.join(others)} "
+            "would be overwritten"
         )
 
 

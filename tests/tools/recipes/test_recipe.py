@@ -1,4 +1,4 @@
-"""What every recipe has: a length, and a task that follows from its data."""
+"""Parts of every recipe: a length, and a task that follows from its data."""
 
 from dataclasses import replace
 

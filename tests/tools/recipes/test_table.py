@@ -298,7 +298,7 @@ def test_small_sets_start_from_a_published_whole_model_and_train_shortly() -> No
         assert "--init FILE --new-classes" in recipe.note
         assert recipe.optimizer == reference.optimizer
         assert recipe.batch_size == reference.batch_size / 4
-        assert recipe.num_steps(3) == recipe.num_steps(75) == 3000  # 10 or 300 photographs
+        assert recipe.num_steps(3) == recipe.num_steps(75) == 3000  # 10 or 300 images
         assert recipe.schedule.warmup_steps == 100
         assert recipe.evaluate_every == 300
         assert recipe.model.backbone.frozen_stages == 1

@@ -3,7 +3,6 @@
 import numpy as np
 
 from swin_dense.tools.report.charts import Line, line_chart, thin
-from swin_dense.tools.report.score_text import in_percent, in_points, in_short
 
 
 def test_a_chart_has_its_title_its_axis_and_a_legend_of_several_lines() -> None:
@@ -35,13 +34,3 @@ def test_long_lines_become_means_of_neighbours() -> None:
     assert sorted(set(y.round(9))) == [0.4, 0.6]
     assert np.isnan(thin([1, 2], [None, 1.0])[1]).tolist() == [True, False]
     assert len(thin([], [])[0]) == 0
-
-
-def test_scores_are_written_in_percent() -> None:
-    assert [in_percent(score) for score in (0.4567, 0.0, -1.0, None)] == ["45.7", "0.0", "–", "–"]  # noqa: RUF001
-    assert [in_points(change) for change in (0.012, -0.012, 0.0001, None)] == [
-        *("+1.2", "−1.2", "0.0", "–"),  # noqa: RUF001
-    ]
-    assert [in_short(count) for count in (9999, 10_000, 2_500_000, 3 * 10**9)] == [
-        *("9999", "10.0 k", "2.5 M", "3.0 G"),
-    ]

@@ -15,7 +15,7 @@ def test_a_run_of_an_older_version_differs_by_no_task(tmp_path: Path) -> None:
     assert "Both runs have one recipe." in page
 
 
-def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+def test_folders_of_one_name_are_named_by_their_paths(tmp_path: Path) -> None:
     runs = [
         read_run(write_run(tmp_path / parent / "run", detection_evaluation(score)))
         for parent, score in (("a", 0.25), ("b", 0.5))

@@ -16,7 +16,7 @@ from swin_dense.tools.runs.log import RunLog, read_log
 
 
 def _text(page: Path) -> str:
-    """What a reader sees, in one line."""
+    """The text that a reader sees, in one line."""
     body = re.sub(r"<style.*?</style>", " ", page.read_text(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
 
@@ -169,9 +169,9 @@ def test_a_folder_that_cannot_be_written_does_not_end_a_training(
     with RunLog(None) as log:
         keep_evaluation(tmp_path / "file", 10, detection_evaluation(), log)
         renew_report(run, log)
-    told = capsys.readouterr().err
-    assert "the evaluation of step 10 could not be recorded" in told
-    assert "the report could not be written" in told
+    printed = capsys.readouterr().err
+    assert "the evaluation of step 10 could not be recorded" in printed
+    assert "the report could not be written" in printed
 
 
 def test_an_evaluation_is_recorded_and_shown_in_tensorboard(tmp_path: Path) -> None:

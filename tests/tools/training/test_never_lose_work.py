@@ -1,4 +1,4 @@
-"""What goes wrong in a long training: kills, signals, full disks, bad numbers. Nothing is lost."""
+"""Accidents of a long training: kills, signals, full disks, bad numbers. Nothing is lost."""
 
 import errno
 import json

@@ -156,7 +156,7 @@ def test_what_others_left_in_the_folder_is_not_overwritten(
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("of another program")
-    with pytest.raises(ValueError, match=f"of the run's own, got .* where {name[:4]}.* would be"):
+    with pytest.raises(ValueError, match=f"for this run alone, got .* where {name[:4]}.* would be"):
         train(_options(recipe, tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == [name.split("/")[0]]
 

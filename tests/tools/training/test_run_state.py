@@ -1,13 +1,14 @@
-"""What a checkpoint puts back: the loss scaler, and random numbers for another number of
+"""State that a checkpoint puts back: the loss scaler, and random numbers for another number of
 processes."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from training_runs import detection_recipe, small_options
+from training_runs import detection_recipe, segmentation_recipe, small_options
 
 from swin_dense.heads.models import create_model
 from swin_dense.tools.runs.checkpoints import STATE_FILE, load_state
@@ -93,3 +94,20 @@ def test_data_that_is_not_as_before_is_said_and_other_classes_are_refused(
     assert "continued with 4 images instead of 3" in capsys.readouterr().err
     with pytest.raises(ValueError, match="the classes of before, cat, dog, got dog, cat"):
         compare_data(saved, _Data(class_names=("dog", "cat")), RunLog(None))
+
+
+def test_a_run_of_version_0_1_continues_under_todays_names_of_fields(tmp_path: Path) -> None:
+    options = small_options(segmentation_recipe(tmp_path, steps=1), tmp_path / "run", resume=True)
+    run_state, _ = _run_state(options)
+    run_state.save(1, options)
+    state = load_state(options.run / "last")
+    recipe = json.loads(state["recipe"])
+    data = recipe["data"]
+    data["zero_is_ignored"] = data.pop("reduce_zero_label")
+    data["max_class_share"] = data.pop("cat_max_ratio")
+    torch.save(state | {"recipe": json.dumps(recipe)}, options.run / "last" / STATE_FILE)
+    assert state_to_resume(options)["step"] == 1
+    data["max_class_share"] = 0.1
+    torch.save(state | {"recipe": json.dumps(recipe)}, options.run / "last" / STATE_FILE)
+    with pytest.raises(ValueError, match=r"another data\.cat_max_ratio: 0\.9 instead of 0\.1"):
+        state_to_resume(options)

@@ -123,20 +123,20 @@ def test_what_is_not_finite_stops_before_the_first_step(
     assert not (tmp_path / "last").exists()
 
 
-def test_a_photograph_to_evaluate_on_that_is_gone_stops_before_the_first_step(
+def test_an_image_to_evaluate_on_that_is_gone_stops_before_the_first_step(
     data: Path, tmp_path: Path
 ) -> None:
-    photograph = next(iter(sorted((data / "val2017").iterdir())))
-    moved = photograph.rename(tmp_path / photograph.name)
+    image = next(iter(sorted((data / "val2017").iterdir())))
+    moved = image.rename(tmp_path / image.name)
     try:
-        with pytest.raises((FileNotFoundError, ValueError), match=photograph.name):
+        with pytest.raises((FileNotFoundError, ValueError), match=image.name):
             train(small_options(_recipes(data)["detection"], tmp_path / "run"))
     finally:
-        moved.rename(photograph)
+        moved.rename(image)
     assert not (tmp_path / "run" / "last").exists()
 
 
-def test_samples_without_any_annotation_are_told_from_others() -> None:
+def test_samples_without_any_annotation_are_found() -> None:
     def has_annotations(task: str, *samples: dict[str, torch.Tensor]) -> bool:
         data = SimpleNamespace(class_names=("cat", "dog"))
         return sanity_check.has_annotations(samples, task=find_task(task), training_data=data)

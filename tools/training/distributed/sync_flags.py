@@ -8,33 +8,33 @@ from torch import Tensor, distributed
 
 
 class ProcessFlags:
-    """Makes known to all processes what any of them wishes.
+    """Makes a flag that any process raises known to all processes.
 
-    The hosts exchange their wishes among themselves (gloo) while a step is computed: nobody waits
-    for a GPU. With several processes a wish is therefore known one step later, to all at once.
+    The hosts exchange their flags among themselves (gloo) while a step is computed: nobody waits
+    for a GPU. With several processes a flag is therefore known one step later, to all at once.
 
     Args:
-        num_processes: that take part; each must make an agreement and sync_flags it at every step.
+        num_processes: that take part; each must call `sync_flags` at every step.
     """
 
     def __init__(self, num_processes: int) -> None:
         self._group: Any = distributed.new_group(backend="gloo") if num_processes > 1 else None
         self._under_way: tuple[distributed.Work, Tensor] | None = None
 
-    def sync_flags(self, wishes: Sequence[bool]) -> list[bool]:
-        """Say what this process wishes; get what any wished, each wish once."""
+    def sync_flags(self, raised: Sequence[bool]) -> list[bool]:
+        """Give the flags that this process raises; get those that any raised, each once."""
         if self._group is None:
-            return list(wishes)
-        known = [False] * len(wishes)
+            return list(raised)
+        known = [False] * len(raised)
         if self._under_way is not None:
             work, answers = self._under_way
             work.wait()
             known = answers.bool().tolist()
-        news = [wish and not is_known for wish, is_known in zip(wishes, known, strict=True)]
-        asked = torch.tensor(news, dtype=torch.uint8)
+        news = [flag and not is_known for flag, is_known in zip(raised, known, strict=True)]
+        sent = torch.tensor(news, dtype=torch.uint8)
         started = distributed.all_reduce(
-            asked, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
+            sent, op=distributed.ReduceOp.MAX, group=self._group, async_op=True
         )
         assert started is not None  # it would be, for a process outside the group
-        self._under_way = started, asked
+        self._under_way = started, sent
         return known

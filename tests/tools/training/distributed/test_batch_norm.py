@@ -27,7 +27,7 @@ def test_the_kind_of_norm_follows_processes_and_device() -> None:
         assert list(model.state_dict()) == keys
 
 
-def test_a_shared_norm_keeps_parameters_and_statistics() -> None:
+def test_a_shared_norm_keeps_parameters_and_statistics(generator: torch.Generator) -> None:
     model = _model()
     norm = model[1][0]
     norm.running_mean.fill_(3.0)
@@ -35,7 +35,7 @@ def test_a_shared_norm_keeps_parameters_and_statistics() -> None:
     shared = synchronise_norms(model, num_processes=2, device=torch.device("cpu"))[1][0]
     assert shared.weight is norm.weight
     assert shared.running_mean is norm.running_mean
-    maps = torch.randn(2, 4, 3, 3)
+    maps = torch.randn(2, 4, 3, 3, generator=generator)
     assert shared.eps == 0.25
     assert torch.equal(shared.eval()(maps), norm.eval()(maps))
 
