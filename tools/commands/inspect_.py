@@ -77,7 +77,7 @@ def inspect_file(file: Path) -> dict[str, Any]:
         "dropped": list(translation.dropped),
         "other_entries": list(checkpoint.entries),
         "class_names": checkpoint.class_names,
-        "category_ids": checkpoint.metadata.get("category_ids"),
+        "category_ids": checkpoint.category_ids,
     }
     facts |= _describe_model(checkpoint, translation)
     warnings = facts["warnings"]
