@@ -70,6 +70,14 @@ class Checkpoint:
                     return tuple(names)
         return self._hub_names()
 
+    @property
+    def category_ids(self) -> list[int] | None:
+        """The ids of COCO's categories that the file stores, in label order; None without any."""
+        ids = self.metadata.get("category_ids")
+        if not isinstance(ids, list) or not all(isinstance(value, int) for value in ids):
+            return None
+        return ids if all(abs(value) < 2**63 for value in ids) else None
+
     def _hub_names(self) -> tuple[str, ...] | None:
         """Class names of transformers' config; None where they are the library's `LABEL_0` ..."""
         config = self.metadata.get("hub_config")

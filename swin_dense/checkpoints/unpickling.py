@@ -7,9 +7,9 @@ build plain data; any other name stops it before anything is called. The opcodes
 
 `torch.load(weights_only=True)` with stand-ins for the frameworks' classes, and a `pickle.Unpickler`
 for plain pickles, would not do: both hash any key, so that a nested tuple as a key ends the process
-or hangs it; `torch.FloatTensor`, `bytearray` and any codec, which torch always allows, take memory
-of a declared size; with `mmap` a storage that is declared too large is read on into its neighbours;
-and a huge memo index fills the memory of `pickle.Unpickler`.
+or hangs it; `torch.FloatTensor` and `bytearray`, which torch always allows, take memory of a
+declared size, as the storages of older files do; with `mmap`, a storage that is declared too large
+is read on into its neighbours; and a huge memo index fills the memory of `pickle.Unpickler`.
 """
 
 import pickletools
@@ -27,8 +27,8 @@ from swin_dense.checkpoints.pickled_names import (
 )
 
 _MAX_REASON = 120  # characters of the decoder's complaint that an error message repeats
-# Values that calls may copy: some, and so many for each byte of the pickle; real ones copy fewer
-# than one a byte, while a pickle that passes one long list to many calls would fill the memory.
+# Values that calls may copy: some, and so many for each byte of the pickle; real ones copy one or two
+# a byte, while a pickle that passes one long list to many calls would fill the memory.
 _FREE_COPIES, _COPIES_PER_BYTE = 1 << 20, 8
 
 _MARK = object()

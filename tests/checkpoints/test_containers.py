@@ -320,6 +320,18 @@ def test_every_byte_cut_off_or_changed_gives_a_clear_answer(tmp_path: Path) -> N
     assert all(answer.startswith(f"{path}: ") for answer in answers)
 
 
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [([3, 1], [3, 1]), (None, None), ([1, "2"], None), ([2**70], None), ({1, 2}, None)],
+    ids=["numbers", "none", "text", "huge", "set"],
+)
+def test_category_ids_are_whole_numbers_or_none(
+    tmp_path: Path, ids: object, expected: list[int] | None
+) -> None:
+    torch.save({"model": {"w": torch.ones(1)}, "category_ids": ids}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").category_ids == expected
+
+
 def test_many_values_beside_the_weights_are_kept(tmp_path: Path) -> None:
     shared_list = [1.0] * 1000
     meta = {"losses": [float(step) for step in range(200_000)], "again": [shared_list] * 100}

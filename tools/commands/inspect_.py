@@ -88,7 +88,7 @@ def inspect_file(file: Path) -> dict[str, Any]:
         "dropped": list(converted.dropped),
         "other_entries": list(checkpoint.entries),
         "class_names": checkpoint.class_names,
-        "category_ids": checkpoint.metadata.get("category_ids"),
+        "category_ids": checkpoint.category_ids,
     }
     facts |= _describe_model(checkpoint, converted)
     warnings = facts["warnings"]
