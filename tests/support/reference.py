@@ -87,7 +87,7 @@ def window_attention(block: SwinBlock, tokens: Tensor, *, shift: int) -> Tensor:
 
 
 def pad_roll_partition(tokens: Tensor, *, window: int, shift: int) -> Tensor:
-    """`(B, H, W, C)` to `(B*nW, L, C)`, zeros in empty slots. Liu et al. 2021, sections 3.2, 3.3."""
+    """`(B, H, W, C)` to `(B*nW, L, C)`, zeros in empty slots. Liu et al. 2021, Figures 2 and 4."""
     height, width, channels = tokens.shape[1:]
     padded = F.pad(tokens, (0, 0, 0, -width % window, 0, -height % window))
     rolled = torch.roll(padded, (-shift, -shift), dims=(1, 2))
