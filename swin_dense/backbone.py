@@ -21,7 +21,7 @@ from swin_dense.blocks import (
     permute,
 )
 from swin_dense.protocol import BackboneConfig
-from swin_dense.windows import plan_blocks
+from swin_dense.window_plans import plan_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +255,7 @@ class SwinStage(nn.Module):
         tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
         plans, back = plan_blocks(
             (batch, height, width),
-            [block.order for block in self.blocks],
+            [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
             max_tokens=chunk_tokens(tokens),

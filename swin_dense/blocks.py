@@ -12,16 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from swin_dense.windows import (
+from swin_dense.window_plans import (
     BlockPlan,
     Chunk,
     Permutation,
-    TokenOrder,
     WindowGroup,
     aligned_rows,
-    relative_position_index,
-    shift_masks,
+    window_table,
 )
+from swin_dense.windows import TokenOrder, relative_position_index, shift_masks
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -150,10 +149,11 @@ class WindowAttention(nn.Module):
 
     def _gather_bias(self, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table
-        index = relative_position_index(self.window_size, table.device)
+        index = window_table(relative_position_index, self.window_size, device=table.device)
         bias = table[index].permute(2, 0, 1)[None]  # (1, nH, L, L)
         if self.shifted:
-            bias = bias + shift_masks(self.window_size, table.device)[:, None]  # (4, nH, L, L)
+            masks = window_table(shift_masks, self.window_size, device=table.device)  # (4, L, L)
+            bias = bias + masks[:, None]  # (4, nH, L, L)
         return aligned_rows(bias.to(dtype))
 
     def _attend(self, qkv: Tensor, group: WindowGroup, bias: Tensor) -> Tensor:

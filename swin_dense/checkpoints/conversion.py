@@ -314,5 +314,5 @@ def _index(table: Tensor, *, flat: bool) -> Tensor:
     window = table_window(table)
     if window is None:
         raise ValueError(f"{table.shape[0]} rows are no square of an odd number")
-    index = relative_position_index(window, torch.device("cpu"))  # (L, L)
-    return index.flatten() if flat else index.clone()
+    index = torch.from_numpy(relative_position_index(window))  # (L, L)
+    return index.flatten() if flat else index
