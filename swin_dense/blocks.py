@@ -5,6 +5,7 @@ orders of `windows.py`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -271,13 +272,15 @@ def permute(tokens: Tensor, permutation: Permutation) -> Tensor:
 
 
 class _Permute(torch.autograd.Function):
+    """Of a permutation the gradient is the inverse permutation, a gather as well."""
+
     @staticmethod
-    def forward(ctx, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(index, inverse)
         return tokens.index_select(0, index)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
         return _Permute.apply(gradient, inverse, index), None, None
 

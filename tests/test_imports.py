@@ -25,8 +25,14 @@ ALLOWED = {
 }
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
-    PACKAGE: ("windows", "padding", "blocks", "backbone", "checkpoints", "creation"),
-    "tools": ("files", "recipes", "tasks", "runs", "report", "training", "commands", "cli"),
+    PACKAGE: (
+        *("windows", "padding", "protocol", "blocks", "backbone"),
+        *("checkpoints", "adapters", "creation"),
+    ),
+    "tools": (
+        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
+        *("training", "commands", "cli"),
+    ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 

@@ -1,9 +1,10 @@
 """The command `swin-dense`, also `python -m swin_dense.tools.cli`.
 
 A command is a file of `commands/`, named as it is (with an underscore behind it where Python has a
-module of that name), with a frozen dataclass `Options`, from which tyro makes the flags, and a
-function `run(options)`. Its purpose is the first line of its docstring. It is imported when it is
-asked for. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bug (a traceback).
+module of that name). It holds a frozen dataclass `Options`, from which tyro makes the flags, or a
+function `options_type()` that gives one; a function `run(options)`; and the function of the
+command's name, for Python. Its purpose is the first line of its docstring. It is imported when it
+is asked for. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bug (a traceback).
 """
 
 import ast
@@ -19,11 +20,8 @@ from typing import Any
 
 import tyro
 
-COMMANDS: dict[str, Path] = {
-    file.stem.rstrip("_"): file
-    for file in sorted((Path(__file__).parent / "commands").glob("*.py"))
-    if file.stem != "__init__"
-}
+from swin_dense.tools import COMMANDS
+
 _PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
@@ -65,15 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: str, words: list[str]) -> int:
     module = importlib.import_module(f"swin_dense.tools.commands.{COMMANDS[command].stem}")
     program = f"swin-dense {command}"
-    options_type: Any = module.Options
+    has_parts = hasattr(module, "options_type")  # some of its flags are of the tasks
+    options_type: Any = module.options_type() if has_parts else module.Options
     default: Any = None
     if hasattr(module, "choose_default"):
-        # The first word chooses the default of every flag: a recipe's name.
+        # The first word, a recipe's name, chooses the default of every flag.
         if not words or words[0] in ("-h", "--help"):
             print(module.describe_choices())
             return 0 if words else 2
-        default = module.choose_default(words[0])
-        program, words = f"{program} {words[0]}", words[1:]
+        program = f"{program} {words[0]}"
+        default, words = module.choose_default(words)
     module.run(_parse(options_type, program, words, default))
     return 0
 
@@ -103,7 +102,7 @@ def _unboxed(text: str) -> str:
             break
         message.append(line)
     joined = " ".join(message) or text.strip()
-    return joined.removeprefix("Error parsing Options: ")  # what Options itself complains of
+    return joined.removeprefix("Error parsing Options: ")  # the options' checks
 
 
 def _in_words(error: ValueError | OSError) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, KEY_MAPS, TABLE, WRAPPER, KeyMap
 from swin_dense.windows import relative_position_index
 
@@ -85,6 +86,29 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> ConvertedState:
         dropped = tuple(WRAPPER + key for key in inner.dropped)
         return ConvertedState(layout, WRAPPER + inner.prefix, inner.state, dropped)
     return _rename(state, _recognise(state))
+
+
+def own_layout(state: Mapping[str, Tensor]) -> ConvertedState:
+    """Weights that have our names already."""
+    return ConvertedState(KEY_MAPS["swin_dense"], "", dict(state))
+
+
+def convert_checkpoint(checkpoint: Checkpoint) -> ConvertedState:
+    """Give a file's weights under our names.
+
+    One of our own files whose backbone is no Swin Transformer says so; its names are ours.
+
+    Raises:
+        ValueError: see `convert_state_dict`; names the file.
+    """
+    config = checkpoint.metadata.get("config")
+    backbone = config.get("backbone") if isinstance(config, dict) else None
+    if isinstance(backbone, dict) and "kind" in backbone:
+        return own_layout(checkpoint.state)
+    try:
+        return convert_state_dict(checkpoint.state)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
 
 
 def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -12,11 +12,12 @@ from torch import Tensor, distributed, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from swin_dense.heads.models import ModelConfig, create_model
+from swin_dense.heads.models import create_model
+from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.log import RunLog
 from swin_dense.tools.tasks.evaluation import evaluate_model
-from swin_dense.tools.tasks.task import Inference, find_task
+from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.training import loop
 from swin_dense.tools.training.distributed.batch_norm import SharedBatchNorm2d
 from swin_dense.tools.training.distributed.sharding import shard
@@ -163,7 +164,7 @@ def evaluate_in_parts(recipe: Recipe, folder: Path) -> None:
     task = find_task(recipe.task)
     torch.manual_seed(0)
     model = task.create_model(recipe.model, task.training_data(recipe.data, seed=0))
-    predictor = task.predictor(Inference(scale=recipe.data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=recipe.data.scale))
     dataset = task.evaluation_data(recipe.data, scale=predictor.scale, model=model)
     assert len(dataset) == 3
     whole = evaluate_model(model, dataset, task, predict=predictor.predict)

@@ -1,8 +1,10 @@
 """Folders of runs with made-up logs and evaluations, for the tests of reports."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -16,9 +18,11 @@ from swin_dense.tools.tasks.scores import (
     ScoredImage,
     rank_images,
 )
+from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.tasks.task import Evaluation
 
 NAMES = ("cat", "dog", "<cow> & calf")
+_LOSSES = {"loss_box": 1.0}
 COCO = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
@@ -84,23 +88,39 @@ def write_run(
     *evaluations: Evaluation,
     published: Sequence[tuple[str, float]] = (),
     lr: float = 0.1,
+    losses: Mapping[str, float] = _LOSSES,
+    names_task: bool = True,
 ) -> Path:
-    """A folder as a training leaves it, with an evaluation every 10 steps."""
+    """A folder as a training leaves it, with an evaluation every 10 steps.
+
+    Args:
+        run: the folder.
+        evaluations: all of one task.
+        published: scores of the recipe.
+        lr: learning rate.
+        losses: parts of the loss at step 1.
+        names_task: False: as version 0.1 wrote it.
+    """
     run.mkdir(parents=True)
-    recipe = {
+    task = "segmentation" if any("mIoU" in made.metrics for made in evaluations) else "detection"
+    data = asdict(find_task(task).data_type()) | {"root": "data"}
+    recipe: dict[str, Any] = {
         "name": "tiny_recipe",
         "source": "a table",
         "published": published,
-        "data": {"root": "data", "train_split": "train", "val_split": "val"},
+        "data": data | {"train_split": "train", "val_split": "val"},
         "batch_size": 2,
         "steps": 100,
         "optimizer": {"lr": lr},
         "seed": 0,
     }
+    if names_task:
+        recipe["task"] = task
     (run / "recipe.json").write_text(json.dumps(recipe))
     with (run / "log.jsonl").open("w") as log:
         for step in range(1, 10 * len(evaluations) + 1):
-            line = {"step": step, "loss": 2 / step, "loss_box": 1 / step, "rate": lr}
+            line = {"step": step, "loss": 2 / step, "rate": lr}
+            line |= {name: value / step for name, value in losses.items()}
             line |= {"images_per_second": 8.0, "memory_mib": 512.0}
             log.write(json.dumps(line) + "\n")
     for place, evaluation in enumerate(evaluations, start=1):

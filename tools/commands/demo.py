@@ -4,16 +4,17 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
-from swin_dense.tools.commands.train import Options as TrainOptions
-from swin_dense.tools.commands.train import train
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import make_writable
-from swin_dense.tools.recipes.recipe import Data
+from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.report import page
 from swin_dense.tools.report.run_report import REPORT_FILE, run_blocks
@@ -22,9 +23,11 @@ from swin_dense.tools.runs.folder import read_run
 from swin_dense.tools.runs.log import clock
 from swin_dense.tools.tasks.drawing import save_picture
 from swin_dense.tools.tasks.evaluation import choose_device, evaluation_loader, predict_batches
-from swin_dense.tools.tasks.task import Inference, find_task
+from swin_dense.tools.tasks.table import find_task
+from swin_dense.tools.training.options import Options as TrainOptions
+from swin_dense.tools.training.run import train
 
-_RECIPES = {"detection": "mask_rcnn_demo", "segmentation": "upernet_demo"}
+_RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
 
 
@@ -47,12 +50,27 @@ class Options:
     """Of the drawings and of the training."""
 
 
-def run(options: Options) -> None:
-    """Run the demonstration.
+@document_flags(Options)
+def demo(**flags: Any) -> Path:
+    """Draw a small data set, train a detector and a segmentor on it, evaluate them, show them.
+
+    Args:
+        flags: of `swin-dense demo`, such as `steps=50`, with underscores; its `--help` explains
+            each.
+
+    Returns:
+        The report. Beside it are the folders of the two runs, with pictures in `overlays`.
 
     Raises:
         ValueError: a number is out of range or the folder cannot be written.
     """
+    options = make_options(Options, flags)
+    run(options)
+    return options.out / REPORT_FILE
+
+
+def run(options: Options) -> None:
+    """Run the demonstration; raises as `demo`."""
     start = time.perf_counter()
     make_writable(options.out)
     data = options.out / "data"
@@ -70,8 +88,8 @@ def run(options: Options) -> None:
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
         )
     ]
-    for task_name, recipe_name in _RECIPES.items():
-        blocks += _run_task(task_name, recipe_name, data, options)
+    for name in _RECIPES:
+        blocks += _run_recipe(find_recipe(name), data, options)
     seconds = time.perf_counter() - start
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
@@ -79,10 +97,9 @@ def run(options: Options) -> None:
     print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
 
 
-def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) -> list[str]:
-    """Train and evaluate one task; gives its part of the report."""
-    out = options.out / task_name
-    recipe = find_recipe(recipe_name)
+def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
+    """Train and evaluate one recipe; gives its part of the report."""
+    out = options.out / recipe.task
     recipe = replace(
         recipe,
         data=replace(recipe.data, root=data),
@@ -94,14 +111,14 @@ def _run_task(task_name: str, recipe_name: str, data: Path, options: Options) ->
         raise KeyboardInterrupt
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
     _draw_pictures(model, recipe.data, out / "overlays")
-    return [page.heading(task_name.capitalize(), level=1), *run_blocks(read_run(out))]
+    return [page.heading(recipe.task.capitalize(), level=1), *run_blocks(read_run(out))]
 
 
-def _draw_pictures(model: Model, data: Data, folder: Path) -> None:
+def _draw_pictures(model: Model, data: DataConfig, folder: Path) -> None:
     """Write held-out images with the ground truth beside the prediction into `folder`."""
     task = find_task(model.task)
     make_writable(folder)
-    predictor = task.predictor(Inference(scale=data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=data.scale))
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     chosen = torch.utils.data.Subset(dataset, range(min(_NUM_PICTURES, len(dataset))))
     loader = evaluation_loader(chosen, batch_size=1, num_workers=0)

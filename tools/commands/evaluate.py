@@ -1,19 +1,24 @@
 """`swin-dense evaluate`: the scores of a model on a data set."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.tools.files import make_file_writable, write_json
+from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
-from swin_dense.tools.tasks.task import Inference, find_task
+from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
+from swin_dense.tools.tasks.task import Evaluation
+
+_KIND = "evaluation_flags"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inference):
+class CommonOptions:
     """The scores of a model on a split of a data set: COCO's 12 numbers, or mIoU."""
 
     weights: Path
@@ -24,10 +29,6 @@ class Options(Inference):
     """Part of the data set; None: the task's (val2017, validation)."""
     json: Path | None = None
     """File for the scores."""
-    results: Path | None = None
-    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
-    reduce_zero_label: bool = True
-    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
     batch_size: int = 1
     """Images predicted together."""
     workers: int = 2
@@ -38,26 +39,50 @@ class Options(Inference):
     """Number format of the network."""
 
 
-def run(options: Options) -> None:
-    """Evaluate and print the scores.
+def options_type() -> type:
+    """The flags of the command, with those that each task brings."""
+    return join_flags(CommonOptions, _KIND)
+
+
+@document_flags(options_type())
+def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
+    """Score a model on a split of a data set.
+
+    Args:
+        weights: file of a whole model, or the name of a published one.
+        flags: of `swin-dense evaluate`, such as `data="my_data"`, with underscores; its `--help`
+            explains each.
+
+    Returns:
+        The machine-readable scores, as `--json` writes them. Detection: `bbox` and `segm` with
+        COCO's 12 numbers each, fractions, -1 where a size has no object. Segmentation: `mIoU`,
+        `mAcc`, `aAcc`, `IoU` of each class, fractions, and the areas behind them, pixels.
 
     Raises:
         ValueError: a flag, the data or the weights are wrong, or do not fit each other.
         FileNotFoundError: a file is missing.
     """
+    return _evaluate(make_options(options_type(), {"weights": weights, **flags})).metrics
+
+
+def run(options: Any) -> None:
+    """Evaluate and print the scores; raises as `evaluate`."""
+    console = Console()
+    for table in _evaluate(options).tables:
+        console.print(table)
+
+
+def _evaluate(options: Any) -> Evaluation:
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    for file in (options.json, options.results):
-        if file is not None:
-            make_file_writable(file)
+    flags_of_tasks = split_flags(options, _KIND)
+    if options.json is not None:
+        make_file_writable(options.json)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
-    if options.results is not None and task.name != "detection":
-        raise ValueError("--results is for detection, got a segmentor; predict writes label maps")
-    predictor = task.predictor(options)
-    data = task.data_at(
-        options.data, split=options.split, reduce_zero_label=options.reduce_zero_label
-    )
+    flags = choose_flags(flags_of_tasks, task)
+    predictor = task.predictor(flags)
+    data = task.data_at(options.data, split=options.split, flags=flags)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     evaluation = evaluate_model(
         model,
@@ -70,8 +95,5 @@ def run(options: Options) -> None:
     )
     if options.json is not None:
         write_json(options.json, evaluation.metrics)
-    if options.results is not None and evaluation.write_results is not None:
-        evaluation.write_results(options.results)
-    console = Console()
-    for table in evaluation.tables:
-        console.print(table)
+    task.write_results(evaluation, flags)
+    return evaluation

@@ -1,11 +1,12 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -14,18 +15,22 @@ import tyro
 
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import UniqueNames, make_writable
+from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.progress import ProgressLines
 from swin_dense.tools.tasks.drawing import Picture, save_picture
 from swin_dense.tools.tasks.evaluation import autocast, choose_device
-from swin_dense.tools.tasks.task import Inference, PredictionWriter, Predictor, Task, find_task
+from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
+from swin_dense.tools.tasks.task import PredictionWriter, Predictor, Task
 
+_KIND = "prediction_flags"
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inference):
+class CommonOptions:
     """Run a model over images, folders of images or videos; writes overlays and results."""
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -34,8 +39,6 @@ class Options(Inference):
     """Weights file of a whole model."""
     out: Path
     """Folder for the pictures and results."""
-    score_threshold: float = 0.3
-    """Detection: what scores less is left out, 0..1."""
     batch_size: int = 1
     """Images predicted together."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -53,26 +56,55 @@ class _Frame:
     video: Path | None = None
 
 
-def run(options: Options) -> None:
-    """Predict every input.
+def options_type() -> type:
+    """The flags of the command, with those that each task brings."""
+    return join_flags(CommonOptions, _KIND)
+
+
+@document_flags(options_type())
+def predict(
+    weights: str | PathLike[str],
+    inputs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    **flags: Any,
+) -> Path:
+    """Run a model over images, folders of images or videos; writes overlays and results.
+
+    Args:
+        weights: file of a whole model, or the name of a published one.
+        inputs: an image, a folder or a video, or a list of them.
+        flags: of `swin-dense predict`, such as `out="found"`, with underscores; its `--help`
+            explains each.
+
+    Returns:
+        The folder of the results: `overlays`, and a detector's `predictions.json` or a segmentor's
+        `label_maps` and `classes.txt`.
 
     Raises:
         ValueError: a flag is out of range, an input cannot be read, or there is none.
         FileNotFoundError: an input or the weights are missing.
     """
-    if not 0 <= options.score_threshold <= 1:
-        raise ValueError(f"--score-threshold must be in 0..1, got {options.score_threshold}")
+    inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    options: Any = make_options(options_type(), {"weights": weights, "inputs": inputs, **flags})
+    run(options)
+    return options.out
+
+
+def run(options: Any) -> None:
+    """Predict every input; raises as `predict`."""
+    flags_of_tasks = split_flags(options, _KIND)
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     sources = list(_find_sources(options.inputs))
     pictures = make_writable(options.out / "overlays")
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
-    predictor = task.predictor(options)
-    writer = task.writer(options.out, model, score_threshold=options.score_threshold)
+    flags = choose_flags(flags_of_tasks, task)
+    predictor = task.predictor(flags)
+    writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)
     frames = _read_frames(sources)
+    progress = ProgressLines()
     num_done = 0
     try:
         while chunk := list(islice(frames, options.batch_size)):
@@ -83,8 +115,9 @@ def run(options: Options) -> None:
                 else:
                     videos.add(frame.video, picture)
             num_done += len(chunk)
-            print(f"{num_done} done, last {chunk[-1].name}", file=sys.stderr)
+            progress.show(f"{num_done} done, last {chunk[-1].name}")
     finally:  # an input that cannot be read must not cost what was found in those before it
+        progress.finish()
         videos.close()
         writer.close()
     if num_done == 0:
@@ -171,11 +204,13 @@ class _VideoWriter:
         if video != self._current or self._writer is None:
             self.close()
             capture = cv2.VideoCapture(str(video))
-            rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+            frame_rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
             capture.release()
             path = self._names.claim(video.name, (".mp4",))
             size = (picture.shape[1], picture.shape[0])
-            self._writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+            self._writer = cv2.VideoWriter(
+                str(path), cv2.VideoWriter.fourcc(*"mp4v"), frame_rate, size
+            )
             self._current = video
         self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 

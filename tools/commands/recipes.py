@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile
+from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 
 _PLAIN_WIDTH = 200  # columns of the table where the output is no terminal
@@ -17,21 +18,26 @@ class Options:
     """List the recipes and the published files, with their published scores."""
 
 
+def recipes() -> dict[str, Recipe]:
+    """All recipes by name; `published` has the published scores of each, in percent."""
+    return dict(RECIPES)
+
+
 def run(options: Options) -> None:
     """Print the recipes and the published files on stdout."""
     del options
     console = Console(width=None if Console().is_terminal else _PLAIN_WIDTH)
-    recipes = Table(title="Recipes")
+    table = Table(title="Recipes")
     for column in ("recipe", "length", "published"):
-        recipes.add_column(column, no_wrap=True)
-    recipes.add_column("source", overflow="fold")
-    recipes.add_column("note", overflow="fold")
+        table.add_column(column, no_wrap=True)
+    table.add_column("source", overflow="fold")
+    table.add_column("note", overflow="fold")
     for recipe in RECIPES.values():
         length = f"{recipe.steps} steps" if recipe.steps else f"{recipe.epochs} epochs"
         scores = _in_words(dict(recipe.published))
-        recipes.add_row(recipe.name, length, scores, recipe.source, recipe.note)
-    console.print(recipes)
-    for task in ("segmentation", "detection", "classification"):
+        table.add_row(recipe.name, length, scores, recipe.source, recipe.note)
+    console.print(table)
+    for task in dict.fromkeys(file.task for file in PUBLISHED.values()):
         print(f"\nPublished files: {task}\n")
         for file in PUBLISHED.values():
             if file.task == task:

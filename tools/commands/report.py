@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
@@ -21,13 +22,25 @@ class Options:
     """The file; None: report.html in the run's folder, of two runs comparison.html in the first."""
 
 
-def run(options: Options) -> None:
-    """Write the page, which needs no network and no other file.
+def report(*runs: str | PathLike[str], out: str | PathLike[str] | None = None) -> Path:
+    """Make the report of a run, or the comparison of two: a page that needs no other file.
+
+    Args:
+        runs: one or two folders of runs, finished or not.
+        out: the file; None: `report.html` in the run's folder, of two runs `comparison.html` in
+            the first.
+
+    Returns:
+        The page.
 
     Raises:
         ValueError: a folder is not that of a run, the runs cannot be compared, or the file cannot
             be written.
     """
-    if options.out is not None:
-        make_file_writable(options.out)
-    print(write_run_report(options.runs, options.out), file=sys.stderr)
+    page = None if out is None else make_file_writable(Path(out))
+    return write_run_report([Path(run) for run in runs], page)
+
+
+def run(options: Options) -> None:
+    """Make the page and print where it is; raises as `report`."""
+    print(report(*options.runs, out=options.out), file=sys.stderr)

@@ -5,8 +5,9 @@ from pathlib import Path
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.tools.recipes.data import DetectionData
 from swin_dense.tools.recipes.optim import AdamWConfig, StepSchedule
-from swin_dense.tools.recipes.recipe import DetectionData, Recipe, published_model
+from swin_dense.tools.recipes.recipe import Recipe, published_model
 
 _PAPERS_DROP_PATH = "the paper's text has drop path 0.2"
 _FP16 = "published with --precision fp16"

@@ -1,74 +1,16 @@
-"""What a recipe is: model, data, optimiser and schedule; every field is a flag of `train`."""
+"""A recipe: model, data, optimiser and schedule; every field is a flag of `train`."""
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated
 
 import tyro
 
-from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
-from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule, StepSchedule
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionData:
-    """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
-
-    task: ClassVar[str] = "detection"
-
-    root: Path = Path("data/coco")
-    """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
-    train_split: str = "train2017"
-    """Split to train on."""
-    val_split: str = "val2017"
-    """Split to evaluate on."""
-    flip: float = 0.5
-    """Probability of the mirror image."""
-    train_shorts: tuple[int, ...] = tuple(range(480, 801, 32))
-    """Lengths of the short side to choose from, px."""
-    train_long: int = 1333
-    """Largest long side in training, px."""
-    crop_shorts: tuple[int, ...] = (400, 500, 600)
-    """Half of the images are first resized to one of these short sides, px, and cropped; empty: no
-    crops."""
-    crop_range: tuple[int, int] = (384, 600)
-    """Smallest and largest side of that crop, px."""
-    scale: tuple[int, int] = (1333, 800)
-    """LONG SHORT side of the keep-ratio resize in evaluation, px."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationData:
-    """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
-
-    task: ClassVar[str] = "segmentation"
-
-    root: Path = Path("data/ADEChallengeData2016")
-    """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
-    classes are not ADE20K's."""
-    train_split: str = "training"
-    """Split to train on."""
-    val_split: str = "validation"
-    """Split to evaluate on."""
-    class_names: tuple[str, ...] = ()
-    """Names of the classes in the order of their labels; empty: those of the root's list."""
-    reduce_zero_label: bool = True
-    """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
-    scale: tuple[int, int] = (2048, 512)
-    """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
-    ratios: tuple[float, float] = (0.5, 2.0)
-    """Smallest and largest of those ratios."""
-    crop: tuple[int, int] = (512, 512)
-    """HEIGHT WIDTH of the training crop, px."""
-    cat_max_ratio: float = 0.75
-    """The most of a crop's labelled pixels that one class may have, in one of 10 tries."""
-    flip: float = 0.5
-    """Probability of the mirror image."""
-    photometric: bool = True
-    """Distort brightness, contrast, saturation and hue."""
-
-
-Data = DetectionData | SegmentationData
+from swin_dense.creation import find_backbone
+from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.protocol import BackboneConfig
+from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +26,7 @@ class Recipe:
     """Where the paper says otherwise, and what else differs from the recipe of that name."""
     model: ModelConfig
     """The network; the number of classes is the data's."""
-    data: Data
+    data: DataConfig
     """Data set and augmentation."""
     batch_size: int = 16
     """Images of one step, over all processes."""
@@ -96,7 +38,7 @@ class Recipe:
     """Steps between evaluations where the flag of that name is not given; None: its default."""
     optimizer: AdamWConfig = field(default_factory=AdamWConfig)
     """AdamW."""
-    schedule: StepSchedule | PolySchedule = field(default_factory=StepSchedule)
+    schedule: Schedule = field(default_factory=StepSchedule)
     """Learning rate over the training."""
     seed: int = 0
     """Of weights, order and augmentation."""
@@ -112,12 +54,34 @@ class Recipe:
 
     @property
     def task(self) -> str:
-        """ "detection" or "segmentation"."""
+        """Name of the task, which the data config gives."""
         return self.data.task
 
     def num_steps(self, steps_per_epoch: int) -> int:
         """Length of the training for a data set of so many steps an epoch."""
         return self.steps if self.steps is not None else self.epochs * steps_per_epoch
+
+
+def with_backbone(recipe: Recipe, backbone: BackboneConfig | str) -> Recipe:
+    """The recipe with another backbone in its model.
+
+    What the recipe sets for training (drop path, frozen stages, gradient checkpointing) stays where
+    the backbone is of the same kind; of another kind it has its own defaults.
+
+    Args:
+        recipe: of any task.
+        backbone: a config, or a name as `find_backbone` knows it: "swin_s", "timm:convnext_tiny".
+
+    Raises:
+        ValueError: there is no such backbone.
+    """
+    before = recipe.model.backbone
+    if isinstance(backbone, str):
+        backbone = find_backbone(backbone)
+        if type(backbone) is type(before):
+            names = [field.name for field in fields(BackboneConfig)]
+            backbone = replace(backbone, **{name: getattr(before, name) for name in names})
+    return replace(recipe, model=replace(recipe.model, backbone=backbone))
 
 
 def published_model(variant: str, *, drop_path: float, frozen_stages: int = -1) -> ModelConfig:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule
-from swin_dense.tools.recipes.recipe import Recipe, SegmentationData, published_model
+from swin_dense.tools.recipes.recipe import Recipe, published_model
 
 _OFFICIAL = "SwinTransformer/Swin-Transformer-Semantic-Segmentation, README"
 _MMSEG = "open-mmlab/mmsegmentation, configs/swin"

@@ -16,8 +16,8 @@ from swin_dense.tools.report.page import (
     row,
     table,
 )
-from swin_dense.tools.report.run_charts import flat_scores, over_steps, recall_chart
-from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points, in_short, score_name
+from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points, in_short
+from swin_dense.tools.report.sections import over_steps, recall_chart
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run
 
@@ -48,12 +48,12 @@ def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
     if missing:
         words = f"There is no evaluation yet in {' and '.join(missing)}."
         return [*blocks, paragraph(words, kind="note")]
-    last = (first.evaluations[-1], second.evaluations[-1])
-    if flat_scores(last[0].metrics).keys() != flat_scores(last[1].metrics).keys():
+    if first.task.name != second.task.name:
         raise ValueError(
-            f"the runs must be of one task to be compared, got {first.path} and {second.path}: "
-            "one detects, the other segments"
+            f"the runs must be of one task to be compared, got {first.path} for {first.task.name} "
+            f"and {second.path} for {second.task.name}"
         )
+    last = (first.evaluations[-1], second.evaluations[-1])
     return [
         *blocks,
         *_score_blocks(runs, names, last),
@@ -71,6 +71,8 @@ def _distinct_names(first: RunFolder, second: RunFolder) -> tuple[str, str]:
 
 def _recipe_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> list[str]:
     flat = [_flatten(run.recipe) for run in runs]
+    for recipe in flat:
+        recipe.pop("task", None)  # version 0.1 did not store it
     fields = list(dict.fromkeys([*flat[0], *flat[1]]))
     rows = [
         [field, *(str(recipe.get(field, ABSENT)) for recipe in flat)]
@@ -104,7 +106,8 @@ def _score_blocks(
     names: tuple[str, str],
     last: tuple[EvaluationRecord, EvaluationRecord],
 ) -> list[str]:
-    first, second = (flat_scores(record.metrics) for record in last)
+    task = runs[0].task
+    first, second = (task.score_table(record.metrics).by_name for record in last)
     rows = [
         [name, in_percent(value), in_percent(second[name]), _difference(value, second[name])]
         for name, value in first.items()
@@ -127,7 +130,7 @@ def _score_blocks(
                     colour=colour,
                 )
             )
-        charts.append(line_chart(score_name(key), lines, x_name="step", y_range=(0, None)))
+        charts.append(line_chart(task.score_name(key), lines, x_name="step", y_range=(0, None)))
     words = paragraph("In percent, of the last evaluation of each run.", kind="muted")
     beside = 2 - len(charts) % 2  # of the table; the others in pairs
     first_row = row(table(columns, rows), "".join(charts[:beside]))

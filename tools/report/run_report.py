@@ -7,16 +7,17 @@ from pathlib import Path
 from swin_dense.tools.report.comparison import comparison_blocks
 from swin_dense.tools.report.confusion_chart import confusion_blocks
 from swin_dense.tools.report.page import heading, paragraph, picture, pictures, tiles, write_page
-from swin_dense.tools.report.run_charts import (
+from swin_dense.tools.report.score_text import in_percent, in_points
+from swin_dense.tools.report.sections import (
     class_blocks,
     precision_blocks,
     score_blocks,
     training_blocks,
 )
-from swin_dense.tools.report.score_text import in_percent, in_points, score_name
 from swin_dense.tools.runs.evaluations import EvaluationRecord, KeptPicture, record_evaluation
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run, read_run
-from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.runs.results_table import write_results_table
 from swin_dense.tools.tasks.task import Evaluation
 
 REPORT_FILE = "report.html"
@@ -25,6 +26,8 @@ _COMPARISON_FILE = "comparison.html"
 
 def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """Write the report of one run, or the comparison of two.
+
+    Beside a report in the run's folder, the log is written as `results.csv`.
 
     Args:
         runs: one or two folders of runs.
@@ -44,6 +47,8 @@ def write_run_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     if len(found) == 1:
         path = runs[0] / REPORT_FILE if out is None else out
         write_page(path, found[0].name, run_blocks(found[0]))
+        if out is None:
+            write_results_table(runs[0], read_log(runs[0]))
     else:
         first, second = found
         path = runs[0] / _COMPARISON_FILE if out is None else out
@@ -73,7 +78,7 @@ def renew_report(run: Path, log: RunLog) -> None:
 
 
 def run_blocks(run: RunFolder) -> list[str]:
-    """Everything that the folder of a run tells."""
+    """All sections that the folder of a run has something for."""
     last = run.evaluations[-1] if run.evaluations else None
     blocks = [
         paragraph(describe_run(run)),
@@ -103,13 +108,14 @@ def _score_tiles(run: RunFolder) -> list[tuple[str, str, str]]:
     last = run.evaluations[-1]
     for name, value in last.headline.items():
         remarks = []
-        published = run.published.get(score_name(name))
+        shown = run.task.score_name(name)
+        published = run.published.get(shown)
         if published is not None and value is not None:
             remarks.append(f"published {100 * published:g} ({in_points(value - published)})")
         best = max(run.evaluations, key=partial(_headline, name=name))
         if _headline(best, name) > _headline(last, name):
             remarks.append(f"best {in_percent(best.headline[name])} at step {best.step}")
-        figures.append((score_name(name), in_percent(value), ", ".join(remarks)))
+        figures.append((shown, in_percent(value), ", ".join(remarks)))
     return figures
 
 

@@ -1,6 +1,6 @@
 """A page of augmented training samples with their annotations drawn, to be looked at first.
 
-What is wrong with a data set shows there at a glance: names that moved by one, boxes of another
+Faults of a data set show there at a glance: names that moved by one, boxes of another
 size of image, masks upside down, label maps in other numbers, objects that augmentation cuts away.
 """
 
@@ -28,7 +28,7 @@ def write_sample_page(
     Args:
         run: the folder; the pictures are also left there, in `samples`.
         title: of the page.
-        task: draws a sample.
+        task: draws a sample and counts its annotations.
         dataset: the training data, for the names of the classes and for what was left out.
         samples: to be drawn, the first of them.
 
@@ -36,12 +36,14 @@ def write_sample_page(
         The page's path.
     """
     (run / _PICTURE_FOLDER).mkdir(exist_ok=True)
+    counts = [task.class_counts(sample, len(dataset.class_names)) for sample in samples]
     figures = []
-    for place, sample in enumerate(samples[:NUM_SHOWN]):
+    for place, (sample, count) in enumerate(zip(samples[:NUM_SHOWN], counts, strict=False)):
         path = run / _PICTURE_FOLDER / f"{place:02d}.jpg"
         drawn = task.draw_sample(dataset, sample)
         save_picture(reduce_picture(drawn, _LONGEST_SIDE), path)
-        figures.append(picture(path, _describe(sample)))
+        caption = _describe(sample, int(count.sum()), task.annotation_unit)
+        figures.append(picture(path, caption))
     left_out = getattr(dataset, "report", {})
     blocks = [
         paragraph(
@@ -51,41 +53,35 @@ def write_sample_page(
         pictures(figures),
         heading("Classes"),
         paragraph("How often each was seen in the samples that were looked at.", kind="muted"),
-        table(("class", "label", "objects or pixels"), _count_classes(dataset, samples)),
+        table(("class", "label", task.annotation_unit), _count_classes(dataset, counts)),
         *_left_out_blocks(left_out),
     ]
     write_page(run / PAGE_FILE, title, blocks)
     return run / PAGE_FILE
 
 
-def _describe(sample: Sample) -> str:
-    """Which image it is, and what augmentation made of its size."""
+def _describe(sample: Sample, count: int, unit: str) -> str:
+    """The image, its size before and after augmentation, and how much is annotated in it."""
     height, width = sample["image"].shape[1:]
     before = sample["original_size"]
-    text = f"image {sample['image_id']}, {before[1]} x {before[0]} px, given as {width} x {height}"
-    if "labels" not in sample:
-        return text
-    count = len(sample["labels"])
-    return f"{text}, {count} object{'' if count == 1 else 's'}"
+    return (
+        f"image {sample['image_id']}, {before[1]} x {before[0]} px, given as {width} x {height}, "
+        f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
+    )
 
 
-def _count_classes(dataset: Any, samples: Sequence[Sample]) -> list[tuple[str, str, str]]:
+def _count_classes(dataset: Any, counts: Sequence[np.ndarray]) -> list[tuple[str, str, str]]:
     """Rows of class, label and count."""
-    counts = np.zeros(256 if "label_map" in samples[0] else len(dataset.class_names), np.int64)
-    for sample in samples:
-        labels = sample["label_map"] if "label_map" in sample else sample["labels"]
-        counts += np.bincount(labels.numpy().ravel(), minlength=len(counts))
+    total = np.sum(counts, axis=0)
     return [
         (name, str(label), f"{count:,}")
-        for label, (name, count) in enumerate(
-            zip(dataset.class_names, counts.tolist(), strict=False)
-        )
+        for label, (name, count) in enumerate(zip(dataset.class_names, total.tolist(), strict=True))
     ]
 
 
 def _left_out_blocks(left_out: Mapping[str, int]) -> list[str]:
-    """What of the annotations is not trained on."""
+    """Annotations that are not trained on."""
     if not left_out:
         return []
     rows = [(reason, f"{count:,}") for reason, count in left_out.items()]
-    return [heading("Left out of the training"), table(("what", "how many"), rows)]
+    return [heading("Left out of the training"), table(("annotations", "how many"), rows)]

@@ -1,15 +1,7 @@
-"""Scores as a page writes them: in percent, under the names of the papers."""
+"""Scores as a page writes them: in percent, in points, counts in short."""
 
 ABSENT = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
-_WORDS = {"bbox/": "box ", "segm/": "mask "}
-
-
-def score_name(name: str) -> str:
-    """`bbox/AP50` as `box AP50`."""
-    for prefix, word in _WORDS.items():
-        name = name.replace(prefix, word)
-    return name
 
 
 def in_percent(score: float | None) -> str:

@@ -32,7 +32,7 @@ from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.files import atomic_write
 
 WEIGHTS_FILE = "model.safetensors"
-AVERAGE_FILE = "ema.safetensors"
+EMA_FILE = "ema.safetensors"
 STATE_FILE = "state.pt"
 _SCORE_FILE = "score.json"
 _LAST, _BEST = "last", "best"
@@ -47,7 +47,7 @@ def save_checkpoint(
     state: Mapping[str, Any],
     keep: int,
     weights: Mapping[str, Tensor] | None = None,
-    average: Mapping[str, Tensor] | None = None,
+    ema: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the checkpoint of `step`, point `last` at it and delete the oldest beyond `keep`.
 
@@ -58,7 +58,7 @@ def save_checkpoint(
         state: what else `--resume` needs: tensors, numbers, strings, lists and dicts of them.
         keep: number of checkpoints that stay, at least 1; the best one stays besides.
         weights: the model's state dict, where this process has only a part of it in `model`.
-        average: a state dict with averaged weights, if there are some.
+        ema: a state dict with averaged weights, if there are some.
 
     Returns:
         The checkpoint's folder. Where `last` already is of this step, nothing is written.
@@ -80,8 +80,8 @@ def save_checkpoint(
         _remove_leftovers(run)
         partial.mkdir()
         save_model(model, partial / WEIGHTS_FILE, state=weights, metadata=text)
-        if average is not None:
-            save_model(model, partial / AVERAGE_FILE, state=average, metadata=text)
+        if ema is not None:
+            save_model(model, partial / EMA_FILE, state=ema, metadata=text)
         with (partial / STATE_FILE).open("wb") as file:
             torch.save(dict(state) | {"step": step}, file)
         for path in (*partial.iterdir(), partial):
@@ -106,7 +106,7 @@ def save_checkpoint(
 
 
 def step_name(step: int) -> str:
-    """What is named after a step in the folder of a run; sorted by name they rise."""
+    """Name of what belongs to a step in the folder of a run; sorted by name they rise."""
     return f"step_{step:08d}"
 
 
@@ -129,7 +129,7 @@ def list_checkpoints(run: Path) -> list[Path]:
 
 
 def mark_score(run: Path, step: int, *, name: str, value: float) -> None:
-    """Note what the checkpoint of `step` scored, and point `best` at it if none scored higher.
+    """Note the score of the checkpoint of `step`, and point `best` at it if none scored higher.
 
     Args:
         run: the run's folder.

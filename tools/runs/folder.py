@@ -1,4 +1,4 @@
-"""A run as its folder tells it: recipe, log and evaluations."""
+"""A run read from its folder: recipe, log and evaluations."""
 
 import json
 from dataclasses import dataclass
@@ -7,13 +7,15 @@ from typing import Any
 
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
+from swin_dense.tools.tasks.table import find_task_of_recipe
+from swin_dense.tools.tasks.task import Task
 
 RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """What a report is made of.
+    """Everything a report is made of.
 
     Attributes:
         path: the folder.
@@ -35,6 +37,11 @@ class RunFolder:
         return self.path.resolve().name
 
     @property
+    def task(self) -> Task:
+        """The task that the recipe names, or whose data it has."""
+        return find_task_of_recipe(self.recipe)
+
+    @property
     def num_steps(self) -> int | None:
         """Length of the training; None before the first log step."""
         if self.recipe.get("steps") is not None:
@@ -54,7 +61,8 @@ class RunFolder:
 def read_run(path: Path) -> RunFolder:
     """Read the folder of a run, also of one that goes on.
 
-    A damaged line of the log, or a damaged record of an evaluation, is left out and said.
+    A damaged line of the log, or a damaged record of an evaluation, is left out, and `faults` has
+    a sentence about it.
 
     Raises:
         ValueError: it is not the folder of a run, or its recipe cannot be read.
@@ -110,7 +118,7 @@ def describe_run(run: RunFolder) -> str:
 
 
 def describe_progress(run: RunFolder) -> str:
-    """How far the run is."""
+    """Steps done, and the step of the scores."""
     steps = [line["step"] for line in run.log] + [record.step for record in run.evaluations]
     step = max(steps, default=0)
     text = (

@@ -1,4 +1,4 @@
-"""What a run tells: progress on stderr, `log.jsonl`, `results.csv` and TensorBoard files."""
+"""The log of a run: progress on stderr, `log.jsonl` and TensorBoard files."""
 
 import json
 import resource
@@ -15,10 +15,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from torch.utils.tensorboard import SummaryWriter
 
 from swin_dense.tools.files import atomic_write, finite_or_none
-from swin_dense.tools.runs.results_table import ResultsTable
 from swin_dense.tools.tasks.drawing import Picture
 
 LOG_FILE = "log.jsonl"
+FIGURES = (  # of a log step; what else it has are the parts of the loss
+    *("step", "loss", "rate", "images_per_second", "seconds_per_step"),
+    *("seconds_waiting_for_data", "memory_mib", "seconds_left"),
+)
 
 
 class RunLog:
@@ -26,7 +29,7 @@ class RunLog:
 
     `log.jsonl` has one JSON object per log step (`step`, `loss` and each of its parts, `rate`,
     `images_per_second`, `seconds_per_step`, `seconds_waiting_for_data` per step, `memory_mib`,
-    `seconds_left`) and one per evaluation (`step`, `metrics`). `results.csv` has the same as rows.
+    `seconds_left`) and one per evaluation (`step`, `metrics`). `rate` is the learning rate.
 
     Args:
         run: the run's folder; None writes no file.
@@ -39,7 +42,6 @@ class RunLog:
         self._run = run if is_main else None
         self._console = Console(stderr=True, quiet=not is_main)
         self._board: SummaryWriter | None = None
-        self._table: ResultsTable | None = None
         self._bar: Progress | None = None
         self._bar_task = TaskID(0)
         self._num_steps = 0
@@ -50,7 +52,6 @@ class RunLog:
         if self._run is not None:
             self._run.mkdir(parents=True, exist_ok=True)
             _drop_later_lines(self._run / LOG_FILE, start_step)
-            self._table = ResultsTable(self._run, read_log(self._run))
             self._board = SummaryWriter(
                 str(self._run / "tensorboard"), purge_step=start_step + 1, flush_secs=30
             )
@@ -89,7 +90,7 @@ class RunLog:
         self._waited += seconds
         self._num_images += num_images
 
-    def step(self, step: int, losses: Mapping[str, float], *, rate: float) -> None:
+    def step(self, step: int, losses: Mapping[str, float], *, lr: float) -> None:
         """Write mean losses and the learning rate, and what was counted since the last line."""
         if not self._is_main:
             return
@@ -99,7 +100,7 @@ class RunLog:
         figures = {
             "step": step,
             **losses,
-            "rate": rate,
+            "rate": lr,
             "images_per_second": self._num_images / elapsed,
             "seconds_per_step": elapsed / num_steps,
             "seconds_waiting_for_data": self._waited / num_steps,
@@ -132,17 +133,16 @@ class RunLog:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def note(self, text: str) -> None:
-        """Say something on stderr."""
+        """Print a line on stderr."""
         if self._is_main:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _write(self, figures: Mapping[str, Any], step: int) -> None:
-        if self._run is None or self._board is None or self._table is None:
+        if self._run is None or self._board is None:
             return
         line = finite_or_none(figures)
         with (self._run / LOG_FILE).open("a") as lines:
             lines.write(json.dumps(line) + "\n")
-        self._table.add(line)
         scalars = figures.get("metrics", figures)
         folder = "metrics" if "metrics" in figures else "training"
         for name, value in scalars.items():

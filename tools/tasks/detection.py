@@ -1,14 +1,15 @@
 """Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 from torch import Tensor
 
@@ -24,43 +25,62 @@ from swin_dense.datasets.masks import (
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 from swin_dense.heads.detection.targets import DetectionResult
-from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.models import create_model
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import atomic_write
-from swin_dense.tools.recipes.recipe import DetectionData
-from swin_dense.tools.tasks.detection_scores import SHOWN_SCORE, score_detections
+from swin_dense.tools.files import atomic_write, make_file_writable
+from swin_dense.tools.recipes.data import DataConfig, DetectionData
+from swin_dense.tools.tasks.detection_scores import (
+    SHOWN_SCORE,
+    detection_score_name,
+    detection_score_table,
+    score_detections,
+)
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
-from swin_dense.tools.tasks.scores import ScoredImage
+from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
 from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor, Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionEvaluation(Inference):
+    """Flags of `evaluate` for detectors."""
+
+    results: Path | None = None
+    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
+
+    def __post_init__(self) -> None:
+        if self.results is not None:
+            make_file_writable(self.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionPrediction(Inference):
+    """Flags of `predict` for detectors."""
+
+    score_threshold: float = 0.3
+    """Detection: what scores less is left out, 0..1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
 
 
 class DetectionTask:
     """Data, scores and pictures of instance detection; the words of `tasks.Task`."""
 
     name = "detection"
+    data_type: type[DataConfig] = DetectionData
+    evaluation_flags: type[Inference] = DetectionEvaluation
+    prediction_flags: type[Inference] = DetectionPrediction
+    annotation_unit = "objects"
 
-    def data_at(self, root: Path, *, split: str | None, reduce_zero_label: bool) -> DetectionData:
-        """COCO data in a folder.
-
-        Raises:
-            ValueError: `reduce_zero_label` is not as always.
-        """
-        if not reduce_zero_label:
-            raise ValueError("--no-zero-is-ignored is for segmentation, got a detector")
+    def data_at(
+        self, root: Path, *, split: str | None, flags: DetectionEvaluation
+    ) -> DetectionData:
+        """COCO data in a folder."""
+        del flags
         data = DetectionData(root=root)
         return data if split is None else replace(data, val_split=split)
-
-    def predictor(self, inference: Inference) -> Predictor:
-        """Whole images, resized.
-
-        Raises:
-            ValueError: a flag of segmentation is given.
-        """
-        for name in ("mode", "crop", "stride"):
-            if getattr(inference, name) is not None:
-                raise ValueError(f"--{name} is for segmentation, got a detector")
-        return Predictor(scale=inference.scale or DetectionData().scale, predict=_predict)
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
@@ -80,7 +100,7 @@ class DetectionTask:
         data: DetectionData,
         *,
         scale: tuple[int, int] | None,
-        model: TwoStageDetector | None = None,
+        model: Model | None = None,
     ) -> CocoDetection:
         """The split to evaluate on as it is, resized; it names its classes itself."""
         del model
@@ -88,23 +108,29 @@ class DetectionTask:
         return CocoDetection(data.root, data.val_split, transforms=transforms)
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
-        """Width / height of each photograph."""
+        """Width / height of each image."""
         return dataset.aspect_ratios.tolist()
 
-    def create_model(self, config: Any, dataset: CocoDetection) -> TwoStageDetector:
-        """TwoStageDetector with random weights for the data set's categories."""
-        model = create_model(
+    def class_counts(self, sample: Sample, num_classes: int) -> NDArray[np.int64]:
+        """`(K,)`: the sample's objects of each class."""
+        return np.bincount(sample["labels"].numpy(), minlength=num_classes)
+
+    def create_model(self, config: Any, dataset: CocoDetection) -> Model:
+        """Detector with random weights for the data set's categories."""
+        return create_model(
             config,
             num_classes=len(dataset.class_names),
             class_names=dataset.class_names,
             category_ids=dataset.category_ids,
         )
-        assert isinstance(model, TwoStageDetector)
-        return model
 
-    def check_classes(self, model: TwoStageDetector, dataset: CocoDetection) -> None:
+    def check_classes(self, model: Model, dataset: CocoDetection) -> None:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
+
+    def predictor(self, flags: Inference) -> Predictor:
+        """Whole images, resized."""
+        return Predictor(scale=flags.scale or DetectionData().scale, predict=_predict)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
@@ -131,7 +157,7 @@ class DetectionTask:
 
     def evaluate(
         self,
-        model: TwoStageDetector,
+        model: Model,
         dataset: CocoDetection,
         predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
         *,
@@ -150,12 +176,30 @@ class DetectionTask:
                 evaluator.merge(detections, seen)
         return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
 
+    def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
+        """A COCO results file, if it is asked for."""
+        if flags.results is not None and evaluation.write_results is not None:
+            evaluation.write_results(flags.results)
+
+    def writer(self, out: Path, model: Model, flags: DetectionPrediction) -> "DetectionWriter":
+        """Writer of `predictions.json`."""
+        path = out / "predictions.json"
+        return DetectionWriter(path, model, score_threshold=flags.score_threshold)
+
+    def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
+        """COCO's 12 numbers for boxes and for masks."""
+        return detection_score_table(metrics)
+
+    def score_name(self, name: str) -> str:
+        """`bbox/AP50` as `box AP50`."""
+        return detection_score_name(name)
+
     def draw_beside_truth(
         self,
         dataset: CocoDetection,
         sample: Sample,
         result: dict[str, Tensor],
-        model: TwoStageDetector,
+        model: Model,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
         index = dataset.image_ids.index(sample["image_id"])
@@ -169,17 +213,8 @@ class DetectionTask:
         objects = {"boxes": sample["boxes"], "labels": sample["labels"], "masks": masks}
         return draw_detections(image, objects, dataset.class_names)
 
-    def writer(
-        self, out: Path, model: TwoStageDetector, *, score_threshold: float
-    ) -> "DetectionWriter":
-        """Writer of `predictions.json`."""
-        return DetectionWriter(out / "predictions.json", model, score_threshold=score_threshold)
 
-
-TASK = DetectionTask()
-
-
-def match_classes(model: TwoStageDetector, dataset: CocoDetection) -> list[int]:
+def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     """The data set's label for each label of a model.
 
     By name where the model knows its names, else in order. A class that the data does not have gets
@@ -222,7 +257,7 @@ class DetectionWriter:
         score_threshold: detections below it are left out.
     """
 
-    def __init__(self, path: Path, model: TwoStageDetector, *, score_threshold: float) -> None:
+    def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
         num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold
@@ -275,7 +310,7 @@ class DetectionWriter:
 
 
 def _predict(
-    model: TwoStageDetector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[DetectionResult]:
     return model.predict(images, original_sizes=original_sizes)
 

@@ -1,6 +1,6 @@
-"""What an evaluation of detection says: COCO's numbers, curves, confusions, the images' own F1."""
+"""Everything an evaluation of detection gives: COCO's numbers, curves, confusions, F1 of images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from swin_dense.tools.tasks.scores import (
     Confusion,
     PrecisionCurves,
     ScoredImage,
+    ScoreTable,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -22,6 +23,12 @@ SHOWN_SCORE = 0.3  # detections from here on are drawn and counted as confusions
 BACKGROUND = "background"
 
 _KINDS = {"bbox": "boxes", "segm": "masks"}
+_PREFIXES = {"bbox": "box ", "segm": "mask "}
+_SCORE_WORDS = (
+    "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
+    "and larger, px; AR is the recall with at most 1, 10 or 100 detections an image. A dash: no "
+    "such object."
+)
 _RULE = (
     f"Boxes of score {SHOWN_SCORE} and above, matched at IoU 0.5: first within each class, as "
     "COCO's evaluation does it, then what is left over across the classes."
@@ -77,6 +84,22 @@ def score_detections(
         },
         write_results=evaluator.write_results,
     )
+
+
+def detection_score_table(metrics: Mapping[str, Any]) -> ScoreTable:
+    """COCO's 12 numbers, a column for boxes and one for masks."""
+    return ScoreTable(
+        columns=tuple(_KINDS.values()),
+        rows={name: [_defined(metrics[kind][name]) for kind in _KINDS] for name in metrics["bbox"]},
+        prefixes=tuple(_PREFIXES.values()),
+        words=_SCORE_WORDS,
+    )
+
+
+def detection_score_name(name: str) -> str:
+    """`bbox/AP50` as `box AP50`."""
+    kind, _, score = name.rpartition("/")
+    return f"{_PREFIXES.get(kind, kind)}{score}"
 
 
 def _as_curves(table: PrecisionRecall) -> PrecisionCurves:

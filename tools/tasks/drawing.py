@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from swin_dense.datasets.label_maps import IGNORED_LABEL
+
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
 _MIN_SIDE = 480  # px; the longer side of a smaller image is enlarged to about this before drawing
 _MASK_OPACITY = 0.45
 _LABEL_OPACITY = 0.6
-_IGNORED_LABEL = 255
 _LEGEND_FONT = 15  # px
 _LONGEST_NAME = 24  # characters of a class name in a legend
 _GOLDEN_RATIO = 0.618033988749895
@@ -113,7 +114,7 @@ def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) ->
     edge[1:] |= found[1:] != found[:-1]
     edge[:, 1:] |= found[:, 1:] != found[:, :-1]
     tinted[edge] *= 0.6
-    return np.where((found == _IGNORED_LABEL)[..., None], picture, tinted).astype(np.uint8)
+    return np.where((found == IGNORED_LABEL)[..., None], picture, tinted).astype(np.uint8)
 
 
 def draw_legend(

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from swin_dense.datasets.images import init_worker
 from swin_dense.datasets.samplers import EvaluationBatchSampler
 from swin_dense.datasets.samples import collate_samples
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
+from swin_dense.tools.progress import show_progress
 from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Sample, Task
 
 _PREFETCHED = 2  # batches that each worker reads ahead: more would be memory without use
@@ -45,8 +44,7 @@ def evaluate_model(
         gather: joins the lists of all of them.
     """
     loader = evaluation_loader(dataset, batch_size=batch_size, num_workers=num_workers, part=part)
-    console = Console(stderr=True, quiet=part[0] > 0)
-    batches = track(loader, "evaluating", console=console, transient=True, total=len(loader))
+    batches = show_progress(loader, "evaluating", total=len(loader), is_quiet=part[0] > 0)
     predictions = predict_batches(model, batches, predict=predict, precision=precision)
     return task.evaluate(model, dataset, predictions, gather=gather)
 
@@ -127,13 +125,13 @@ def loader_options(num_workers: int) -> dict[str, Any]:
         "pin_memory": torch.cuda.is_available(),
         "worker_init_fn": _init_worker,
         "prefetch_factor": _PREFETCHED if num_workers else None,
-        # A source of its own: making a loader must not move the model's random numbers.
+        # Not the global source: making a loader must not move the model's random numbers.
         "generator": torch.Generator().manual_seed(0),
     }
 
 
 def _init_worker(worker_id: int) -> None:
-    """Make a worker process deaf to what is said to the whole run.
+    """Keep signals to the whole run from a worker process.
 
     An interrupt from the terminal, or a launcher's SIGTERM, goes to every process of the group; the
     main process saves a checkpoint then, and needs its workers until it has.

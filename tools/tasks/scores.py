@@ -1,4 +1,4 @@
-"""What an evaluation gives beyond its numbers: by class, by score threshold, by image."""
+"""Scores in more detail than a few numbers: by class, by score threshold, by image."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,32 @@ from numpy.typing import NDArray
 from swin_dense.tools.tasks.drawing import Picture
 
 NUM_EXAMPLES = 4  # of the best, of the worst and of the first images
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreTable:
+    """The scores that stand for all classes.
+
+    Attributes:
+        columns: a heading for each column, such as "boxes"; "score" for the only one.
+        rows: the name of each row, and its scores, one a column; None where not defined.
+        prefixes: by column, what a score's full name begins with, such as "box ".
+        words: the meaning of the names and of a dash, to be read above the table.
+    """
+
+    columns: tuple[str, ...]
+    rows: Mapping[str, Sequence[float | None]]
+    prefixes: tuple[str, ...] = ("",)
+    words: str = "In percent."
+
+    @property
+    def by_name(self) -> dict[str, float | None]:
+        """Every score under its full name, such as "box AP50", one column after the other."""
+        return {
+            f"{prefix}{name}": scores[place]
+            for place, prefix in enumerate(self.prefixes)
+            for name, scores in self.rows.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +89,7 @@ class Confusion:
 
 
 class ScoredImage(NamedTuple):
-    """An image and its own score; None where there is nothing to find in it or wrong with it."""
+    """An image and its score; None where there is nothing to find in it or wrong with it."""
 
     place: int
     image_id: int | str
@@ -83,7 +109,7 @@ class ImageScores:
     """Scores of single images, and pictures of some.
 
     Attributes:
-        rule: what the score is, to be read by people.
+        rule: definition of the score, to be read by people.
         images: all, in the order of the data set.
         best: the best first.
         worst: the worst first; none of them is among the best.
@@ -112,7 +138,7 @@ def rank_images(
     Args:
         images: all of the data set, in any order.
         draw: makes the picture of one of them.
-        rule: what the score is, to be read by people.
+        rule: definition of the score, to be read by people.
         num_examples: pictures of each kind, or fewer where there are too few images for both.
     """
     in_place = sorted(set(images))

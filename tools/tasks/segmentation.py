@@ -1,31 +1,31 @@
 """Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from swin_dense.datasets.formats.ade20k import Ade20k, ade20k_classes, read_classes
+from swin_dense.datasets.categories import ade20k_classes, read_classes
+from swin_dense.datasets.formats.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
-from swin_dense.datasets.transforms.detection import Pipeline
-from swin_dense.datasets.transforms.semantic import (
-    multi_scale_views,
-    segmentation_eval,
-    segmentation_train,
-)
+from swin_dense.datasets.transforms.pipeline import Pipeline
+from swin_dense.datasets.transforms.resizing import multi_scale_views
+from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
-from swin_dense.tools.recipes.recipe import SegmentationData
+from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
     class_areas,
@@ -33,45 +33,54 @@ from swin_dense.tools.tasks.label_map_pictures import (
     draw_with_legend,
     largest_first,
 )
-from swin_dense.tools.tasks.scores import KeptResults, ScoredImage
-from swin_dense.tools.tasks.segmentation_scores import pack_labels, score_label_maps, unpack_labels
+from swin_dense.tools.tasks.scores import KeptResults, ScoredImage, ScoreTable
+from swin_dense.tools.tasks.segmentation_scores import (
+    pack_labels,
+    score_label_maps,
+    segmentation_score_table,
+    unpack_labels,
+)
 from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor, Sample
 
 _WINDOW = (512, 512)  # px, the published models' training crop
-_AREAS = ("area_intersect", "area_union", "area_pred", "area_label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationInference(Inference):
+    """Flags of `evaluate` and `predict` for segmentors."""
+
+    mode: Literal["whole", "slide", "ms_flip"] | None = None
+    """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
+    size, with mirror images (--scale has no effect then)."""
+    crop: tuple[int, int] | None = None
+    """Segmentation: HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
+    stride: tuple[int, int] | None = None
+    """Segmentation: vertical and horizontal step of the windows, px; None: two thirds of --crop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationEvaluation(SegmentationInference):
+    """Flags of `evaluate` alone, for segmentors."""
+
+    reduce_zero_label: bool = True
+    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
 
 
 class SegmentationTask:
     """Data, scores and pictures of semantic segmentation; the words of `tasks.Task`."""
 
     name = "segmentation"
+    data_type: type[DataConfig] = SegmentationData
+    evaluation_flags: type[Inference] = SegmentationEvaluation
+    prediction_flags: type[Inference] = SegmentationInference
+    annotation_unit = "labelled pixels"
 
     def data_at(
-        self, root: Path, *, split: str | None, reduce_zero_label: bool
+        self, root: Path, *, split: str | None, flags: SegmentationEvaluation
     ) -> SegmentationData:
         """Data in ADE20K's layout in a folder."""
-        data = SegmentationData(root=root, reduce_zero_label=reduce_zero_label)
+        data = SegmentationData(root=root, reduce_zero_label=flags.reduce_zero_label)
         return data if split is None else replace(data, val_split=split)
-
-    def predictor(self, inference: Inference) -> Predictor:
-        """Whole images, windows, or several scales with mirror images.
-
-        Raises:
-            ValueError: `crop` or `stride` without windows, or they leave gaps.
-        """
-        scale = inference.scale or SegmentationData().scale
-        if inference.mode != "slide" and (inference.crop or inference.stride):
-            flag = "crop" if inference.crop else "stride"
-            raise ValueError(f"--{flag} is for --mode slide, got {inference.mode or 'whole'}")
-        if inference.mode == "ms_flip":
-            return Predictor(scale=None, predict=_predict_multi_scale)
-        if inference.mode != "slide":
-            return Predictor(scale=scale, predict=_predict_whole)
-        crop = inference.crop or _WINDOW
-        stride = inference.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
-        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
-            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
-        return Predictor(scale=scale, predict=_sliding(crop, stride))
 
     def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
         """The recipe's training split with its augmentation."""
@@ -97,7 +106,7 @@ class SegmentationTask:
         data: SegmentationData,
         *,
         scale: tuple[int, int] | None,
-        model: UPerNet | None = None,
+        model: Model | None = None,
     ) -> Ade20k:
         """The split to evaluate on: images resized, label maps as they are.
 
@@ -118,15 +127,17 @@ class SegmentationTask:
         """All alike: crops have one shape."""
         return [1.0] * len(dataset)
 
-    def create_model(self, config: Any, dataset: Ade20k) -> UPerNet:
-        """UPerNet with random weights for the data set's classes."""
-        model = create_model(
+    def class_counts(self, sample: Sample, num_classes: int) -> NDArray[np.int64]:
+        """`(K,)`: the sample's pixels of each class; ignored ones are not counted."""
+        return class_areas(sample["label_map"], num_classes)
+
+    def create_model(self, config: Any, dataset: Ade20k) -> Model:
+        """Segmentor with random weights for the data set's classes."""
+        return create_model(
             config, num_classes=len(dataset.class_names), class_names=dataset.class_names
         )
-        assert isinstance(model, UPerNet)
-        return model
 
-    def check_classes(self, model: UPerNet, dataset: Ade20k) -> None:
+    def check_classes(self, model: Model, dataset: Ade20k) -> None:
         """Labels mean the same to both.
 
         Raises:
@@ -151,6 +162,26 @@ class SegmentationTask:
                 f"{theirs!r} instead of {ours!r} for label {place}"
             )
 
+    def predictor(self, flags: SegmentationInference) -> Predictor:
+        """Whole images, windows, or several scales with mirror images.
+
+        Raises:
+            ValueError: `crop` or `stride` without windows, or they leave gaps.
+        """
+        scale = flags.scale or SegmentationData().scale
+        if flags.mode != "slide" and (flags.crop or flags.stride):
+            flag = "crop" if flags.crop else "stride"
+            raise ValueError(f"--{flag} is for --mode slide, got {flags.mode or 'whole'}")
+        if flags.mode == "ms_flip":
+            return Predictor(scale=None, predict=_predict_multi_scale)
+        if flags.mode != "slide":
+            return Predictor(scale=scale, predict=_predict_whole)
+        crop = flags.crop or _WINDOW
+        stride = flags.stride or (max(1, crop[0] * 2 // 3), max(1, crop[1] * 2 // 3))
+        if not all(1 <= step <= side for step, side in zip(stride, crop, strict=True)):
+            raise ValueError(f"--stride must be in 1..--crop, got {stride} for crop {crop}")
+        return Predictor(scale=scale, predict=_sliding(crop, stride))
+
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
         return _as_tensor(_resizing(scale)(image=image)["image"])
@@ -167,7 +198,7 @@ class SegmentationTask:
 
     def evaluate(
         self,
-        model: UPerNet,
+        model: Model,
         dataset: Ade20k,
         predictions: Iterable[tuple[list[Sample], list[Tensor]]],
         *,
@@ -199,8 +230,24 @@ class SegmentationTask:
 
         return score_label_maps(evaluator, dataset.class_names, images, draw)
 
+    def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
+        """Nothing: `predict` writes label maps."""
+
+    def writer(self, out: Path, model: Model, flags: SegmentationInference) -> "LabelMapWriter":
+        """Writer of label maps."""
+        del flags
+        return LabelMapWriter(out, model)
+
+    def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
+        """Mean IoU, mean accuracy and the accuracy of all pixels."""
+        return segmentation_score_table(metrics)
+
+    def score_name(self, name: str) -> str:
+        """The name as it is."""
+        return name
+
     def draw_beside_truth(
-        self, dataset: Ade20k, sample: Sample, result: Tensor, model: UPerNet
+        self, dataset: Ade20k, sample: Sample, result: Tensor, model: Model
     ) -> Picture:
         """Ground truth and prediction in the original frame, with the classes of both."""
         return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
@@ -216,14 +263,6 @@ class SegmentationTask:
             colours=class_colours(len(names), dataset.colours),
         )
 
-    def writer(self, out: Path, model: UPerNet, *, score_threshold: float) -> "LabelMapWriter":
-        """Writer of label maps; every pixel has a class, whatever the threshold."""
-        del score_threshold
-        return LabelMapWriter(out, model)
-
-
-TASK = SegmentationTask()
-
 
 class LabelMapWriter:
     """Writes each label map as a PNG into `label_maps`, and the class names beside them.
@@ -236,7 +275,7 @@ class LabelMapWriter:
         model: gives the class names.
     """
 
-    def __init__(self, out: Path, model: UPerNet) -> None:
+    def __init__(self, out: Path, model: Model) -> None:
         self._out = out
         self._class_names = _class_names(model)
         self._colours = class_colours(model.config.num_classes)
@@ -266,7 +305,7 @@ class LabelMapWriter:
         atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
 
 
-def _draw(dataset: Ade20k, index: int, result: Tensor, model: UPerNet) -> Picture:
+def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:
     return draw_with_legend(
         _as_tensor(dataset.load_image(index)),
         [torch.from_numpy(dataset.load_label_map(index)), result],
@@ -277,7 +316,7 @@ def _draw(dataset: Ade20k, index: int, result: Tensor, model: UPerNet) -> Pictur
 
 
 def _predict_whole(
-    model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
     return model.predict(images, original_sizes=original_sizes)
 
@@ -315,7 +354,7 @@ def _as_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
 
 
-def _class_names(model: UPerNet) -> tuple[str, ...]:
+def _class_names(model: Model) -> tuple[str, ...]:
     """The model's; published files that store none are ADE20K's."""
     if model.class_names is not None:
         return model.class_names

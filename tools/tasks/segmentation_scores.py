@@ -1,7 +1,8 @@
-"""What an evaluation of segmentation says: IoUs, their matrix, the images' own mIoU."""
+"""Everything an evaluation of segmentation gives: IoUs, their matrix, mIoU of images."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,19 @@ from torch import Tensor
 
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator, SemanticScores
 from swin_dense.tools.tasks.drawing import Picture
-from swin_dense.tools.tasks.scores import ClassScores, Confusion, ScoredImage, rank_images
+from swin_dense.tools.tasks.scores import (
+    ClassScores,
+    Confusion,
+    ScoredImage,
+    ScoreTable,
+    rank_images,
+)
 from swin_dense.tools.tasks.task import Evaluation
 
 _RULE = "Pixels with a label; the IoUs come from this matrix."
 _IMAGE_RULE = "mIoU of the image, over the classes in its labels or its prediction"
+
+_MEANS = ("mIoU", "mAcc", "aAcc")  # over all classes
 
 PackedLabels = tuple[tuple[int, int], bytes]  # size and deflated uint8 labels
 
@@ -30,11 +39,15 @@ def score_label_maps(
     Args:
         evaluator: has the counts of all images.
         class_names: of its K classes.
-        images: all of them with their own scores.
+        images: all of them with their scores.
         draw: puts the ground truth of an image beside its prediction.
     """
     scores = evaluator.compute()
-    headline = {"mIoU": scores["mIoU"], "mAcc": scores["mAcc"], "aAcc": scores["aAcc"]}
+    headline: dict[str, float | None] = {
+        "mIoU": scores["mIoU"],
+        "mAcc": scores["mAcc"],
+        "aAcc": scores["aAcc"],
+    }
     found_and_labelled = zip(scores["area_intersect"], scores["area_label"], strict=True)
     accuracy = [found / labelled if labelled else None for found, labelled in found_and_labelled]
     names = tuple(class_names)
@@ -55,6 +68,11 @@ def score_label_maps(
         ),
         images=rank_images(images, draw, rule=_IMAGE_RULE),
     )
+
+
+def segmentation_score_table(metrics: Mapping[str, Any]) -> ScoreTable:
+    """The means in one column."""
+    return ScoreTable(columns=("score",), rows={name: [metrics[name]] for name in _MEANS})
 
 
 def pack_labels(labels: Tensor) -> PackedLabels:

@@ -1,27 +1,31 @@
-"""What the commands must know of a task; `detection.py` and `segmentation.py` hold one such object.
+"""The seam between the commands and the tasks: the `Task` protocol; each task has its file here.
 
-The commands (`train`, `evaluate`, `predict`, `demo`) and the loops work for any task through this
-seam: it builds data sets, makes a batch's targets, scores results and draws them.
+The commands (`train`, `evaluate`, `predict`, `report`, ...) and the loops work for any task through
+it: a task builds data sets, makes a batch's targets, scores results and draws them, names its
+scores, and brings the flags that it alone knows.
 """
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
+from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.tasks.drawing import Picture
-from swin_dense.tools.tasks.scores import ClassScores, Confusion, ImageScores, PrecisionCurves
-
-_MODULES = {
-    "detection": "swin_dense.tools.tasks.detection",
-    "segmentation": "swin_dense.tools.tasks.segmentation",
-}
+from swin_dense.tools.tasks.scores import (
+    ClassScores,
+    Confusion,
+    ImageScores,
+    PrecisionCurves,
+    ScoreTable,
+)
 
 Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 
@@ -32,18 +36,11 @@ Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """How a model is run over images; flags of `evaluate` and `predict`."""
+    """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
 
     scale: tuple[int, int] | None = None
     """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
     2048 512 for segmentation)."""
-    mode: Literal["whole", "slide", "ms_flip"] | None = None
-    """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
-    own size, with mirror images (--scale has no effect then)."""
-    crop: tuple[int, int] | None = None
-    """HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
-    stride: tuple[int, int] | None = None
-    """Vertical and horizontal step of the windows, px; None: two thirds of --crop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +69,7 @@ class Evaluation:
         images: the scores of single images, with pictures of some.
         curves: precision over recall, by what was found ("boxes", "masks"); none where results have
             no scores.
-        write_results: writes what was found, as a COCO results file; None for segmentation.
+        write_results: writes what was found into a file; None where a task has no such file.
     """
 
     metrics: dict[str, Any]
@@ -100,18 +97,36 @@ Gather = Callable[[list[Any]], list[Any]]
 
 
 class Task(Protocol):
-    """One kind of model and data set."""
+    """One kind of model and data set.
+
+    Attributes:
+        name: as the `task` of models and of data configs.
+        data_type: config of its data sets in recipes; it names the task.
+        evaluation_flags: frozen dataclass of its flags of `evaluate`, an `Inference`. A value that
+            cannot be raises ValueError in `__post_init__`.
+        prediction_flags: the same for `predict`.
+        annotation_unit: of what samples are annotated with, a plural: "objects".
+    """
 
     name: str
+    data_type: type[DataConfig]
+    evaluation_flags: type[Inference]
+    prediction_flags: type[Inference]
+    annotation_unit: str
 
-    def data_at(self, root: Path, *, split: str | None, reduce_zero_label: bool) -> Any:
-        """A recipe's `data` for a folder to evaluate on; no split is the task's own."""
+    # Data
 
-    def predictor(self, inference: Inference) -> Predictor:
-        """How to predict; raises ValueError where a flag is of another task or does not fit."""
+    def data_at(self, root: Path, *, split: str | None, flags: Any) -> Any:
+        """Data config of a folder to evaluate on; no split is the task's default.
+
+        `flags` are `evaluation_flags`.
+        """
 
     def training_data(self, data: Any, *, seed: int) -> Any:
-        """Data set of a recipe's `data`, augmented."""
+        """Data set of a recipe's `data`, augmented.
+
+        A data set has a length, items that are samples, `class_names` and `image_ids`.
+        """
 
     def evaluation_data(
         self, data: Any, *, scale: tuple[int, int] | None, model: Model | None = None
@@ -124,19 +139,29 @@ class Task(Protocol):
     def aspect_ratios(self, dataset: Any) -> Sequence[float]:
         """Width / height of each sample; wide and high ones come in batches of their own."""
 
+    def class_counts(self, sample: Sample, num_classes: int) -> NDArray[np.int64]:
+        """`(K,)`: how much of each class a training sample is annotated with."""
+
+    # Model
+
     def create_model(self, config: Any, dataset: Any) -> Model:
         """Whole model with random weights, with the classes of the data set."""
 
     def check_classes(self, model: Model, dataset: Any) -> None:
         """Refuse a data set whose classes are not the model's (ValueError)."""
 
-    def resize(self, image: Any, scale: tuple[int, int] | None) -> Tensor:
-        """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
-
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: Any
     ) -> tuple[Any, Any]:
         """Images and targets of a training batch of a recipe's `data`, on the device."""
+
+    # Results
+
+    def predictor(self, flags: Any) -> Predictor:
+        """The way to predict by flags of either kind; ValueError where they do not fit together."""
+
+    def resize(self, image: Any, scale: tuple[int, int] | None) -> Tensor:
+        """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
 
     def evaluate(
         self,
@@ -148,22 +173,22 @@ class Task(Protocol):
     ) -> Evaluation:
         """Score predictions of every sample; `gather` joins those of several processes."""
 
+    def write_results(self, evaluation: Evaluation, flags: Any) -> None:
+        """Write the files that `evaluation_flags` ask for besides the scores."""
+
+    def writer(self, out: Path, model: Model, flags: Any) -> PredictionWriter:
+        """Writer of predictions into a folder, by `prediction_flags`."""
+
+    # Words and pictures
+
+    def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
+        """The scores of `Evaluation.metrics` that stand for all classes, as a page shows them."""
+
+    def score_name(self, name: str) -> str:
+        """Name on a page for a score of `Evaluation.headline`."""
+
     def draw_beside_truth(self, dataset: Any, sample: Sample, result: Any, model: Model) -> Picture:
         """Ground truth and prediction of a sample, side by side."""
 
     def draw_sample(self, dataset: Any, sample: Sample) -> Picture:
         """A training sample with its annotations, as the model is given it."""
-
-    def writer(self, out: Path, model: Model, *, score_threshold: float) -> PredictionWriter:
-        """Writer of predictions into a folder."""
-
-
-def find_task(name: str) -> Task:
-    """The task of that name, which a model's or a recipe's `task` gives.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in _MODULES:
-        raise ValueError(f"unknown task {name!r}; choose one of {', '.join(_MODULES)}")
-    return importlib.import_module(_MODULES[name]).TASK

@@ -1,8 +1,7 @@
-"""The loops: train for a number of steps, and predict over a loader.
+"""The training loop: a plain function of a model, an iterable of lists of samples, and `prepare`.
 
-Both are plain functions of a model, an iterable of lists of samples, and what the task does with
-them: `prepare` turns samples into `(ImageBatch, targets)` on the device, `predict` images into
-results. Nothing here knows what the task is.
+`prepare` is the task's and turns samples into `(ImageBatch, targets)` on the device. Nothing here
+knows of a task.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ Prepare = Callable[[Sequence[Sample], torch.device], tuple[Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class LoopPlan:
-    """When the training loop does what; steps are counted from 1 when done."""
+    """Length of a training, and its intervals; steps are counted from 1 when done."""
 
     num_steps: int
     start_step: int = 0
@@ -40,7 +39,7 @@ class LoopPlan:
     evaluate_every: int = 0  # 0: only at the end
 
     def is_due(self, step: int, every: int) -> bool:
-        """Whether something done every so many steps, and at the end, is due after `step`."""
+        """True after `step` for something done every so many steps, and at the end."""
         return step == self.num_steps or (every > 0 and step % every == 0)
 
 
@@ -70,7 +69,7 @@ class StopRequest:
 
 @dataclass(frozen=True)
 class _StepRecord:
-    """What is kept of a step until the next look at the losses; `losses` stays on the device."""
+    """A step until the next look at the losses; `losses` stays on the device."""
 
     step: int
     losses: Tensor  # (number of losses,)
@@ -116,7 +115,7 @@ def train(
         ValueError: a loss is not finite; says which, at which step and on which images.
     """
     source = iter(batches)
-    agreement = ProcessFlags(accelerator.num_processes)
+    flags = ProcessFlags(accelerator.num_processes)
     records: list[_StepRecord] = []
     model.train()
     step = plan.start_step
@@ -124,9 +123,9 @@ def train(
     log.start(step, plan.num_steps)
     with StopRequest() as stop:
         while step < plan.num_steps:
-            rate = lr_at(step)
+            lr = lr_at(step)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = lr
             names, record = _step(
                 step + 1, model, source, optimizer, accelerator, prepare, plan, log
             )
@@ -134,7 +133,7 @@ def train(
             records.append(record)
             step += 1
             is_late = 0 < plan.save_seconds <= time.monotonic() - saved_at
-            stopping, save_now = agreement.sync_flags(
+            stopping, save_now = flags.sync_flags(
                 [stop.signal_name is not None, is_late and accelerator.is_main_process]
             )
             log_due = plan.is_due(step, plan.log_every)
@@ -143,7 +142,7 @@ def train(
             if log_due or save_due:
                 means = _mean_losses(names, records, accelerator)
                 if log_due:
-                    log.step(step, means, rate=rate)
+                    log.step(step, means, lr=lr)
                 records.clear()
             if save_due:
                 save(step)

@@ -1,5 +1,6 @@
-"""One training from data to files: what is set up, and what the loop calls back."""
+"""One training from data to files: its parts set up, and the functions that the loop calls back."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
+from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
@@ -16,7 +18,8 @@ from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_
 from swin_dense.tools.runs.evaluations import drop_later_records
 from swin_dense.tools.runs.log import RunLog, read_log
 from swin_dense.tools.tasks.evaluation import evaluate_model
-from swin_dense.tools.tasks.task import Evaluation, Inference, Task, find_task
+from swin_dense.tools.tasks.table import find_task
+from swin_dense.tools.tasks.task import Evaluation, Task
 from swin_dense.tools.training import loop
 from swin_dense.tools.training.loading import TrainingBatchSampler, training_loader
 from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr
@@ -28,7 +31,7 @@ from swin_dense.tools.training.run_state import (
     recipe_as_json,
     state_to_resume,
 )
-from swin_dense.tools.training.sanity_check import check_run, has_annotations, show_samples
+from swin_dense.tools.training.sanity_check import has_annotations, sanity_check, show_samples
 from swin_dense.tools.training.setup import (
     Trained,
     create_accelerator,
@@ -108,7 +111,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         if state:
             compare_data(state, training_data, log)
         torch.manual_seed(recipe.seed)
-        model = task.create_model(recipe.model, training_data)
+        model = task.create_model(_without_pretrained(options), training_data)
         load_initial(model, options, log)
         trained = distribute(model, options, accelerator)
         run_state = RunState(trained, accelerator, training_data)
@@ -145,7 +148,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
 
 
 class _Job:
-    """What the loop calls back: evaluation and checkpoints of one training."""
+    """Evaluation and checkpoints of one training, which the loop calls back."""
 
     def __init__(
         self,
@@ -164,16 +167,18 @@ class _Job:
         self._trained = trained
         self._run_state = run_state
         data = options.recipe.data
-        self._predictor = task.predictor(Inference(scale=data.scale))
+        self._predictor = task.predictor(task.evaluation_flags(scale=data.scale))
         self._data = task.evaluation_data(data, scale=self._predictor.scale, model=trained.model)
         task.check_classes(trained.model, self._data)
         if accelerator.is_main_process:
-            write_json(options.run / "recipe.json", recipe_as_json(options.recipe))
+            write_json(
+                options.run / "recipe.json", recipe_as_json(options.recipe) | {"task": task.name}
+            )
 
     def sanity_check(self, dataset: Any, batches: TrainingBatchSampler) -> None:
         """Try the first steps and an evaluation, and show what is trained on."""
         recipe = self._options.recipe
-        samples = check_run(
+        samples = sanity_check(
             self._trained,
             batches,
             task=self._task,
@@ -188,10 +193,10 @@ class _Job:
                 self._options.run, recipe.name, samples, task=self._task, training_data=dataset
             )
             self._log.note(f"data and model are in order; what is trained on: {page}")
-            if not has_annotations(samples):
+            if not has_annotations(samples, task=self._task, training_data=dataset):
                 self._log.note(
-                    f"but none of the {len(samples)} samples of the first steps has an object or a "
-                    "labelled pixel; see that page before hours are spent"
+                    f"but none of the {len(samples)} samples of the first steps has any "
+                    f"{self._task.annotation_unit}; see that page before hours are spent"
                 )
 
     def evaluate(self, step: int) -> None:
@@ -229,6 +234,14 @@ class _Job:
     def save(self, step: int) -> None:
         """Write a checkpoint with the state of every process."""
         self._run_state.save(step, self._options)
+
+
+def _without_pretrained(options: Options) -> ModelConfig:
+    """The recipe's model; where its weights come from a file, its backbone fetches none."""
+    model = options.recipe.model
+    if not options.resume and options.init is None:
+        return model
+    return replace(model, backbone=model.backbone.without_pretrained())
 
 
 def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:

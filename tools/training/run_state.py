@@ -1,6 +1,5 @@
-"""What of a run a checkpoint holds, gathered from every process, and put back by `--resume`."""
+"""State of a run in its checkpoints: gathered from every process, and put back by `--resume`."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,12 @@ from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.checkpoints.loading import initialise, load_weights
-from swin_dense.heads.models import Model
+from swin_dense.heads.stored_configs import config_as_json
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import (
-    AVERAGE_FILE,
+    EMA_FILE,
     WEIGHTS_FILE,
     find_checkpoint,
     load_state,
@@ -37,8 +37,11 @@ from swin_dense.tools.training.setup import Trained
 # What a training state holds besides the step.
 _PARTS = ("recipe", "data", "optimizer", "scaler", "random")
 
-# What is said about a recipe, and changes nothing in it.
+# Words about a recipe, which change nothing in it.
 _WORDS = ("name", "source", "published", "note")
+
+# Fields of a recipe's data that version 0.1 wrote under other names.
+_RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_ratio"}
 
 # What a run leaves in its folder, besides checkpoints.
 _NAMES = (
@@ -88,11 +91,11 @@ def state_to_resume(options: Options) -> dict[str, Any]:
     changed = _differences(_what_matters(before), _what_matters(now))
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
-    has_average = (last / AVERAGE_FILE).is_file()
-    if has_average != (options.ema is not None):
+    has_ema = (last / EMA_FILE).is_file()
+    if has_ema != (options.ema is not None):
         raise ValueError(
             f"--resume must be with --ema as before, got {options.ema}; "
-            f"{last} holds {'an' if has_average else 'no'} average of the weights"
+            f"{last} holds {'an' if has_ema else 'no'} average of the weights"
         )
     return state
 
@@ -110,7 +113,7 @@ def load_initial(model: Model, options: Options, log: RunLog) -> None:
 
 
 def compare_data(state: Mapping[str, Any], dataset: Any, log: RunLog) -> None:
-    """Say where the training data is not what it was when `state` was written.
+    """Log where the training data is not what it was when `state` was written.
 
     Raises:
         ValueError: it has other classes.
@@ -140,7 +143,7 @@ class RunState:
     def __init__(self, trained: Trained, accelerator: Accelerator, dataset: Any) -> None:
         self._model = trained.model
         self._optimizer = trained.raw_optimizer
-        self._average = trained.average
+        self._ema = trained.average
         self._accelerator = accelerator
         self._data = _describe_data(dataset)
 
@@ -149,12 +152,10 @@ class RunState:
         randoms = gather_object([random_state()])
         optimizer = whole_optimizer_state(self._model, self._optimizer)
         weights = whole_weights(self._model)
-        average = None
-        if self._average is not None:
-            with self._average.in_place():
-                average = {
-                    name: value.clone() for name, value in whole_weights(self._model).items()
-                }
+        ema = None
+        if self._ema is not None:
+            with self._ema.in_place():
+                ema = {name: value.clone() for name, value in whole_weights(self._model).items()}
         if self._accelerator.is_main_process:
             scaler = self._accelerator.scaler
             state = {
@@ -169,7 +170,7 @@ class RunState:
                 step,
                 model=self._model,
                 weights=weights,
-                average=average,
+                ema=ema,
                 state=state,
                 keep=options.keep,
             )
@@ -186,9 +187,9 @@ class RunState:
             _seed(options.recipe.seed, 0, process)
             return
         load_optimizer_state(self._model, self._optimizer, state["optimizer"])
-        if self._average is not None:
-            with self._average.in_place():
-                load_whole_weights(self._model, load_file(_last(options) / AVERAGE_FILE))
+        if self._ema is not None:
+            with self._ema.in_place():
+                load_whole_weights(self._model, load_file(_last(options) / EMA_FILE))
         if self._accelerator.scaler is not None and state["scaler"]:
             self._accelerator.scaler.load_state_dict(state["scaler"])
         randoms = state["random"]
@@ -205,17 +206,19 @@ class RunState:
 
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    return json.loads(json.dumps(config_as_json(recipe), default=str))
 
 
 def _describe_data(dataset: Any) -> dict[str, Any]:
-    """What must not change in the data while a run lasts."""
+    """The part of the data that must not change while a run lasts."""
     return {"num_images": len(dataset), "class_names": list(dataset.class_names)}
 
 
 def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe without what is only said about it."""
-    return {name: value for name, value in recipe.items() if name not in _WORDS}
+    """The recipe without words about it, under the names that its fields have today."""
+    kept = {name: value for name, value in recipe.items() if name not in _WORDS}
+    data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
+    return kept | {"data": data}
 
 
 def _last(options: Options) -> Path:

@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.tools.report.sample_page import NUM_SHOWN, write_sample_page
 from swin_dense.tools.runs.checkpoints import random_state, restore_random_state
 from swin_dense.tools.tasks.evaluation import predict_batches
@@ -30,7 +29,7 @@ _NUM_EVALUATED = 2
 _NUM_NAMED = 3
 
 
-def check_run(
+def sanity_check(
     trained: Trained,
     batches: TrainingBatchSampler,
     *,
@@ -79,7 +78,7 @@ def show_samples(
     Args:
         run: folder of the run.
         name: of the recipe.
-        samples: what `check_run` looked at.
+        samples: what `sanity_check` looked at.
         task: of the recipe.
         training_data: augmented.
     """
@@ -95,14 +94,10 @@ def show_samples(
     return page
 
 
-def has_annotations(samples: Sequence[Sample]) -> bool:
-    """Whether any sample has an object or a labelled pixel, without which nothing is learned."""
-    return any(
-        bool((sample["label_map"] != IGNORED_LABEL).any())
-        if "label_map" in sample
-        else len(sample["labels"]) > 0
-        for sample in samples
-    )
+def has_annotations(samples: Sequence[Sample], *, task: Task, training_data: Any) -> bool:
+    """True if any sample is annotated with anything, without which nothing is learned."""
+    num_classes = len(training_data.class_names)
+    return any(bool(task.class_counts(sample, num_classes).any()) for sample in samples)
 
 
 @contextmanager
@@ -154,12 +149,12 @@ def _non_finite_gradients(model: nn.Module) -> list[str]:
     return [
         name
         for name, parameter in model.named_parameters()
-        if parameter.grad is not None and not bool(_own_part(parameter.grad).isfinite().all())
+        if parameter.grad is not None and not bool(_local_part(parameter.grad).isfinite().all())
     ]
 
 
-def _own_part(gradient: Tensor) -> Tensor:
-    """What this process holds of a gradient that may be sharded."""
+def _local_part(gradient: Tensor) -> Tensor:
+    """The part that this process holds of a gradient that may be sharded."""
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 

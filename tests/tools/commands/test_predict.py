@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.models import create_model
-from swin_dense.tools.commands.predict import Options, run
+from swin_dense.tools.commands.predict import predict
 from swin_dense.tools.recipes.table import find_recipe
 
 
@@ -31,8 +32,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "a.jpg")
@@ -41,22 +42,16 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
-def _options(weights: Path, out: Path, *inputs: Path, threshold: float = 0.0) -> Options:
-    return Options(
-        inputs=inputs,
-        weights=weights,
-        out=out,
-        scale=(64, 64),
-        score_threshold=threshold,
-        device="cpu",
-    )
+def _predict(weights: Path, out: Path, *inputs: Path, **flags: Any) -> None:
+    flags = {"scale": (64, 64), "score_threshold": 0.0, "device": "cpu"} | flags
+    assert predict(weights, inputs, out=out, **flags) == out
 
 
 def test_a_folder_gives_an_overlay_for_each_image_and_one_coco_file(
-    weights: Path, photographs: Path, tmp_path: Path
+    weights: Path, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(_options(weights, out, photographs))
+    _predict(weights, out, images)
     written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert written == ["overlays/a.jpg", "overlays/more/a.png", "predictions.json"]
     content = json.loads((out / "predictions.json").read_text())
@@ -72,15 +67,15 @@ def test_a_folder_gives_an_overlay_for_each_image_and_one_coco_file(
 
 
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(
-    weights: Path, photographs: Path, tmp_path: Path
+    weights: Path, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(_options(weights, out, photographs / "a.jpg", photographs / "a.jpg"))
+    _predict(weights, out, images / "a.jpg", images / "a.jpg")
     assert sorted(p.name for p in (out / "overlays").iterdir()) == ["a.jpg", "a_2.jpg"]
 
 
-def test_a_high_threshold_leaves_nothing(weights: Path, photographs: Path, tmp_path: Path) -> None:
-    run(_options(weights, tmp_path / "out", photographs / "a.jpg", threshold=1.0))
+def test_a_high_threshold_leaves_nothing(weights: Path, images: Path, tmp_path: Path) -> None:
+    _predict(weights, tmp_path / "out", images / "a.jpg", score_threshold=1.0)
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"] == []
 
 
@@ -90,7 +85,7 @@ def test_a_video_gives_a_video_and_results_of_each_frame(weights: Path, tmp_path
     for level in (20, 120, 220):
         writer.write(np.full((48, 64, 3), level, np.uint8))
     writer.release()
-    run(_options(weights, tmp_path / "out", path))
+    _predict(weights, tmp_path / "out", path)
     content = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert [image["file_name"] for image in content["images"]] == [
         f"clip.avi/{index:06d}" for index in range(3)
@@ -101,44 +96,44 @@ def test_a_video_gives_a_video_and_results_of_each_frame(weights: Path, tmp_path
 
 
 def test_a_broken_file_in_a_folder_is_reported_and_passed_over(
-    weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photographs / "broken.jpg").write_bytes(b"no image")
-    run(_options(weights, tmp_path / "out", photographs))
+    (images / "broken.jpg").write_bytes(b"no image")
+    _predict(weights, tmp_path / "out", images)
     assert "skipped: " in capsys.readouterr().err
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 2
     with pytest.raises(ValueError, match=r"broken\.jpg cannot be read as an image"):
-        run(_options(weights, tmp_path / "out", photographs / "broken.jpg"))
+        _predict(weights, tmp_path / "out", images / "broken.jpg")
 
 
 def test_what_was_found_before_an_input_that_cannot_be_read_is_kept(
-    weights: Path, photographs: Path, tmp_path: Path
+    weights: Path, images: Path, tmp_path: Path
 ) -> None:
-    (photographs / "broken.jpg").write_bytes(b"no image")
+    (images / "broken.jpg").write_bytes(b"no image")
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=r"broken\.jpg"):
-        run(_options(weights, out, photographs / "a.jpg", photographs / "broken.jpg"))
+        _predict(weights, out, images / "a.jpg", images / "broken.jpg")
     found = json.loads((out / "predictions.json").read_text())
     assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
     assert (out / "overlays" / "a.jpg").is_file()
 
 
 def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(
-    weights: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (photographs / "album.jpg").mkdir()
-    (photographs / "dead.jpg").symlink_to(tmp_path / "absent.jpg")
-    run(_options(weights, tmp_path / "out", photographs))
+    (images / "album.jpg").mkdir()
+    (images / "dead.jpg").symlink_to(tmp_path / "absent.jpg")
+    _predict(weights, tmp_path / "out", images)
     assert "skipped: no image file" in capsys.readouterr().err
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["images"]) == 2
 
 
 def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no image, folder or video"):
-        run(_options(weights, tmp_path / "out", tmp_path / "absent.jpg"))
+        _predict(weights, tmp_path / "out", tmp_path / "absent.jpg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="must hold images or videos, got none"):
-        run(_options(weights, tmp_path / "out", tmp_path / "empty"))
+        _predict(weights, tmp_path / "out", tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -152,10 +147,10 @@ def test_numbers_out_of_range_are_refused(
     weights: Path, tmp_path: Path, changes: dict[str, float], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        run(replace(_options(weights, tmp_path / "out", tmp_path), **changes))
+        _predict(weights, tmp_path / "out", tmp_path, **changes)
 
 
-def test_a_segmentor_gives_overlays_and_label_maps(photographs: Path, tmp_path: Path) -> None:
+def test_a_segmentor_gives_overlays_and_label_maps(images: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = replace(
         find_recipe("upernet_demo").model,
@@ -163,7 +158,9 @@ def test_a_segmentor_gives_overlays_and_label_maps(photographs: Path, tmp_path: 
     )
     save_model(create_model(config, class_names=("sky", "road")), tmp_path / "model.safetensors")
     out = tmp_path / "out"
-    run(replace(_options(tmp_path / "model.safetensors", out, photographs), mode="slide"))
+    flags: Any = {"scale": [64, 64], "mode": "slide", "device": "cpu"}
+    weights = str(tmp_path / "model.safetensors")
+    assert predict(weights, str(images), out=str(out), **flags) == out
     written = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file())
     assert written == [
         "classes.txt",

@@ -131,7 +131,7 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
 def test_runs_of_two_tasks_are_not_compared(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", detection_evaluation())
     second = write_run(tmp_path / "second", segmentation_evaluation())
-    with pytest.raises(ValueError, match=r"of one task .*first and .*second"):
+    with pytest.raises(ValueError, match=r"of one task .*first for detection and .*second for s"):
         write_run_report([first, second], tmp_path / "both.html")
 
 

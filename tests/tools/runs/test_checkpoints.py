@@ -69,8 +69,8 @@ def test_the_best_is_kept_besides_the_newest(model: nn.Module, tmp_path: Path) -
 
 
 def test_averaged_weights_load_as_the_model_does(model: nn.Module, tmp_path: Path) -> None:
-    average = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    folder = save_checkpoint(tmp_path, 1, model=model, state={}, keep=1, average=average)
+    ema = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    folder = save_checkpoint(tmp_path, 1, model=model, state={}, keep=1, ema=ema)
     loaded = from_checkpoint(folder / "ema.safetensors")
     assert loaded.class_names == ("cat", "dog")
     assert all((value == 0).all() for value in loaded.state_dict().values())

@@ -12,9 +12,17 @@ from pycocotools.coco import COCO
 
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.tools.recipes.recipe import DetectionData
-from swin_dense.tools.tasks.detection import TASK, DetectionWriter, match_classes
-from swin_dense.tools.tasks.task import find_task
+from swin_dense.tools.recipes.data import DetectionData
+from swin_dense.tools.tasks.detection import (
+    DetectionEvaluation,
+    DetectionPrediction,
+    DetectionTask,
+    DetectionWriter,
+    match_classes,
+)
+from swin_dense.tools.tasks.scores import ScoreTable
+
+TASK = DetectionTask()
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +184,28 @@ def test_truth_and_prediction_stand_side_by_side(root: Path) -> None:
     assert picture.shape[1] > 2 * 64 * 7  # enlarged eight times
 
 
-def test_an_unknown_task_lists_the_known() -> None:
-    assert find_task("detection") is TASK
-    with pytest.raises(ValueError, match="unknown task 'pose'; choose one of detection"):
-        find_task("pose")
+def test_the_numbers_stand_under_the_names_of_the_papers() -> None:
+    metrics = {"bbox": {"AP": 0.5, "APs": -1.0}, "segm": {"AP": 0.25, "APs": 0.125}}
+    table = TASK.score_table(metrics)
+    assert isinstance(table, ScoreTable)
+    assert table.columns == ("boxes", "masks")
+    assert dict(table.rows) == {"AP": [0.5, 0.25], "APs": [None, 0.125]}
+    assert table.by_name == {"box AP": 0.5, "box APs": None, "mask AP": 0.25, "mask APs": 0.125}
+    assert "COCO" not in table.words
+    assert "0.50 to 0.95" in table.words
+    assert TASK.score_name("segm/AP50") == "mask AP50"
+
+
+def test_objects_of_each_class_are_counted() -> None:
+    assert TASK.class_counts({"labels": torch.tensor([2, 0, 2])}, 4).tolist() == [1, 0, 2, 0]
+    assert TASK.class_counts({"labels": torch.zeros(0, dtype=torch.int64)}, 2).tolist() == [0, 0]
+
+
+def test_flags_are_checked_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the output file must not be a folder"):
+        DetectionEvaluation(results=tmp_path)
+    with pytest.raises(ValueError, match=r"--score-threshold must be in 0\.\.1, got -1"):
+        DetectionPrediction(score_threshold=-1)
 
 
 def test_a_sample_is_drawn_with_its_objects(root: Path) -> None:

@@ -9,13 +9,18 @@ import torch
 from PIL import Image
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.datasets.formats.ade20k import ade20k_classes
+from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
-from swin_dense.tools.recipes.recipe import SegmentationData
-from swin_dense.tools.tasks.segmentation import TASK, LabelMapWriter
-from swin_dense.tools.tasks.task import Inference, find_task
+from swin_dense.tools.recipes.data import SegmentationData
+from swin_dense.tools.tasks.segmentation import (
+    LabelMapWriter,
+    SegmentationInference,
+    SegmentationTask,
+)
+
+TASK = SegmentationTask()
 
 _NAMES = (GROUND_NAME, *SHAPE_NAMES)
 _CONFIG = UPerNetConfig(
@@ -138,39 +143,48 @@ def test_classes_that_do_not_fit_are_refused(data: SegmentationData) -> None:
     TASK.check_classes(_model(tuple("abcdefg")), dataset)  # other words for the same classes
 
 
-def test_slide_and_ms_flip_are_the_models_own(data: SegmentationData) -> None:
+def test_slide_and_ms_flip_are_those_of_the_model(data: SegmentationData) -> None:
     image = TASK.evaluation_data(data, scale=None)[0]["image"]
     model = _model(_NAMES).eval()
-    window = Inference(mode="slide", crop=(40, 48), stride=(20, 24))
+    window = SegmentationInference(mode="slide", crop=(40, 48), stride=(20, 24))
     (found,) = TASK.predictor(window).predict(model, [image], [(64, 64)])
     (expected,) = model.predict([image], mode="slide", crop=(40, 48), stride=(20, 24))
     assert torch.equal(found, expected)
-    several = TASK.predictor(Inference(mode="ms_flip", scale=(32, 32)))
+    several = TASK.predictor(SegmentationInference(mode="ms_flip", scale=(32, 32)))
     assert several.scale is None  # ratios are of the image's own size
     (found,) = several.predict(model, [image], [(64, 64)])
     assert found.shape == (64, 64)
-    assert TASK.predictor(Inference()).scale == (2048, 512)
+    assert TASK.predictor(SegmentationInference()).scale == (2048, 512)
 
 
 @pytest.mark.parametrize(
-    ("inference", "message"),
+    ("flags", "message"),
     [
-        (Inference(crop=(8, 8)), "--crop is for --mode slide, got whole"),
-        (Inference(mode="ms_flip", stride=(8, 8)), "--stride is for --mode slide, got ms_flip"),
-        (Inference(mode="slide", crop=(8, 8), stride=(9, 8)), "--stride must be in 1..--crop"),
+        (SegmentationInference(crop=(8, 8)), "--crop is for --mode slide, got whole"),
+        (
+            SegmentationInference(mode="ms_flip", stride=(8, 8)),
+            "--stride is for --mode slide, got ms_flip",
+        ),
+        (
+            SegmentationInference(mode="slide", crop=(8, 8), stride=(9, 8)),
+            "--stride must be in 1..--crop",
+        ),
     ],
 )
-def test_windows_without_sense_are_refused(inference: Inference, message: str) -> None:
+def test_windows_without_sense_are_refused(flags: SegmentationInference, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TASK.predictor(inference)
+        TASK.predictor(flags)
 
 
-def test_a_detector_takes_no_flag_of_segmentation() -> None:
-    detection = find_task("detection")
-    with pytest.raises(ValueError, match="--mode is for segmentation, got a detector"):
-        detection.predictor(Inference(mode="whole"))
-    with pytest.raises(ValueError, match="--no-zero-is-ignored is for segmentation"):
-        detection.data_at(Path("data"), split=None, reduce_zero_label=False)
+def test_pixels_of_each_class_are_counted_without_ignored_ones() -> None:
+    sample = {"label_map": torch.tensor([[0, 255], [2, 2]])}
+    assert TASK.class_counts(sample, 4).tolist() == [1, 0, 2, 0]
+
+
+def test_the_means_are_the_table_of_scores() -> None:
+    table = TASK.score_table({"mIoU": 0.5, "mAcc": None, "aAcc": 1.0, "IoU": [0.5]})
+    assert table.by_name == {"mIoU": 0.5, "mAcc": None, "aAcc": 1.0}
+    assert TASK.score_name("mIoU") == "mIoU"
 
 
 def test_a_label_map_is_written_as_class_numbers_from_0(tmp_path: Path) -> None:

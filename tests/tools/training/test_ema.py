@@ -20,36 +20,36 @@ def _move(model: nn.Module, generator: torch.Generator) -> None:
 
 def test_the_mean_is_that_of_the_averaged_model(generator: torch.Generator) -> None:
     model = _model()
-    average = ModelEMA(model, decay=0.75)
+    ema = ModelEMA(model, decay=0.75)
     reference = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.75))
     reference.update_parameters(model)  # its first update takes the weights as they are
     for _ in range(3):
         _move(model, generator)
         model(torch.randn(2, 3, 4, 4, generator=generator))
-        average.update()
+        ema.update()
         reference.update_parameters(model)
     expected = reference.module.state_dict()
-    with average.in_place():
+    with ema.in_place():
         found = model.state_dict()
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_the_weights_come_back_as_they_were(generator: torch.Generator) -> None:
     model = _model()
-    average = ModelEMA(model, decay=0.5)
+    ema = ModelEMA(model, decay=0.5)
     _move(model, generator)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with average.in_place():
+    with ema.in_place():
         assert not torch.equal(model[0].weight, before["0.weight"])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_what_is_loaded_while_the_mean_is_in_place_becomes_the_mean() -> None:
     model = _model()
-    average = ModelEMA(model, decay=0.5)
+    ema = ModelEMA(model, decay=0.5)
     weight = model[0].weight.detach().clone()
-    with average.in_place():
+    with ema.in_place():
         nn.init.constant_(model[0].weight, 7.0)
     assert torch.equal(model[0].weight, weight)
-    with average.in_place():
+    with ema.in_place():
         assert (model[0].weight == 7.0).all()

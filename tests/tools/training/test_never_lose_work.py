@@ -238,8 +238,8 @@ def _assert_continues(recipe: Recipe, run: Path, whole: Path) -> None:
 def _assert_same_run(run: Path, whole: Path) -> None:
     """Weights, average, optimiser, random numbers, log and scores are the same to the bit."""
     assert_same(weights(run), weights(whole))
-    average = "ema.safetensors"
-    assert_same(weights(run, file=average), weights(whole, file=average))
+    ema = "ema.safetensors"
+    assert_same(weights(run, file=ema), weights(whole, file=ema))
     assert_same(load_state(run / "last"), load_state(whole / "last"))
     assert losses(run) == losses(whole)
     assert (run / "metrics.json").read_text() == (whole / "metrics.json").read_text()

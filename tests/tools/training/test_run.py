@@ -16,11 +16,13 @@ from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.tools.commands.train import Options, choose_default, describe_choices, train
+from swin_dense.tools.commands.train import choose_default, describe_choices
 from swin_dense.tools.files import hold
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.log import read_log
 from swin_dense.tools.training import run as training
+from swin_dense.tools.training.options import Options
+from swin_dense.tools.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +236,7 @@ def test_a_compiled_backbone_learns_the_same(
 
 
 def test_a_recipe_name_gives_the_defaults_and_its_folder() -> None:
-    options = choose_default("mask_rcnn_swin_t_coco_1x")
+    options = choose_default(["mask_rcnn_swin_t_coco_1x"])[0]
     assert options.recipe.epochs == 12
     assert options.run == Path("runs/mask_rcnn_swin_t_coco_1x")
     assert "mask_rcnn_swin_s_coco_3x" in describe_choices()

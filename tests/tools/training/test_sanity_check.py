@@ -20,8 +20,9 @@ from training_runs import (
 )
 
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.heads.detection import mask_rcnn
+from swin_dense.heads.detection.roi_heads import standard
 from swin_dense.tools.recipes.recipe import Recipe
+from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.training import run as training
 from swin_dense.tools.training import sanity_check
 from swin_dense.tools.training.run import train
@@ -116,7 +117,7 @@ def test_what_is_not_finite_stops_before_the_first_step(
     def box_losses(logits: Tensor, deltas: Tensor, *_: Any, **__: Any) -> dict[str, Tensor]:
         return {"loss_cls": loss(logits), "loss_bbox": deltas.sum() * 0}
 
-    monkeypatch.setattr(mask_rcnn, "box_losses", box_losses)
+    monkeypatch.setattr(standard, "box_losses", box_losses)
     with pytest.raises(ValueError, match=message):
         train(small_options(_recipes(data)["detection"], tmp_path))
     assert not (tmp_path / "last").exists()
@@ -136,10 +137,15 @@ def test_a_photograph_to_evaluate_on_that_is_gone_stops_before_the_first_step(
 
 
 def test_samples_without_any_annotation_are_told_from_others() -> None:
+    def has_annotations(task: str, *samples: dict[str, torch.Tensor]) -> bool:
+        data = SimpleNamespace(class_names=("cat", "dog"))
+        return sanity_check.has_annotations(samples, task=find_task(task), training_data=data)
+
     ignored = {"label_map": torch.full((2, 2), 255)}
-    assert not sanity_check.has_annotations([ignored, {"labels": torch.zeros(0)}])
-    assert sanity_check.has_annotations([ignored, {"label_map": torch.zeros(2, 2)}])
-    assert sanity_check.has_annotations([{"labels": torch.zeros(1)}])
+    assert not has_annotations("segmentation", ignored)
+    assert has_annotations("segmentation", ignored, {"label_map": torch.zeros(2, 2).long()})
+    assert not has_annotations("detection", {"labels": torch.zeros(0).long()})
+    assert has_annotations("detection", {"labels": torch.zeros(1).long()})
 
 
 def test_the_look_is_in_the_number_format_of_the_run() -> None:

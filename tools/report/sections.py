@@ -1,39 +1,28 @@
 """The sections of a run's report: training, scores, classes, precision and recall."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
 from swin_dense.tools.report.charts import COLOURS, Line, line_chart
 from swin_dense.tools.report.page import INK, Bar, bars, heading, legend, paragraph, row, table
-from swin_dense.tools.report.score_text import in_percent, in_points, in_short, score_name
+from swin_dense.tools.report.score_text import in_percent, in_points, in_short
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder
-from swin_dense.tools.tasks.scores import ClassScores, PrecisionCurves
+from swin_dense.tools.runs.log import FIGURES
+from swin_dense.tools.tasks.scores import ClassScores, PrecisionCurves, ScoreTable
 
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
-_MEANS = ("mIoU", "mAcc", "aAcc")  # what stands for all classes of a segmentation
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
-_COCO_WORDS = (
-    "In percent. AP is the mean over IoU 0.50 to 0.95; s, m and l are objects under 32², under 96² "
-    "and larger, px; AR is the recall with at most 1, 10 or 100 detections an image. A dash: no "
-    "such object."
-)
 
 
 def training_blocks(run: RunFolder) -> list[str]:
     """Losses, learning rate, speed and memory over the steps."""
     if not run.log:
         return [heading("Training"), paragraph("Nothing is logged yet.", kind="note")]
-    parts = [name for name in run.log[-1] if name.startswith("loss_")]
-    lines = [over_steps(run, name, name=name.removeprefix("loss_")) for name in parts]
-    losses = line_chart(
-        "Losses", [over_steps(run, "loss", name="total", colour=INK), *lines], x_name="step",
-        y_range=(0, None),
-    )  # fmt: skip
-    rate = line_chart("Learning rate", [over_steps(run, "rate")], x_name="step", y_range=(0, None))
+    lr = line_chart("Learning rate", [over_steps(run, "rate")], x_name="step", y_range=(0, None))
     speed = line_chart(
         "Images a second", [over_steps(run, "images_per_second")], x_name="step", y_range=(0, None)
     )
@@ -43,29 +32,31 @@ def training_blocks(run: RunFolder) -> list[str]:
         x_name="step",
         y_range=(0, None),
     )
-    return [heading("Training"), row(losses, rate, speed, memory)]
+    return [heading("Training"), row(*_loss_charts(run), lr, speed, memory)]
 
 
 def score_blocks(run: RunFolder) -> list[str]:
     """The scores of the last evaluation, and how they came, beside the published ones."""
     last = run.evaluations[-1]
     published = run.published
-    words = _COCO_WORDS if "bbox" in last.metrics else "In percent."
+    scores = run.task.score_table(last.metrics)
+    words = scores.words
     if not published:
         words += " This recipe has no published scores."
-    tables = [score_table(last.metrics)]
+    tables = [_score_table(scores)]
     if published:
-        tables.append(_published_table(run, last))
+        tables.append(_published_table(run, scores))
     steps = [evaluation.step for evaluation in run.evaluations]
     lines = []
     for name, colour in zip(last.headline, COLOURS, strict=False):
         values = [_percent(evaluation.headline.get(name)) for evaluation in run.evaluations]
-        lines.append(Line(name=score_name(name), x=steps, y=values, colour=colour))
-        if score_name(name) in published:
-            value = 100 * published[score_name(name)]
+        shown = run.task.score_name(name)
+        lines.append(Line(name=shown, x=steps, y=values, colour=colour))
+        if shown in published:
+            value = 100 * published[shown]
             lines.append(
                 Line(
-                    name=f"{score_name(name)}, published",
+                    name=f"{shown}, published",
                     x=[0, steps[-1]],
                     y=[value, value],
                     colour=colour,
@@ -122,28 +113,6 @@ def precision_blocks(record: EvaluationRecord) -> list[str]:
     return [heading("Precision and recall"), row(*charts)]
 
 
-def score_table(metrics: Mapping[str, Any]) -> str:
-    """COCO's 12 numbers for boxes and masks, or the means of segmentation."""
-    if "bbox" in metrics:
-        kinds = ("bbox", "segm")
-        rows = [
-            [name, *(in_percent(metrics[kind][name]) for kind in kinds)] for name in metrics["bbox"]
-        ]
-        return table(["", "boxes", "masks"], rows)
-    return table(["", "score"], [[name, in_percent(metrics[name])] for name in _MEANS])
-
-
-def flat_scores(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Every number that stands for all classes, under its name on a page."""
-    if "bbox" in metrics:
-        return {
-            score_name(f"{kind}/{name}"): value
-            for kind in ("bbox", "segm")
-            for name, value in metrics[kind].items()
-        }
-    return {name: metrics[name] for name in _MEANS}
-
-
 def recall_chart(
     title: str, lines: Sequence[Line], *, texts: Sequence[tuple[float, float, str]] = ()
 ) -> str:
@@ -172,8 +141,33 @@ def over_steps(
     )
 
 
-def _published_table(run: RunFolder, last: EvaluationRecord) -> str:
-    found = flat_scores(last.metrics)
+def _loss_charts(run: RunFolder) -> list[str]:
+    """The total with the losses of no stage, and a chart for the losses of each stage.
+
+    A loss of a stage is logged as `s0.loss_cls`: a cascade's.
+    """
+    names = [name for name in dict.fromkeys(chain(*run.log)) if name not in FIGURES]
+    charts = []
+    for stage in dict.fromkeys(["", *(name.rpartition(".")[0] for name in names)]):
+        lines = [
+            over_steps(run, name, name=name.rpartition(".")[2].removeprefix("loss_"))
+            for name in names
+            if name.rpartition(".")[0] == stage
+        ]
+        if not stage:
+            lines = [over_steps(run, "loss", name="total", colour=INK), *lines]
+        title = f"Losses of stage {stage.removeprefix('s')}" if stage else "Losses"
+        charts.append(line_chart(title, lines, x_name="step", y_range=(0, None)))
+    return charts
+
+
+def _score_table(scores: ScoreTable) -> str:
+    rows = [[name, *map(in_percent, values)] for name, values in scores.rows.items()]
+    return table(["", *scores.columns], rows)
+
+
+def _published_table(run: RunFolder, scores: ScoreTable) -> str:
+    found = scores.by_name
     rows = []
     for name, score in run.published.items():
         value = found.get(name)
@@ -206,7 +200,7 @@ def _class_curves(
 
 
 def _precision_points(record: EvaluationRecord) -> list[str]:
-    """Label maps have no scores: each class has one precision and one recall."""
+    """Predictions without scores: each class has one precision and one recall."""
     counts = record.confusion.counts.astype(np.float64)
     truth, found, right = counts.sum(1), counts.sum(0), counts.diagonal()
     places = [int(place) for place in np.flatnonzero((truth > 0) & (found > 0))]
@@ -230,9 +224,10 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
     ]
     chart = recall_chart("A point for each class", lines, texts=texts)
     words = paragraph(
-        "Label maps have no scores to put a threshold on, so each class is one point: its share of "
-        "labelled pixels that were found, and its share of predicted pixels that are right. The "
-        "grey lines are those of IoU 0.25, 0.50 and 0.75."
+        "These predictions have no scores to put a threshold on, so each class is one point: the "
+        f"share of its {record.confusion.unit} that were found, and the share of the "
+        f"{record.confusion.unit} predicted as it that are right. The grey lines are those of IoU "
+        "0.25, 0.50 and 0.75."
         + (" Low ones have names, where there is room." if len(texts) < len(points) else ""),
         kind="muted",
     )
@@ -250,7 +245,7 @@ def _far_apart(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _first_score(classes: ClassScores, place: int) -> float:
-    """What classes are sorted by; those without a score come last."""
+    """The score by which classes are sorted; those without one come last."""
     value = next(iter(classes.scores.values()))[place]
     return -1.0 if value is None else value
 

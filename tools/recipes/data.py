@@ -1,0 +1,83 @@
+"""Data of a recipe: a folder, its splits, and the augmentation of its task."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The part that every data set has; the config of a task's data inherits from it.
+
+    Attributes:
+        task: name of the task in `tasks.table.TASKS`.
+    """
+
+    task: ClassVar[str]
+
+    root: Path
+    """Folder of the data set."""
+    train_split: str
+    """Split to train on."""
+    val_split: str
+    """Split to evaluate on."""
+    scale: tuple[int, int]
+    """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionData(DataConfig):
+    """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
+
+    task: ClassVar[str] = "detection"
+
+    root: Path = Path("data/coco")
+    """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
+    train_split: str = "train2017"
+    """Split to train on."""
+    val_split: str = "val2017"
+    """Split to evaluate on."""
+    flip: float = 0.5
+    """Probability of the mirror image."""
+    train_shorts: tuple[int, ...] = tuple(range(480, 801, 32))
+    """Lengths of the short side to choose from, px."""
+    train_long: int = 1333
+    """Largest long side in training, px."""
+    crop_shorts: tuple[int, ...] = (400, 500, 600)
+    """Half of the images are first resized to one of these short sides, px, and cropped; empty: no
+    crops."""
+    crop_range: tuple[int, int] = (384, 600)
+    """Smallest and largest side of that crop, px."""
+    scale: tuple[int, int] = (1333, 800)
+    """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationData(DataConfig):
+    """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
+
+    task: ClassVar[str] = "segmentation"
+
+    root: Path = Path("data/ADEChallengeData2016")
+    """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
+    classes are not ADE20K's."""
+    train_split: str = "training"
+    """Split to train on."""
+    val_split: str = "validation"
+    """Split to evaluate on."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes in the order of their labels; empty: those of the root's list."""
+    reduce_zero_label: bool = True
+    """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
+    scale: tuple[int, int] = (2048, 512)
+    """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
+    ratios: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest of those ratios."""
+    crop: tuple[int, int] = (512, 512)
+    """HEIGHT WIDTH of the training crop, px."""
+    cat_max_ratio: float = 0.75
+    """The most of a crop's labelled pixels that one class may have, in one of 10 tries."""
+    flip: float = 0.5
+    """Probability of the mirror image."""
+    photometric: bool = True
+    """Distort brightness, contrast, saturation and hue."""
