@@ -30,7 +30,6 @@ from swin_dense.tools.tasks.drawing import (
 )
 
 _SIDE = 338  # px of a scene in the picture: three and the legend are about 1200 px wide
-_OVERSAMPLING = 2  # averages the noise of the drawing, which would not compress
 _STREAM = 2  # of random numbers; `write_shapes` draws from streams 0 and 1
 _GAP = 8  # px
 _BACKGROUND_COLOUR = (128, 128, 128)  # of a class that the detector does not have
@@ -79,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def draw_scene(number: int) -> np.ndarray:
     """Scene of that number, `(S, S, 3)` uint8 RGB; no training or validation set contains it."""
-    drawn = draw_shapes(np.random.default_rng((0, _STREAM, number)), size=_OVERSAMPLING * _SIDE)
-    return resize(drawn.pixels, _SIDE)
+    return draw_shapes(np.random.default_rng((0, _STREAM, number)), size=_SIDE).pixels
 
 
 def find(model: Any, scenes: Sequence[np.ndarray], *, input_size: int) -> list[Any]:
