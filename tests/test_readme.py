@@ -51,7 +51,7 @@ def command_lines(page: Path) -> list[list[str]]:
 
 def inline_commands(page: Path) -> list[list[str]]:
     """The same of the commands that the page's sentences name."""
-    return [line.split() for line in re.findall(r"`swin-dense (\S[^`]*)`", prose(page))]
+    return [line.split() for line in re.findall(r"`swin-dense\s(\S[^`]*)`", prose(page))]
 
 
 def of_all_pages(list_commands):

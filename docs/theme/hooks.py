@@ -113,11 +113,17 @@ def _read_box(title: str, lines: list[str]) -> FlagGroup:
         if line.startswith("  "):
             name, description = group.flags[-1]
             group.flags[-1] = (name, f"{description} {line.strip()}".strip())
+        elif group.flags and _is_open(group.flags[-1][0]):  # a long name goes on
+            group.flags[-1] = (f"{group.flags[-1][0]}{line}", "")
         else:
             name, _, description = line.partition("  ")
             group.flags.append((name, description.strip()))
     group.flags = [flag for flag in group.flags if flag[0] != "-h, --help"]
     return group
+
+
+def _is_open(name: str) -> bool:
+    return name.count("{") > name.count("}") or name.count("[") > name.count("]")
 
 
 def definition_lists(groups: list[FlagGroup]) -> str:

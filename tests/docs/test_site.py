@@ -3,9 +3,11 @@
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import swin_dense as sd
 from swin_dense.tools.cli import COMMANDS
 
 pytest.importorskip("mkdocs", reason='needs pip install -e ".[docs]"')
@@ -91,6 +93,18 @@ def test_page_of_commands_has_every_flag(command, site, hooks):
     flags = re.findall(r"^│ (--[\w.-]+)", hooks.printed_help([command]), flags=re.MULTILINE)
     assert flags
     assert [flag for flag in flags if f"<dt><code>{flag}" not in page] == []
+
+
+def test_page_of_the_api_has_every_public_name(site):
+    page = (site / "api.html").read_text()
+    names = [
+        f"{module.__name__}.{name}"
+        for module in (sd, sd.heads, sd.datasets)
+        for name in module.__all__
+        if not name.isupper() and not isinstance(getattr(module, name), ModuleType)
+    ]
+    names += [f"swin_dense.tools.commands.{COMMANDS[name].stem}.{name}" for name in COMMANDS]
+    assert [name for name in names if f'id="{name}"' not in page] == []
 
 
 def test_no_page_asks_the_network(site):
