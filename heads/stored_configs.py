@@ -83,7 +83,7 @@ def _tuples(value: object) -> object:
 
 
 def has_type(value: object, hint: object) -> bool:
-    """Whether a plain value is what a config's annotation says."""
+    """Tell whether a plain value has the type of a config's annotation."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(has_type(value, part) for part in typing.get_args(hint))

@@ -124,7 +124,7 @@ class WindowAttention(nn.Module):
         return self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:
-        """What is added to the logits of each kind of window: position bias and shift mask.
+        """Terms added to the logits of each kind of window: position bias and shift mask.
 
         Gathered once a forward in training. In inference it is remembered until the table changes
         or the module changes its mode.
@@ -286,7 +286,7 @@ class _Permute(torch.autograd.Function):
 
 
 def chunk_tokens(tokens: Tensor) -> int | None:
-    """How many tokens a block works on at a time; None: all."""
+    """Number of tokens that a block works on at a time; None: all."""
     if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     bytes_per_token = tokens.shape[1] * tokens.element_size()

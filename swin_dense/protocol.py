@@ -1,4 +1,4 @@
-"""What the rest of the product needs of a backbone; whatever has it stands in for the Swin.
+"""The protocol of backbones: all that heads, optimiser, sharding, files and flags ask of one.
 
 Heads use `channels`, `strides` and the forward. The optimiser asks which parameters are not
 decayed, sharding and gradient checkpointing ask for the blocks. Files and flags know a backbone by

@@ -1,4 +1,4 @@
-"""What blocks read of the geometry of windows, as tensors on their device, made once and kept.
+"""The geometry of windows as tensors on a device, made once and kept, as blocks read it.
 
 `windows.py` computes; here its arrays become a plan for the blocks of a stage (`plan_blocks`) and
 tables of a window (`window_table`). Both are remembered by size and device in a bounded cache.
@@ -71,7 +71,7 @@ class Permutation:
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What one block needs to know of the maps it works on.
+    """Geometry of the maps that one block works on.
 
     Attributes:
         batch: number of images.

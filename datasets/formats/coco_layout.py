@@ -6,7 +6,7 @@ from swin_dense.datasets.formats.coco_file import CocoFile, read_coco
 
 
 def is_coco_layout(root: Path) -> bool:
-    """Whether a folder has annotations where COCO has them."""
+    """Tell whether a folder has annotations where COCO has them."""
     return any(root.glob("annotations/instances_*.json"))
 
 

@@ -16,12 +16,12 @@ _Config = TypeVar("_Config", MaskRCNNConfig, CascadeMaskRCNNConfig)
 
 
 def is_mask_rcnn(state: Mapping[str, Tensor]) -> bool:
-    """Whether weights under our names are those of a Mask R-CNN."""
+    """Tell whether weights under our names are those of a Mask R-CNN."""
     return _is_two_stage(state) and not is_cascade_mask_rcnn(state)
 
 
 def is_cascade_mask_rcnn(state: Mapping[str, Tensor]) -> bool:
-    """Whether weights under our names are those of a Cascade Mask R-CNN."""
+    """Tell whether weights under our names are those of a Cascade Mask R-CNN."""
     return _is_two_stage(state) and any(key.startswith("roi_head.bbox_head.0.") for key in state)
 
 
@@ -60,7 +60,7 @@ def _check_detector(
     box: str,
     num_classes: int,
 ) -> None:
-    """What differs from the released models in a way that weights tell but no config allows."""
+    """Refuse parts that differ from the released models in a way that no config allows."""
     num_anchors = read_shape(state, "rpn_head.rpn_cls.weight", rank=4)[0]
     if num_anchors != len(released.rpn.anchor_ratios):
         raise ValueError(

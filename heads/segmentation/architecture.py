@@ -10,7 +10,7 @@ from swin_dense.heads.segmentation.upernet import UPerNetConfig
 
 
 def is_upernet(state: Mapping[str, Tensor]) -> bool:
-    """Whether weights under our names are those of a UPerNet."""
+    """Tell whether weights under our names are those of a UPerNet."""
     return any(key.startswith("decode_head.") for key in state)
 
 

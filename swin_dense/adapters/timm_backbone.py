@@ -180,7 +180,7 @@ def _create_net(config: TimmConfig) -> Any:
     if config.drop_path_rate:
         options["drop_path_rate"] = config.drop_path_rate
     try:
-        try:  # timm's Swin has a fixed size unless it is told otherwise
+        try:  # timm's Swin has a fixed size without this option
             net = timm.create_model(config.name, strict_img_size=False, **options)
         except TypeError:
             net = timm.create_model(config.name, **options)

@@ -1,4 +1,4 @@
-"""What a Swin Transformer is made of, read off its weights."""
+"""The architecture of a Swin Transformer, read off its weights."""
 
 import os
 import re

@@ -41,7 +41,7 @@ class ConvertedState:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is a model around the backbone."""
+        """True where there is a model around the backbone."""
         return any(key.startswith(BACKBONE) for key in self.state)
 
 
@@ -62,7 +62,7 @@ class _Match:
 
     @property
     def fits(self) -> bool:
-        """Whether position tables are there, and patch merging only between two stages.
+        """True where position tables are there, and patch merging only between two stages.
 
         What else is missing is for the strict load to say.
         """
@@ -201,7 +201,7 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
 
 
 def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
-    """How each layout reads the keys."""
+    """The keys as each layout reads them."""
     matches = []
     for layout in KEY_MAPS.values():
         if layout.wrapper:

@@ -33,7 +33,7 @@ _OUTPUT_NORM = re.compile(r"norm\d+\.(weight|bias)")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file's weights.
+    """Fate of a file's weights: loaded, passed over, resampled.
 
     Attributes:
         source: the file.
@@ -134,7 +134,7 @@ def load_converted(
 def fit_weights(
     module: nn.Module, converted: ConvertedState, *, source: str, new_classes: bool = False
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """What `load_converted` would put into a module, which is not touched, and its report."""
+    """The weights that `load_converted` would put into a module, which is not touched; its report."""
     targets = module.state_dict()
     is_whole = any(key.startswith(BACKBONE) for key in targets)
     if is_whole and not converted.is_whole:
@@ -165,7 +165,7 @@ def fit_weights(
 def _read(
     source: str | os.PathLike[str] | Mapping[str, Tensor], module: nn.Module
 ) -> tuple[str, ConvertedState]:
-    """What to call a source in messages, and its weights under our names.
+    """Name of a source for messages, and its weights under our names.
 
     Names that are the module's own, one by one, need not be recognised, of whatever kind it is.
     """
@@ -189,7 +189,7 @@ def _parts(state: Mapping[str, Tensor]) -> set[str]:
 
 
 def describe_module(module: nn.Module) -> str:
-    """What a module is called in messages: the variant, behind the class if it is a model."""
+    """Name of a module for messages: the variant, behind the class if it is a model."""
     config = getattr(module, "config", None)
     if isinstance(title := getattr(config, "title", None), str):
         return title

@@ -54,7 +54,7 @@ def run(options: Options) -> None:
 
 
 def inspect_file(file: Path) -> dict[str, Any]:
-    """What a weights file holds, as plain data.
+    """Describe what a weights file holds, as plain data.
 
     Returns:
         `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
@@ -98,7 +98,7 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """What `inspect_file` found, as text for people."""
+    """Put what `inspect_file` found into words."""
     backbone = facts["backbone"]
     sizes = {name: backbone[name] for name in _SHOWN_SIZES if name in backbone}
     variant = backbone["variant"]
@@ -141,7 +141,7 @@ def _find_variant(backbone: BackboneConfig) -> str | None:
 
 
 def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[str, Any]:
-    """Which model it is; a file without one that is known here is no error."""
+    """Name the model; a file without one that is known here is no error."""
     try:
         config = read_model_config(checkpoint, converted.state)
     except ValueError as error:
@@ -180,7 +180,7 @@ def _describe_misfit(
 
 
 def _describe_published(file: Path) -> dict[str, Any]:
-    """What is known of a file of that name. The name proves nothing of the content."""
+    """Known facts of a file of that name. The name proves nothing of the content."""
     warnings: list[str] = []
     if re.search(rf"-({'|'.join(SUPERSEDED)})\b", file.name):
         warnings.append(

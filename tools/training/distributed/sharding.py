@@ -39,7 +39,7 @@ def shard(model: Model, accelerator: Accelerator) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` has been here."""
+    """Tell whether `shard` has been here."""
     return isinstance(model, FSDPModule)
 
 
