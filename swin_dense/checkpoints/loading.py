@@ -134,7 +134,7 @@ def load_converted(
 def fit_weights(
     module: nn.Module, converted: ConvertedState, *, source: str, new_classes: bool = False
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """The weights that `load_converted` would put into a module, which is not touched; its report."""
+    """The weights that `load_converted` would load, the module untouched, and its report."""
     targets = module.state_dict()
     is_whole = any(key.startswith(BACKBONE) for key in targets)
     if is_whole and not converted.is_whole:
