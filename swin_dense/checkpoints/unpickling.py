@@ -27,8 +27,8 @@ from swin_dense.checkpoints.pickled_names import (
 )
 
 _MAX_REASON = 120  # characters of the decoder's complaint that an error message repeats
-# Values that calls may copy: some, and so many for each byte of the pickle; real ones copy one or
-# two a byte, while a pickle that passes one long list to many calls would fill the memory.
+# Values that calls may copy: some, and so many for each byte of the pickle. Real ones copy at most
+# two a byte; a pickle that passes one long list to many calls would fill the memory.
 _FREE_COPIES, _COPIES_PER_BYTE = 1 << 20, 8
 
 _MARK = object()
