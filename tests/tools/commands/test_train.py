@@ -1,5 +1,6 @@
 """Training as a function: fields of the recipe by dotted names, flags as keywords."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def test_a_look_before_a_run_gives_no_scores(tiny: str, data: Path, tmp_path: Pa
     )
     assert run == Run(tmp_path / "run", None)
     assert not run.last.exists()
+
+
+def test_a_recipe_that_is_in_no_table_is_trained_too(data: Path, tmp_path: Path) -> None:
+    recipe = replace(detection_recipe(data, steps=1), name="of_a_user")
+    run = sd.tools.train(recipe, out=tmp_path / "run", workers=0, device="cpu")
+    assert run.metrics is not None
 
 
 def test_without_averaged_weights_the_files_are_the_weights(tmp_path: Path) -> None:
