@@ -15,18 +15,17 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 
-from swin_dense.datasets.formats.ade20k import Ade20k
-from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.datasets.transforms.detection import detection_train
-from swin_dense.datasets.transforms.semantic import segmentation_train
+from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.tasks.detection import DetectionTask
+from swin_dense.tools.tasks.segmentation import SegmentationTask
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -95,15 +94,16 @@ def main() -> None:
 def make_cases(coco: Path, ade: Path) -> list[Case]:
     """Our three pipelines, as the recipes have them."""
 
-    def detection(name: str, **options: Any) -> Case:
-        transforms = detection_train(**options)
-        dataset = CocoDetection(coco, "train2017", transforms=transforms, drop_empty=True)
-        return Case(f"detection {name}", dataset, f"detection_{name}", coco)
+    def case(name: str, peer: str, *, recipe: str, root: Path, task: Any) -> Case:
+        data = replace(find_recipe(recipe).data, root=root)
+        return Case(name, task.training_data(data, seed=0), peer, root)
 
+    detection, segmentation = DetectionTask(), SegmentationTask()
+    one_scale, scales = "mask_rcnn_swin_t_mmdet_coco_1x", "mask_rcnn_swin_t_mmdet_coco_3x"
     return [
-        detection("1x", short_sides=(800,), crop_short_sides=()),
-        detection("3x"),
-        Case("ADE20K", Ade20k(ade, "training", transforms=segmentation_train()), "ade20k", ade),
+        case("detection 1x", "detection_1x", recipe=one_scale, root=coco, task=detection),
+        case("detection 3x", "detection_3x", recipe=scales, root=coco, task=detection),
+        case("ADE20K", "ade20k", recipe="upernet_swin_t_ade20k_160k", root=ade, task=segmentation),
     ]
 
 

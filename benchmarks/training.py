@@ -239,7 +239,7 @@ def measure_peak(step: Callable[[], None], device: torch.device) -> float:
 
 
 def describe(device: torch.device) -> str:
-    """What the figures are of."""
+    """Processor or GPU, and the versions, that the figures are of."""
     if device.type == "cuda":
         return f"bfloat16, {torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"float32, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,6 +1,9 @@
-"""Class names and ids of published detectors, and colours to draw classes in."""
+"""Class names: COCO's with ids, ADE20K's with colours, and the lists that data sets bring."""
 
-import colorsys
+import csv
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -89,25 +92,79 @@ COCO_CATEGORIES: dict[int, str] = {
     90: "toothbrush",
 }
 
-COCO_CLASS_NAMES = tuple(COCO_CATEGORIES.values())
-COCO_CATEGORY_IDS = tuple(COCO_CATEGORIES)
 
-_GOLDEN_RATIO = 0.618034  # of the circle of hues: neighbouring classes differ most
+@dataclass(frozen=True)
+class ClassList:
+    """Names of the classes in the order of their labels, and their colours if the list has any.
+
+    Attributes:
+        names: one per class.
+        colours: `(K, 3)` uint8 RGB, or None.
+    """
+
+    names: tuple[str, ...]
+    colours: np.ndarray | None = None
 
 
-def class_colours(num_classes: int) -> np.ndarray:
-    """A distinct colour for each class, the same in every picture.
+def ade20k_classes() -> ClassList:
+    """ADE20K's 150 scene parsing classes and their colours; the file names its source."""
+    file = resources.files("swin_dense.datasets") / "ade20k_classes.csv"
+    return _parse_csv(file.read_text(encoding="utf-8"), where="ade20k_classes.csv")
+
+
+def read_classes(root: str | Path) -> ClassList | None:
+    """Read the class list that a data set brings.
+
+    `classes.txt` has one name a line in the order of the labels. `classes.csv` has a header with
+    `name`; optionally `label`, whole numbers without gaps that give the order, and `r`, `g`, `b`,
+    each 0..255. Lines that start with `#` are skipped.
 
     Args:
-        num_classes: at least 0.
+        root: the data set's folder.
 
     Returns:
-        `(num_classes, 3)` uint8 RGB.
+        The list, or None where the folder has neither file.
+
+    Raises:
+        ValueError: the file is not UTF-8, has no name, a column is missing, or a value is no number
+            in range.
     """
-    colours = [
-        colorsys.hsv_to_rgb(
-            index * _GOLDEN_RATIO % 1, (0.85, 0.6, 0.95)[index % 3], (1.0, 0.9, 0.75)[index % 3]
-        )
-        for index in range(num_classes)
-    ]
-    return (np.array(colours).reshape(-1, 3) * 255).round().astype(np.uint8)
+    text_file, csv_file = Path(root) / "classes.txt", Path(root) / "classes.csv"
+    if text_file.is_file():
+        lines = _read_text(text_file).splitlines()
+        names = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
+        if not names:
+            raise ValueError(f"{text_file} must have one class name a line, got none")
+        return ClassList(names)
+    if csv_file.is_file():
+        return _parse_csv(_read_text(csv_file), where=csv_file)
+    return None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be text in UTF-8: {error}") from error
+
+
+def _parse_csv(text: str, *, where: str | Path) -> ClassList:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    rows = list(csv.DictReader(lines))
+    if not rows or "name" not in rows[0]:
+        raise ValueError(f"{where} must have a header with `name` and one line a class")
+    try:
+        if "label" in rows[0]:
+            rows.sort(key=lambda row: int(row["label"]))
+            labels = [int(row["label"]) for row in rows]
+            if labels != list(range(labels[0], labels[0] + len(labels))) or labels[0] > 1:
+                raise ValueError("labels must count up from 0 or 1 without gaps")
+        colours = None
+        if {"r", "g", "b"} <= rows[0].keys():
+            colours = np.array([[int(row[c]) for c in "rgb"] for row in rows])
+            if colours.min() < 0 or colours.max() > 255:
+                raise ValueError("colours must be in 0..255")
+            colours = colours.astype(np.uint8)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    return ClassList(tuple(row["name"].strip() for row in rows), colours)

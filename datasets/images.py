@@ -53,7 +53,7 @@ def image_size(image: np.ndarray) -> Size:
 def init_worker(worker_id: int) -> None:
     """Keep OpenCV to one thread in a loader's worker (`worker_init_fn` of a `DataLoader`).
 
-    Workers already use every core; OpenCV's own threads on top of that slow all of them down.
+    Workers already use every core; OpenCV's threads on top of that slow all of them down.
     """
     del worker_id
     cv2.setNumThreads(0)
@@ -63,7 +63,7 @@ def _decode(encoded: np.ndarray, flags: int) -> np.ndarray | None:
     """Decode to `(H, W, 3)` uint8 BGR; None if that fails."""
     if not len(encoded):
         return None
-    # OpenCV also writes its complaints to stderr, without a file's name.
+    # OpenCV also writes its errors to stderr, without a file's name.
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         return cv2.imdecode(encoded, flags)

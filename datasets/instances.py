@@ -13,7 +13,7 @@ from swin_dense.datasets.masks import (
     decompress,
     rasterise_polygons,
 )
-from swin_dense.datasets.transforms.detection import Pipeline
+from swin_dense.datasets.transforms.pipeline import Pipeline
 
 _MASKS_PER_PLANE = 8
 _PIXEL_CENTRE = 0.5
@@ -95,7 +95,7 @@ def transform_instances(
     have an empty mask.
 
     Args:
-        transforms: a pipeline of `transforms.compose`.
+        transforms: a pipeline of `transforms.pipeline.compose`.
         image: `(H, W, 3)` uint8 RGB.
         instances: its objects, in the image's frame.
 
@@ -153,7 +153,7 @@ def transform_instances(
 def _pack_bitmaps(masks: Sequence[CompressedMask]) -> np.ndarray:
     """Expand masks of one size, each to one bit of `(ceil(G/8), H, W)` uint8.
 
-    An eighth of the memory: a photograph of 12 megapixels may have hundreds of objects.
+    An eighth of the memory: an image of 12 megapixels may have hundreds of objects.
     """
     planes = []
     for first in range(0, len(masks), _MASKS_PER_PLANE):
@@ -177,5 +177,5 @@ def _concatenate(arrays: Sequence[np.ndarray], empty: tuple[int, ...], dtype: ty
 
 
 def _offsets(lengths: Sequence[int]) -> np.ndarray:
-    """Where each of several runs starts, and where the last one ends."""
+    """Start of each of several runs, and the end of the last: `(len(lengths) + 1,)` int64."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

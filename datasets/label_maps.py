@@ -1,7 +1,8 @@
 """Label maps on disk: reading them, and the step from stored class numbers to labels.
 
-ADE20K's scene parsing files store 0 for "no class" and 1..K for the classes; other sets store the
-labels 0..K-1 themselves. In memory a label map holds 0..K-1, and 255 where it is ignored.
+ADE20K's scene parsing files store 0 for "no class" and 1..K for the classes, which
+`reduce_zero_label` (mmsegmentation's name) reduces by 1; other sets store the labels 0..K-1
+themselves. In memory a label map holds 0..K-1, and 255 where it is ignored.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ IGNORED_LABEL = 255
 # Kinds of one-channel images in Pillow's terms: 1, 8, 16 and 32 bits, and palette indices.
 _CLASS_NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
-# What Pillow raises for a damaged file; the last where a damaged head states a giant image.
+# Raised by Pillow for a damaged file; the last where a damaged header states a giant image.
 _UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -45,13 +46,12 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
 def labels_from_numbers(
     numbers: np.ndarray, *, num_classes: int, reduce_zero_label: bool, where: str | Path
 ) -> np.ndarray:
-    """Turn stored class numbers into labels; 255 stays 255 (ignored) whatever the rule.
+    """Turn stored class numbers into labels; 255 stays 255 (ignored) in every case.
 
     Args:
-        numbers: `(H, W)` integers. With `reduce_zero_label`: 0 becomes 255 and k becomes k - 1;
-            otherwise k is k already.
+        numbers: `(H, W)` integers.
         num_classes: classes K.
-        reduce_zero_label: the rule.
+        reduce_zero_label: 0 becomes 255 (ignored) and k becomes k - 1; otherwise k is the label.
         where: the file, named in errors.
 
     Returns:
@@ -86,7 +86,7 @@ def labels_from_numbers(
 
 
 def read_label_map_header(path: str | Path) -> Size:
-    """Size of a label map, from the head of its file; raises as `read_class_numbers`.
+    """Size of a label map, from the header of its file; raises as `read_class_numbers`.
 
     The rest is read for its check sums, which is much faster than decoding it.
     """
@@ -101,7 +101,7 @@ def read_label_map_header(path: str | Path) -> Size:
 
 
 def read_image_header(path: str | Path) -> Size:
-    """Size of an image as stored, from the head of its file."""
+    """Size of an image as stored, from the header of its file."""
     try:
         with Image.open(path) as image:
             return Size(image.height, image.width)

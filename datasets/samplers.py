@@ -1,7 +1,7 @@
-"""Which images make up a batch, in which order, on which process.
+"""Batch samplers: the images of each batch, their order, and each process's share.
 
-Both samplers are given to a `DataLoader` as `batch_sampler`, together with a data set whose items
-may be asked for by `(index, epoch)`.
+Both are given to a `DataLoader` as `batch_sampler`, together with a data set that takes
+`(index, epoch)` as an index.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,13 @@ from torch.utils.data import Sampler
 
 
 class AspectRatioGroupedBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Shuffled training batches of images that are all wide or all high, so that padding is small.
+    """Shuffled training batches grouped by aspect ratio, so that padding is small.
 
-    The order depends on seed and epoch alone. A batch is put together for all processes and then
-    split: with the same `batch_size` the same images make the same step on any number of them. What
-    is left over of the two kinds makes mixed batches; the last one is filled up with images from
-    the epoch's start, so every image comes at least once and every batch is full.
+    The groups are detectron2's: images wider than high, and all others. The order depends on seed
+    and epoch alone. Batches are made for all processes together and then split: with the same
+    `batch_size` the same images make the same step on any number of processes. Left-over images of
+    the two groups make mixed batches; the last one is filled up with images from the epoch's start,
+    so that every image comes at least once and every batch is full.
 
     Yields lists of `(index, epoch)`, `batch_size / num_processes` long.
     """
@@ -57,7 +58,11 @@ class AspectRatioGroupedBatchSampler(Sampler[list[tuple[int, int]]]):
         self._epoch, self._start = 0, 0
 
     def set_position(self, epoch: int, start: int = 0) -> None:
-        """Go to an epoch, and to the batch a stopped run would have taken next.
+        """Set the epoch, and the first batch of it to yield, as a resumed run needs.
+
+        Args:
+            epoch: from 0 up.
+            start: batches of the epoch to skip, in `0..num_batches`.
 
         Raises:
             ValueError: `epoch` is negative, or `start` is not in `0..num_batches`.
@@ -81,8 +86,8 @@ class AspectRatioGroupedBatchSampler(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         share = self._batch_size // self._num_processes
         for batch in self._epoch_batches()[self._start :]:
-            mine = batch[self._rank * share : (self._rank + 1) * share]
-            yield [(int(index), self._epoch) for index in mine]
+            share_of_rank = batch[self._rank * share : (self._rank + 1) * share]
+            yield [(int(index), self._epoch) for index in share_of_rank]
 
     def _epoch_batches(self) -> np.ndarray:
         """All images of the epoch: `(num_batches, batch_size)`."""
@@ -103,7 +108,7 @@ class EvaluationBatchSampler(Sampler[list[int]]):
     """Each image exactly once over all processes, in order; yields lists of indices.
 
     Process `rank` takes images `rank`, `rank + num_processes`, and so on, so processes may have a
-    batch more or less than others, and the last batch may be short. Nothing is dropped or doubled.
+    batch more or less than others, and the last batch may be short. No image is dropped or doubled.
     """
 
     def __init__(

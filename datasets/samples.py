@@ -1,7 +1,7 @@
-"""What one image of a data set looks like on its way to a model.
+"""Samples: the form of one image and its targets on the way from a data set to a model.
 
-A sample is a plain dict. A batch is a list of samples: images keep their own sizes until they are
-padded on the device.
+A sample is a plain dict. A batch is a list of samples: images differ in size until they are padded
+on the device.
 """
 
 from typing import NamedTuple, TypedDict, TypeVar
@@ -20,12 +20,11 @@ class DetectionSample(TypedDict):
     """One image with its objects, in the frame of the transformed image (*input* frame).
 
     `image`: `(3, H, W)` uint8 RGB, already resized. `original_size` is the file's size before any
-    transform. Of the `G` objects (0 is allowed): `boxes` `(G, 4)` float32 xyxy px inside the image,
-    each with an area; `labels` `(G,)` int64 in `0..K-1`; their masks as run lengths, concatenated:
-    `mask_counts` `(S,)` int32 and `mask_num_runs` `(G,)` int64 say how many of the `S` runs each
-    object has. Runs go down the columns, alternate between outside and inside, start with outside
-    for every object, and sum to `H*W` (`masks.bitmaps_from_runs` expands them). Crowds are left
-    out.
+    transform. Of the `G` objects (0 is allowed, crowds are left out): `boxes` `(G, 4)` float32 xyxy
+    px inside the image, each with an area; `labels` `(G,)` int64 in `0..K-1`; their masks as run
+    lengths, concatenated: `mask_counts` `(S,)` int32, and `mask_num_runs` `(G,)` int64, the number
+    of runs of each object. Runs go down the columns, alternate between outside and inside, start
+    with outside for every object, and sum to `H*W` (`masks.bitmaps_from_runs` expands them).
     """
 
     image: Tensor

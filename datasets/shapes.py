@@ -26,12 +26,12 @@ _OVERSAMPLING = 4  # drawn so many times larger, then averaged
 _RADIUS_RANGE = (0.06, 0.28)  # of the image's side
 _NUM_OBJECTS = (3, 8)  # both inclusive
 _MIN_VISIBLE = 0.4  # of each object's area, whatever is drawn over it
-_OWN_LOOK = 0.9  # probability of the class's own colour and texture
+_TYPICAL_LOOK = 0.9  # probability of the class's colour and texture
 _GROUND_LABEL = 1  # 0 is "ignored" in ADE20K
 
 Texture = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-# In an object's own frame (u, v in -1..1): how far from its first to its second colour, 0..1.
+# In an object's frame (u, v in -1..1): how far from its first to its second colour, 0..1.
 _TEXTURES: tuple[Texture, ...] = (
     lambda u, v: (np.cos(7 * u) * np.cos(7 * v) > 0.25).astype(np.float32),  # dots
     lambda u, v: ((np.floor(2.5 * u) + np.floor(2.5 * v)) % 2).astype(np.float32),  # checks
@@ -63,10 +63,10 @@ def write_shapes(
     """Draw the data set and write it in COCO and in ADE20K layout under one root.
 
     COCO: `annotations/instances_{train2017,val2017}.json`, `{train2017,val2017}/*.jpg`; masks are
-    what is visible of each shape, as polygons, or as run lengths where they have holes. ADE20K:
+    the visible part of each shape, as polygons, or as run lengths where they have holes. ADE20K:
     `images/{training,validation}/*.jpg`, `annotations/{training,validation}/*.png`, `classes.txt`;
     label 1 is the ground, 2 to 7 are the shapes, 0 (ignored) is not used. Validation images come
-    from a random stream of their own. The same arguments give the same files.
+    from a separate random stream. The same arguments give the same files.
 
     Args:
         root: a new or empty folder.
@@ -143,7 +143,7 @@ def draw_shapes(random: np.random.Generator, *, size: int) -> DrawnImage:
         new_full_areas = [*full_areas, int(mask.sum())]
         if (areas < _MIN_VISIBLE * np.array(new_full_areas)).any():
             continue
-        look = label if random.random() < _OWN_LOOK else int(random.integers(len(SHAPE_NAMES)))
+        look = label if random.random() < _TYPICAL_LOOK else int(random.integers(len(SHAPE_NAMES)))
         _paint(canvas, mask, look, centre, radius, angle, random)
         fine_map = new_map
         labels.append(label)
@@ -203,7 +203,7 @@ def _paint(
     random: np.random.Generator,
 ) -> None:
     """Paint a shape onto the canvas: a soft shadow, two colours by its texture, a dark edge."""
-    reach = 1.2 * radius  # nothing of shape and shadow lies further from the centre
+    reach = 1.2 * radius  # shape and shadow lie within it around the centre
     left, top = np.maximum(centre - reach, 0).astype(int)
     right, bottom = np.ceil(centre + reach).astype(int)
     canvas, mask = canvas[top:bottom, left:right], mask[top:bottom, left:right]  # views

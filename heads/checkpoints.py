@@ -9,7 +9,6 @@ ids as JSON in their metadata.
 import dataclasses
 import json
 import os
-import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,21 +20,12 @@ from torch import Tensor, nn
 from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import convert_state_dict, shorten
+from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.models import Model, ModelConfig, create_model
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
-from swin_dense.heads.stored_configs import build_config, has_type
-
-# What `model` in our files' metadata may be.
-MODEL_KINDS: dict[str, type[ModelConfig]] = {
-    "mask_rcnn": MaskRCNNConfig,
-    "cascade_mask_rcnn": CascadeMaskRCNNConfig,
-    "upernet": UPerNetConfig,
-}
+from swin_dense.heads.models import MODEL_SPECS, ModelSpec, create_model, find_spec
+from swin_dense.heads.stored_configs import build_config, config_as_json, has_type
+from swin_dense.heads.whole_model import Model, ModelConfig
+from swin_dense.protocol import BackboneConfig
 
 
 def from_checkpoint(source: str | os.PathLike[str]) -> Model:
@@ -53,9 +43,9 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
             not known here.
     """
     checkpoint = read_checkpoint(source)
+    converted = convert_checkpoint(checkpoint)
     try:
-        translation = convert_state_dict(checkpoint.state)
-        config = read_model_config(checkpoint, translation.state)
+        config = read_model_config(checkpoint, converted.state)
         category_ids = _read_ids(checkpoint)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
@@ -64,7 +54,7 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
     def build() -> Model:
         return create_model(config, class_names=class_names, category_ids=category_ids)
 
-    return build_loaded(build, translation, source=checkpoint.source)
+    return build_loaded(build, converted, source=checkpoint.source)
 
 
 def save_model(
@@ -105,13 +95,16 @@ def save_model(
 
 def describe_model(model: nn.Module) -> dict[str, str]:
     """The metadata of our files: kind of model, config, class names and category ids, as text."""
-    config: Any = getattr(model, "config", None)
-    if type(config) not in MODEL_KINDS.values():
+    if not isinstance(model, Model):
         raise ValueError(
-            f"model must be one of {', '.join(MODEL_KINDS)}, got {type(model).__name__}"
+            f"model must be one of {', '.join(MODEL_SPECS)}, got {type(model).__name__}"
         )
-    kind, values = find_model_kind(config), dataclasses.asdict(config)
-    stored = {"format": "pt", "model": kind, "config": json.dumps(values)}
+    config = dataclasses.replace(model.config, backbone=model.config.backbone.without_pretrained())
+    stored = {
+        "format": "pt",
+        "model": find_spec(config).name,
+        "config": json.dumps(config_as_json(config)),
+    }
     for name in ("class_names", "category_ids"):
         values = getattr(model, name)
         if values is not None:
@@ -119,13 +112,9 @@ def describe_model(model: nn.Module) -> dict[str, str]:
     return stored
 
 
-def find_model_kind(config: ModelConfig) -> str:
-    """The name in `MODEL_KINDS` of a whole model's config."""
-    return _find_kind(type(config))
-
-
-def _find_kind(config_class: type[ModelConfig]) -> str:
-    return next(kind for kind, cls in MODEL_KINDS.items() if cls is config_class)
+def find_kind(state: Mapping[str, Tensor]) -> ModelSpec | None:
+    """The kind of models that weights under our names are of; None if it is none in the table."""
+    return next((spec for spec in MODEL_SPECS.values() if spec.fits(state)), None)
 
 
 def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> ModelConfig:
@@ -142,55 +131,51 @@ def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> Mo
         ValueError: there is no whole model, it has parts that are not known here, or the config
             that the file stores says something else than its weights.
     """
-    backbone, stored = read_backbone_config(state), _read_stored_config(checkpoint)
-    cls = _find_config_class(state)
-    if cls is None:
+    stored = read_stored_config(checkpoint)
+    spec = find_kind(state)
+    if stored is not None and not isinstance(stored.backbone, SwinConfig):
+        if spec is None or type(stored) is not spec.config:
+            raise ValueError(f"the weights are not those of a {find_spec(stored).name}")
+        return _compare(stored, spec.read_config(state, stored))
+    backbone = read_backbone_config(state)
+    if spec is None:
         raise ValueError(_describe_headless(state, backbone))
     if stored is None:
-        return _read_heads(state, cls(backbone=backbone))
-    if type(stored) is not cls:
+        return spec.read_config(state, spec.config(backbone=backbone))  # type: ignore[call-arg]
+    if type(stored) is not spec.config:
         raise ValueError(
-            f"the config is of a {find_model_kind(stored)}, "
-            f"the weights are those of a {_find_kind(cls)}"
+            f"the config is of a {find_spec(stored).name}, the weights are those of a {spec.name}"
         )
-    told = {name: getattr(backbone, name) for name in _TOLD}
-    hidden = backbone.mlp_ratio * backbone.embed_dim
-    if hidden != int(stored.backbone.mlp_ratio * backbone.embed_dim):
-        told["mlp_ratio"] = backbone.mlp_ratio
-    read = dataclasses.replace(stored, backbone=dataclasses.replace(stored.backbone, **told))
-    read = _read_heads(state, read)
-    if read != stored:
-        raise ValueError(
-            f"the config and the weights contradict each other: {_differ(stored, read)}"
-        )
-    return stored
+    read = dataclasses.replace(stored, backbone=_with_sizes(stored.backbone, backbone))
+    return _compare(stored, spec.read_config(state, read))
 
 
 # -------------------------------------------------------------------- architecture from weights
 
-# What weights tell of a backbone, and its hidden width besides.
-_TOLD = (
+# Read off the weights of a Swin Transformer, and its hidden width besides.
+_IN_WEIGHTS = (
     *("embed_dim", "depths", "num_heads", "window_size", "patch_size", "in_channels"),
     *("qkv_bias", "patch_norm", "out_indices"),
 )
 
 
-def _find_config_class(state: Mapping[str, Tensor]) -> type[ModelConfig] | None:
-    """Which kind of model has these weights; None if it is none of ours."""
-    parts = {key.split(".")[0] for key in state}
-    if "decode_head" in parts:
-        return UPerNetConfig
-    if {"neck", "rpn_head", "roi_head"} <= parts:
-        is_cascade = any(key.startswith("roi_head.bbox_head.0.") for key in state)
-        return CascadeMaskRCNNConfig if is_cascade else MaskRCNNConfig
-    return None
+def _with_sizes(stored: BackboneConfig, read: SwinConfig) -> SwinConfig:
+    """The stored config of a Swin Transformer with what the weights tell."""
+    assert isinstance(stored, SwinConfig)
+    sizes = {name: getattr(read, name) for name in _IN_WEIGHTS}
+    hidden = read.mlp_ratio * read.embed_dim
+    if hidden != int(stored.mlp_ratio * read.embed_dim):
+        sizes["mlp_ratio"] = read.mlp_ratio
+    return dataclasses.replace(stored, **sizes)
 
 
-def _read_heads(state: Mapping[str, Tensor], config: ModelConfig) -> ModelConfig:
-    """The config with what the weights tell of the heads."""
-    if isinstance(config, UPerNetConfig):
-        return _read_segmentor_config(state, config)
-    return _read_detector_config(state, config)
+def _compare(stored: ModelConfig, read: ModelConfig) -> ModelConfig:
+    """The stored config, once it is known that the weights have its sizes."""
+    if read != stored:
+        raise ValueError(
+            f"the config and the weights contradict each other: {_differ(stored, read)}"
+        )
+    return stored
 
 
 def _differ(stored: Any, read: Any, prefix: str = "") -> str:
@@ -204,100 +189,6 @@ def _differ(stored: Any, read: Any, prefix: str = "") -> str:
     return ""
 
 
-def _read_segmentor_config(state: Mapping[str, Tensor], released: UPerNetConfig) -> UPerNetConfig:
-    num_classes, channels, _, _ = read_shape(state, "decode_head.conv_seg.weight", rank=4)
-    num_scales = _count(state, r"decode_head\.psp_modules\.(\d+)\.")
-    scales = released.pool_scales
-    if num_scales != len(scales):
-        raise ValueError(
-            f"pyramid pooling must have {len(scales)} grids {scales}, got {num_scales}; "
-            "the weights do not tell their sizes"
-        )
-    has_auxiliary = any(key.startswith("auxiliary_head.") for key in state)
-    auxiliary_key = "auxiliary_head.convs.0.conv.weight"
-    return dataclasses.replace(
-        released,
-        num_classes=num_classes,
-        decoder_channels=channels,
-        auxiliary_channels=read_shape(state, auxiliary_key, rank=4)[0] if has_auxiliary else None,
-    )
-
-
-def _read_detector_config(
-    state: Mapping[str, Tensor], released: MaskRCNNConfig | CascadeMaskRCNNConfig
-) -> MaskRCNNConfig | CascadeMaskRCNNConfig:
-    stage = "0." if isinstance(released, CascadeMaskRCNNConfig) else ""
-    box, mask = f"roi_head.bbox_head.{stage}", f"roi_head.mask_head.{stage}"
-    num_classes = read_shape(state, f"{box}fc_cls.weight", rank=2)[0] - 1
-    _check_detector(state, released, box=box, num_classes=num_classes)
-    fpn_channels = read_shape(state, "neck.lateral_convs.0.conv.weight", rank=4)[0]
-    return dataclasses.replace(
-        released,
-        num_classes=num_classes,
-        fpn_channels=fpn_channels,
-        box=_read_box_config(state, released.box, prefix=box, in_channels=fpn_channels),
-        mask=dataclasses.replace(
-            released.mask,
-            num_convs=_count(state, re.escape(mask) + r"convs\.(\d+)\."),
-            channels=read_shape(state, f"{mask}convs.0.conv.weight", rank=4)[0],
-        ),
-    )
-
-
-def _check_detector(
-    state: Mapping[str, Tensor],
-    released: MaskRCNNConfig | CascadeMaskRCNNConfig,
-    *,
-    box: str,
-    num_classes: int,
-) -> None:
-    """What differs from the released models in a way that weights tell but no config allows."""
-    num_anchors = read_shape(state, "rpn_head.rpn_cls.weight", rank=4)[0]
-    if num_anchors != len(released.rpn.anchor_ratios):
-        raise ValueError(
-            f"a cell must have {len(released.rpn.anchor_ratios)} anchors, got {num_anchors}; "
-            "the weights do not tell their sizes"
-        )
-    num_deltas = read_shape(state, f"{box}fc_reg.weight", rank=2)[0]
-    if num_deltas != 4 * num_classes:
-        raise ValueError(
-            f"boxes must be refined per class ({4 * num_classes} values for {num_classes} "
-            f"classes), got {num_deltas}"
-        )
-    if isinstance(released, CascadeMaskRCNNConfig):
-        num_stages = _count(state, r"roi_head\.bbox_head\.(\d+)\.")
-        if num_stages != len(released.stage_ious):
-            raise ValueError(
-                f"the cascade must have {len(released.stage_ious)} stages, got {num_stages}; "
-                "the weights do not tell their overlaps"
-            )
-
-
-def _read_box_config(
-    state: Mapping[str, Tensor], released: BoxConfig, *, prefix: str, in_channels: int
-) -> BoxConfig:
-    fc_channels, num_inputs = read_shape(state, f"{prefix}shared_fcs.0.weight", rank=2)
-    num_convs = _count(state, re.escape(prefix) + r"shared_convs\.(\d+)\.")
-    conv_channels, width = released.conv_channels, in_channels
-    if num_convs:
-        conv_channels = read_shape(state, f"{prefix}shared_convs.0.conv.weight", rank=4)[0]
-        width = conv_channels
-    roi_size = round((num_inputs / width) ** 0.5)
-    if roi_size**2 * width != num_inputs:
-        raise ValueError(
-            f"{prefix}shared_fcs.0 must read square maps of {width} channels, got {num_inputs} "
-            "values"
-        )
-    return dataclasses.replace(
-        released,
-        roi_size=roi_size,
-        num_convs=num_convs,
-        conv_channels=conv_channels,
-        num_fcs=_count(state, re.escape(prefix) + r"shared_fcs\.(\d+)\."),
-        fc_channels=fc_channels,
-    )
-
-
 def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str:
     """Why there is no model to build, and what to do with the backbone."""
     use = "its backbone loads with load_weights(model.backbone, FILE) or `train --init FILE`"
@@ -308,12 +199,7 @@ def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str
     if not any(key.startswith(BACKBONE) for key in state):
         return f"a backbone ({depths}), no whole model; {use}"
     heads = [key for key in state if not key.startswith(BACKBONE)]
-    return f"its heads are none of {', '.join(MODEL_KINDS)} ({shorten(heads)}); {use}"
-
-
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """How many numbers the pattern's group takes."""
-    return len({found[1] for key in state if (found := re.match(pattern, key))})
+    return f"its heads are none of {', '.join(MODEL_SPECS)} ({shorten(heads)}); {use}"
 
 
 # ---------------------------------------------------------------------------- names and configs
@@ -334,12 +220,12 @@ def _read_ids(checkpoint: Checkpoint) -> tuple[int, ...] | None:
     return tuple(ids)
 
 
-def _read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
+def read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
     """The config that one of our files stores; None if the file is not ours."""
     kind, stored = checkpoint.metadata.get("model"), checkpoint.metadata.get("config")
     if not isinstance(kind, str) or not isinstance(stored, dict):
         return None
-    if kind not in MODEL_KINDS:
-        raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_KINDS)}")
-    config = build_config(MODEL_KINDS[kind], stored, where="config")
+    if kind not in MODEL_SPECS:
+        raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_SPECS)}")
+    config = build_config(MODEL_SPECS[kind].config, stored, where="config")
     return typing.cast(ModelConfig, config)

@@ -1,44 +1,140 @@
-"""Every whole model by name, and the one function that builds them."""
+"""The table of whole models, and the one function that builds them.
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+To add a model from outside: `add_model(ModelSpec(...))`. Everything else (building by name, files,
+`inspect`, `--new-classes`, recipes) goes through this table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
 
 from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.heads.detection.architecture import (
+    is_cascade_mask_rcnn,
+    is_mask_rcnn,
+    read_detector_config,
+)
 from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
+from swin_dense.heads.whole_model import Model, ModelConfig
+from swin_dense.protocol import BackboneConfig
 
-ModelConfig = MaskRCNNConfig | CascadeMaskRCNNConfig | UPerNetConfig
-Model = MaskRCNN | CascadeMaskRCNN | UPerNet
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """One kind of whole model.
+
+    Attributes:
+        name: of the kind, in files and in the names of its variants.
+        config: class of its configs.
+        model: class of its models.
+        variants: configs by name.
+        fits: whether weights under our names are of this kind; at most one kind says so.
+        read_config: weights under our names, and a config that gives what they do not tell, to the
+            config of what the weights hold; raises ValueError where they are of parts that are not
+            known.
+    """
+
+    name: str
+    config: type[ModelConfig]
+    model: type[Model]
+    variants: Mapping[str, ModelConfig]
+    fits: Callable[[Mapping[str, Tensor]], bool]
+    read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
+
+    @property
+    def class_layers(self) -> tuple[str, ...]:
+        """Last names of the layers whose rows are the classes."""
+        return self.model.class_layers
+
+    @property
+    def task(self) -> str:
+        """Name of the task that it is trained and evaluated for."""
+        return self.model.task
+
+
+MODEL_SPECS: dict[str, ModelSpec] = {}
+MODEL_VARIANTS: dict[str, ModelConfig] = {}
+
+
+def add_model(spec: ModelSpec) -> None:
+    """Put a kind of models into the table.
+
+    Raises:
+        ValueError: its name, or that of a variant, is taken.
+    """
+    taken = ({spec.name} & MODEL_SPECS.keys()) | (spec.variants.keys() & MODEL_VARIANTS.keys())
+    if taken:
+        raise ValueError(f"a model's name must be new, got {', '.join(sorted(taken))}")
+    MODEL_SPECS[spec.name] = spec
+    MODEL_VARIANTS.update(spec.variants)
+
 
 # Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
-MODEL_VARIANTS: dict[str, ModelConfig] = {
-    **{
-        f"mask_rcnn_swin_{size}": MaskRCNNConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
-        for size in "tsbl"
-    },
-    **{
-        f"cascade_mask_rcnn_swin_{size}": CascadeMaskRCNNConfig(
-            backbone=SWIN_VARIANTS[f"swin_{size}"]
-        )
-        for size in "tsbl"
-    },
-    **{
-        f"upernet_{name}": UPerNetConfig(backbone=backbone)
-        for name, backbone in SWIN_VARIANTS.items()
-    },
-}
+add_model(
+    ModelSpec(
+        name="mask_rcnn",
+        config=MaskRCNNConfig,
+        model=MaskRCNN,
+        variants={
+            f"mask_rcnn_swin_{size}": MaskRCNNConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
+            for size in "tsbl"
+        },
+        fits=is_mask_rcnn,
+        read_config=read_detector_config,
+    )
+)
+add_model(
+    ModelSpec(
+        name="cascade_mask_rcnn",
+        config=CascadeMaskRCNNConfig,
+        model=CascadeMaskRCNN,
+        variants={
+            f"cascade_mask_rcnn_swin_{size}": CascadeMaskRCNNConfig(
+                backbone=SWIN_VARIANTS[f"swin_{size}"]
+            )
+            for size in "tsbl"
+        },
+        fits=is_cascade_mask_rcnn,
+        read_config=read_detector_config,
+    )
+)
+add_model(
+    ModelSpec(
+        name="upernet",
+        config=UPerNetConfig,
+        model=UPerNet,
+        variants={
+            f"upernet_{name}": UPerNetConfig(backbone=backbone)
+            for name, backbone in SWIN_VARIANTS.items()
+        },
+        fits=is_upernet,
+        read_config=read_upernet_config,
+    )
+)
 
-_MODELS: dict[type, Callable[..., Model]] = {
-    MaskRCNNConfig: MaskRCNN,
-    CascadeMaskRCNNConfig: CascadeMaskRCNN,
-    UPerNetConfig: UPerNet,
-}
+
+def find_spec(config: ModelConfig) -> ModelSpec:
+    """The kind of models that a config is of.
+
+    Raises:
+        ValueError: no kind in the table has this class of configs.
+    """
+    for spec in MODEL_SPECS.values():
+        if spec.config is type(config):
+            return spec
+    choices = ", ".join(spec.config.__name__ for spec in MODEL_SPECS.values())
+    raise ValueError(f"config must be one of {choices}, got {type(config).__name__}")
 
 
 def create_model(
     name_or_config: str | ModelConfig,
     *,
+    backbone: BackboneConfig | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
     category_ids: Sequence[int] | None = None,
@@ -47,6 +143,7 @@ def create_model(
 
     Args:
         name_or_config: a name in `MODEL_VARIANTS`, or a config.
+        backbone: a backbone's config of any kind, in place of the model's own.
         num_classes: classes K without background; None: one per class name, else the config's.
         class_names: their names, or None.
         category_ids: their ids in the data set's annotations, or None.
@@ -55,7 +152,8 @@ def create_model(
         The model in training mode.
 
     Raises:
-        ValueError: unknown name, or the numbers of classes, names and ids differ.
+        ValueError: unknown name, the numbers of classes, names and ids differ, or the backbone
+            cannot be built or does not fit the heads.
     """
     if isinstance(name_or_config, str):
         if name_or_config not in MODEL_VARIANTS:
@@ -64,11 +162,11 @@ def create_model(
         config = MODEL_VARIANTS[name_or_config]
     else:
         config = name_or_config
-    if type(config) not in _MODELS:
-        choices = ", ".join(kind.__name__ for kind in _MODELS)
-        raise ValueError(f"config must be one of {choices}, got {type(config).__name__}")
+    spec = find_spec(config)
+    if backbone is not None:
+        config = replace(config, backbone=backbone)
     if num_classes is None and class_names is not None:
         num_classes = len(class_names)
     if num_classes is not None:
         config = replace(config, num_classes=num_classes)
-    return _MODELS[type(config)](config, class_names=class_names, category_ids=category_ids)
+    return spec.model(config, class_names=class_names, category_ids=category_ids)

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint, save_model
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 
 
 def save_pretrained(model: nn.Module, folder: str | os.PathLike[str]) -> None:

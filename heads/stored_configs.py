@@ -6,6 +6,24 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from swin_dense.backbone import SwinConfig
+from swin_dense.creation import BACKBONE_KINDS
+from swin_dense.protocol import BackboneConfig
+
+
+def config_as_json(config: Any) -> dict[str, Any]:
+    """The values of a config dataclass by field, as JSON has them.
+
+    A backbone's have its `kind` besides, unless it is a Swin Transformer.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        values[field.name] = config_as_json(value) if dataclasses.is_dataclass(value) else value
+    if isinstance(config, BackboneConfig) and not isinstance(config, SwinConfig):
+        values["kind"] = config.kind
+    return values
+
 
 def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> object:
     """Build a config dataclass from its JSON; lists become tuples.
@@ -29,6 +47,8 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
     for name, value in stored.items():
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, dict):
             kind = typing.cast(type, hints[name])
+            if kind is BackboneConfig:
+                kind, value = _find_kind(value, where=f"{where}.{name}")
             values[name] = build_config(kind, value, where=f"{where}.{name}")
         else:
             values[name] = _tuples(value)
@@ -40,6 +60,20 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
     return cls(**values)
 
 
+def _find_kind(
+    stored: Mapping[str, object], *, where: str
+) -> tuple[type[BackboneConfig], dict[str, object]]:
+    """Class of a stored backbone's config, and its values without the name of the class."""
+    values = dict(stored)
+    kind = values.pop("kind", SwinConfig.kind)
+    if not isinstance(kind, str) or kind not in BACKBONE_KINDS:
+        raise ValueError(
+            f"{where} is of the unknown kind {str(kind)[:40]!r}; known are "
+            f"{', '.join(BACKBONE_KINDS)}"
+        )
+    return BACKBONE_KINDS[kind], values
+
+
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
@@ -49,7 +83,7 @@ def _tuples(value: object) -> object:
 
 
 def has_type(value: object, hint: object) -> bool:
-    """Whether a plain value is what a config's annotation says."""
+    """Tell whether a plain value has the type of a config's annotation."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(has_type(value, part) for part in typing.get_args(hint))

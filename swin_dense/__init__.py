@@ -7,19 +7,25 @@ they are first asked for.
 import importlib
 from types import ModuleType
 
+from swin_dense.adapters.timm_backbone import TimmConfig
 from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
 from swin_dense.checkpoints.loading import LoadReport, load_weights
-from swin_dense.creation import create_backbone
+from swin_dense.creation import BACKBONE_KINDS, create_backbone
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.protocol import Backbone, BackboneConfig
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BACKBONE_KINDS",
     "SWIN_VARIANTS",
+    "Backbone",
+    "BackboneConfig",
     "ImageBatch",
     "LoadReport",
     "SwinConfig",
     "SwinTransformer",
+    "TimmConfig",
     "batch_images",
     "create_backbone",
     "datasets",

@@ -6,7 +6,7 @@ are those of the published detection and segmentation backbones, whose weights l
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +20,13 @@ from swin_dense.blocks import (
     chunk_tokens,
     permute,
 )
-from swin_dense.windows import plan_blocks
+from swin_dense.protocol import BackboneConfig
+from swin_dense.window_plans import plan_blocks
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwinConfig:
-    """What a Swin Transformer is made of.
+class SwinConfig(BackboneConfig):
+    """Sizes and options of a Swin Transformer; those of every backbone are in `BackboneConfig`.
 
     Attributes:
         embed_dim: channels of stage 1; each further stage has twice as many.
@@ -37,13 +38,11 @@ class SwinConfig:
         mlp_ratio: width of the MLP's hidden layer over the stage's.
         qkv_bias: whether query, key and value have a bias.
         activation: of the MLP, a name in `blocks.ACTIVATIONS`.
-        drop_path_rate: stochastic depth of the last block, 0..1; rises linearly from 0.
         patch_norm: whether the patch embedding ends in a norm.
         out_indices: stages, from 0, whose maps are given.
-        frozen_stages: -1 trains all; 0 freezes the patch embedding, n also stages 1 to n with their
-            output norms (as in mmdetection; Microsoft's code freezes one stage fewer).
-        gradient_checkpointing: compute each block again in the backward pass to save memory.
     """
+
+    kind: ClassVar[str] = "swin"
 
     embed_dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -54,13 +53,11 @@ class SwinConfig:
     mlp_ratio: float = 4.0
     qkv_bias: bool = True
     activation: str = "gelu"
-    drop_path_rate: float = 0.0
     patch_norm: bool = True
     out_indices: tuple[int, ...] = (0, 1, 2, 3)
-    frozen_stages: int = -1
-    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("embed_dim", "window_size", "patch_size", "in_channels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -77,8 +74,6 @@ class SwinConfig:
                     f"channels of a stage must be divisible by its num_heads, "
                     f"got {channels} and {heads}"
                 )
-        if not 0.0 <= self.drop_path_rate < 1.0:
-            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
         if not 0 < self.mlp_ratio < float("inf"):
             raise ValueError(f"mlp_ratio must be positive and finite, got {self.mlp_ratio}")
         if self.activation not in ACTIVATIONS:
@@ -108,6 +103,10 @@ class SwinConfig:
             if all(getattr(self, size) == getattr(variant, size) for size in sizes):
                 return name
         return f"Swin ({', '.join(f'{size} {getattr(self, size)}' for size in sizes)})"
+
+    def build(self) -> "SwinTransformer":
+        """Make the Swin Transformer, with random values."""
+        return SwinTransformer(self)
 
 
 # Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px.
@@ -189,6 +188,18 @@ class SwinTransformer(nn.Module):
                 tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
         return features
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of norms and position tables (Liu et al. 2021, released `paramwise_cfg`); biases of
+        linear layers and convolutions are decayed."""
+        undecayed = ("relative_position_bias_table", "norm")
+        return {
+            name for name, _ in self.named_parameters() if any(part in name for part in undecayed)
+        }
+
+    def blocks(self) -> list[nn.Module]:
+        """Swin blocks of all stages, fine to coarse."""
+        return [module for module in self.modules() if isinstance(module, SwinBlock)]
+
     def _check(self, pixels: Tensor) -> None:
         channels = self.config.in_channels
         if pixels.ndim != 4 or pixels.shape[1] != channels or 0 in pixels.shape:
@@ -244,7 +255,7 @@ class SwinStage(nn.Module):
         tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
         plans, back = plan_blocks(
             (batch, height, width),
-            [block.order for block in self.blocks],
+            [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
             max_tokens=chunk_tokens(tokens),

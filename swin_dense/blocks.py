@@ -5,22 +5,22 @@ orders of `windows.py`.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from swin_dense.windows import (
+from swin_dense.window_plans import (
     BlockPlan,
     Chunk,
     Permutation,
-    TokenOrder,
     WindowGroup,
     aligned_rows,
-    relative_position_index,
-    shift_masks,
+    window_table,
 )
+from swin_dense.windows import TokenOrder, relative_position_index, shift_masks
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
@@ -124,7 +124,7 @@ class WindowAttention(nn.Module):
         return self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:
-        """What is added to the logits of each kind of window: position bias and shift mask.
+        """Terms added to the logits of each kind of window: position bias and shift mask.
 
         Gathered once a forward in training. In inference it is remembered until the table changes
         or the module changes its mode.
@@ -149,10 +149,11 @@ class WindowAttention(nn.Module):
 
     def _gather_bias(self, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table
-        index = relative_position_index(self.window_size, table.device)
+        index = window_table(relative_position_index, self.window_size, device=table.device)
         bias = table[index].permute(2, 0, 1)[None]  # (1, nH, L, L)
         if self.shifted:
-            bias = bias + shift_masks(self.window_size, table.device)[:, None]  # (4, nH, L, L)
+            masks = window_table(shift_masks, self.window_size, device=table.device)  # (4, L, L)
+            bias = bias + masks[:, None]  # (4, nH, L, L)
         return aligned_rows(bias.to(dtype))
 
     def _attend(self, qkv: Tensor, group: WindowGroup, bias: Tensor) -> Tensor:
@@ -271,19 +272,21 @@ def permute(tokens: Tensor, permutation: Permutation) -> Tensor:
 
 
 class _Permute(torch.autograd.Function):
+    """Of a permutation the gradient is the inverse permutation, a gather as well."""
+
     @staticmethod
-    def forward(ctx, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
         ctx.save_for_backward(index, inverse)
         return tokens.index_select(0, index)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         index, inverse = ctx.saved_tensors
         return _Permute.apply(gradient, inverse, index), None, None
 
 
 def chunk_tokens(tokens: Tensor) -> int | None:
-    """How many tokens a block works on at a time; None: all."""
+    """Number of tokens that a block works on at a time; None: all."""
     if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
         return None
     bytes_per_token = tokens.shape[1] * tokens.element_size()

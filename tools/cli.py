@@ -67,12 +67,12 @@ def _run(command: str, words: list[str]) -> int:
     options_type: Any = module.options_type() if has_parts else module.Options
     default: Any = None
     if hasattr(module, "choose_default"):
-        # The first word chooses the default of every flag: a recipe's name.
+        # The first word, a recipe's name, chooses the default of every flag.
         if not words or words[0] in ("-h", "--help"):
             print(module.describe_choices())
             return 0 if words else 2
-        default = module.choose_default(words[0])
-        program, words = f"{program} {words[0]}", words[1:]
+        program = f"{program} {words[0]}"
+        default, words = module.choose_default(words)
     module.run(_parse(options_type, program, words, default))
     return 0
 

@@ -1,4 +1,4 @@
-"""COCO instances as a data set: `annotations/instances_{split}.json` and `{split}/*.jpg`."""
+"""Instances in COCO's form as a data set, from any layout of `formats.table`."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -7,18 +7,19 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage, read_coco
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage
+from swin_dense.datasets.formats.table import find_detection_format
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
 from swin_dense.datasets.samples import DetectionSample, Size
-from swin_dense.datasets.transforms.detection import Pipeline, seed_transforms
+from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 _SMALLEST_TRAINED = 32  # px; smaller images are dropped from training, as in the references
 
 
 class CocoDetection(Dataset[DetectionSample]):
-    """Photographs with instances from any COCO-format file.
+    """Images with instances from any COCO-format file.
 
     An item is asked for by its index, or by `(index, epoch)` as the samplers give it: whatever the
     transforms draw depends on seed, epoch and index alone.
@@ -32,9 +33,9 @@ class CocoDetection(Dataset[DetectionSample]):
         class_names: one per label, in the order of the category ids.
         category_ids: the file's id of each label; ids may have gaps.
         image_ids: one per item.
-        sizes: `(height, width)` of each photograph, px.
+        sizes: `(height, width)` of each original image, px.
         aspect_ratios: `(N,)` float64, width / height of each.
-        report: what was left out, by kind.
+        report: counts of the objects and images left out, by kind.
     """
 
     def __init__(
@@ -46,12 +47,12 @@ class CocoDetection(Dataset[DetectionSample]):
         drop_empty: bool = False,
         seed: int = 0,
     ) -> None:
-        """Read and check the index; no photograph is opened yet.
+        """Read and check the index; no image is opened yet.
 
         Args:
-            root: folder that holds `annotations` and the folder of photographs.
+            root: folder in a layout of `formats.table`.
             split: such as `val2017`.
-            transforms: a pipeline of `transforms`.
+            transforms: a pipeline of `transforms.detection`, or of `transforms.pipeline.compose`.
             drop_empty: drop images without a usable object and those under 32 px, as the references
                 do for training; evaluation keeps every image.
             seed: of all that the transforms draw.
@@ -62,11 +63,15 @@ class CocoDetection(Dataset[DetectionSample]):
                 left; or `transforms` does not move points.
         """
         if "keypoints" not in transforms.processors:
-            raise ValueError("transforms must be made with transforms.compose, to move masks along")
-        self.annotation_file, self.image_folder = find_split(root, split)
+            raise ValueError(
+                "transforms must be made with transforms.pipeline.compose, to move masks along"
+            )
+        self._root, self._split = Path(root), split
+        self._format = find_detection_format(self._root)
         self.transforms = transforms
         self.seed = seed
-        coco = read_coco(self.annotation_file, image_folder=self.image_folder)
+        coco, self.image_folder = self._format.read(self._root, split)
+        self.annotation_file = coco.path
         self.class_names = tuple(category.name for category in coco.categories)
         self.category_ids = tuple(category.id for category in coco.categories)
         self.report: Counter[str] = Counter(coco.left_out)
@@ -84,7 +89,7 @@ class CocoDetection(Dataset[DetectionSample]):
         """Read and transform one image and its objects.
 
         Raises:
-            FileNotFoundError: the photograph has disappeared.
+            FileNotFoundError: the image file has disappeared.
             ValueError: it cannot be read, or has another size than its annotations state.
         """
         index, epoch = key if isinstance(key, tuple) else (key, 0)
@@ -105,7 +110,7 @@ class CocoDetection(Dataset[DetectionSample]):
         }
 
     def load_image(self, index: int) -> np.ndarray:
-        """The photograph as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
+        """The image as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
         path = self.image_folder / self.file_names[index]
         try:
             return read_image(path, stated_size=self.sizes[index])
@@ -113,11 +118,15 @@ class CocoDetection(Dataset[DetectionSample]):
             raise type(error)(f"{error} (image {self.image_ids[index]})") from error
 
     def load_instances(self, index: int) -> Instances:
-        """The annotated objects in the frame of the photograph, without crowds."""
+        """The annotated objects in the original frame, without crowds."""
         return self._instances[index]
 
+    def read_annotations(self) -> CocoFile:
+        """Every annotation of the split, read again: an evaluation needs those left out, too."""
+        return self._format.read(self._root, self._split)[0]
+
     def _select(self, coco: CocoFile, drop_empty: bool) -> tuple[list[CocoImage], list[Instances]]:
-        """Keep what can be learned from, count the rest in `report`."""
+        """Keep the usable images and objects, count the rest in `report`."""
         labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
         sizes = {image.id: image.size for image in coco.images}
         usable: defaultdict[int, list[CocoAnnotation]] = defaultdict(list)
@@ -143,35 +152,8 @@ class CocoDetection(Dataset[DetectionSample]):
         return images, [_make_instances(usable[image.id], labels) for image in images]
 
 
-def find_split(root: str | Path, split: str) -> tuple[Path, Path]:
-    """The annotation file and the photographs' folder of one split.
-
-    Raises:
-        FileNotFoundError: one of them is missing; the splits that exist are named.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"no data folder {root}")
-    annotation_file, image_folder = root / "annotations" / f"instances_{split}.json", root / split
-    for path in (annotation_file, image_folder):
-        if not path.exists():
-            splits = list_splits(root)
-            there = f"splits there: {', '.join(splits)}" if splits else "no split is there"
-            raise FileNotFoundError(f"no split '{split}' in {root}: {path} is missing; {there}")
-    return annotation_file, image_folder
-
-
-def list_splits(root: str | Path) -> list[str]:
-    """Names of the splits a data root has in COCO layout, sorted; empty if it has none."""
-    root = Path(root)
-    names = (
-        path.stem.removeprefix("instances_") for path in root.glob("annotations/instances_*.json")
-    )
-    return sorted(name for name in names if (root / name).is_dir())
-
-
 def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:
-    """Why an annotation is no target; None for a good one."""
+    """The reason for which an annotation is no target; None for a good one."""
     x, y, width, height = annotation.box
     inside_width = max(0.0, min(x + width, size.width) - max(x, 0.0))
     inside_height = max(0.0, min(y + height, size.height) - max(y, 0.0))

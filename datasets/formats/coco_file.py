@@ -1,7 +1,7 @@
 """Reading and checking a COCO instances file (https://cocodataset.org/#format-data).
 
-All faults of a file are reported together, with ids, before anything is made of it. What an
-annotation tool may leave behind without harm (a polygon of two points) is left out and counted.
+All faults of a file are reported together, with ids, before anything is made of it. Harmless
+remains of an annotation tool (a polygon of two points) are left out and counted.
 """
 
 import json
@@ -21,7 +21,7 @@ _MAX_RUN = 2**53  # px; every whole number up to here is exact as a float
 
 
 class CocoImage(NamedTuple):
-    """One photograph: `size` is what the annotations were drawn on, px."""
+    """One image; `size` is that of the image the annotations were drawn on, px."""
 
     id: int
     file_name: str
@@ -36,11 +36,11 @@ class CocoCategory(NamedTuple):
 
 
 class CocoAnnotation(NamedTuple):
-    """One object, in px of the photograph.
+    """One object, in px of the original image.
 
     `box` is x, y, width, height. `area` is the annotated one, or the box's where there is none.
     The mask is either `polygons`, each `(P, 2)` float64 with at least 3 points, or `run_lengths`,
-    or nothing.
+    or absent.
     """
 
     id: int
@@ -71,13 +71,13 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
 
     Args:
         path: the JSON file.
-        image_folder: where the photographs must be; None does not look for them.
+        image_folder: where the images must be; None does not look for them.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not JSON, not a COCO instances file, or has faults (all are named): ids
             missing, not whole numbers or given twice; images without size or file name; annotations
-            of unknown images or categories; boxes or masks that are malformed; missing photographs.
+            of unknown images or categories; boxes or masks that are malformed; missing images.
     """
     path = Path(path)
     sections = _read_sections(path)
@@ -99,7 +99,7 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
 
 
 class _Faults:
-    """Collects what is wrong with a file, to say it all in one line."""
+    """Collects the faults of a file, to report all of them in one line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,12 +113,12 @@ class _Faults:
         """Raise a ValueError that names every kind, its count and the first ids."""
         if not self.kinds:
             return
-        told = []
+        reports = []
         for kind, places in self.kinds.items():
             named = ", ".join(str(place) for place in places[:_MAX_NAMED])
             more = ", ..." if len(places) > _MAX_NAMED else ""
-            told.append(f"{kind}: {len(places)} ({named}{more})")
-        raise ValueError(f"{self.path} cannot be used; " + "; ".join(told))
+            reports.append(f"{kind}: {len(places)} ({named}{more})")
+        raise ValueError(f"{self.path} cannot be used; " + "; ".join(reports))
 
 
 def _read_sections(path: Path) -> dict[str, list[Any]]:
@@ -228,7 +228,7 @@ def _check_annotation(
 def _entries_with_id(
     entries: list[Any], section: str, faults: _Faults
 ) -> list[tuple[int, dict[str, Any]]]:
-    """The entries that are objects with an id of their own; the others are faults."""
+    """The entries that are objects with a unique id; the others are faults."""
     checked: dict[int, dict[str, Any]] = {}
     for position, entry in enumerate(entries):
         entry_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
@@ -255,7 +255,7 @@ def _check_polygons(value: Any, size: Size, left_out: Counter[str]) -> list[np.n
             left_out["polygons of fewer than 3 points"] += 1
             continue
         points = numbers.reshape(-1, 2)  # (P, 2)
-        # Drawing takes memory by a polygon's length, and this far out it means nothing.
+        # Drawing takes memory by a polygon's length, and this far out it has no meaning.
         if (np.abs(points - largest / 2) > 1.5 * largest).any():
             left_out["polygons far outside the image"] += 1
             continue
@@ -267,7 +267,7 @@ def check_run_lengths(value: Any, size: tuple[int, int]) -> CompressedMask:
     """Check a mask in run lengths, compressed or not, before pycocotools trusts it.
 
     Args:
-        value: what a file says, `{"size": [height, width], "counts": ...}`.
+        value: a file's entry, `{"size": [height, width], "counts": ...}`.
         size: `(height, width)` of its image, px.
 
     Raises:
@@ -292,7 +292,7 @@ def check_run_lengths(value: Any, size: tuple[int, int]) -> CompressedMask:
 
 
 def _check_image_files(images: list[CocoImage], folder: Path, faults: _Faults) -> None:
-    """Look for every photograph; listing folders is faster than asking for each file."""
+    """Look for every image file; listing folders is faster than asking for each file."""
     present: dict[str, set[str]] = {}
     for image in images:
         parent, name = os.path.split(image.file_name)

@@ -1,8 +1,8 @@
 """The packages that match detections to COCO's truth: pycocotools, or its faster equal.
 
 Both are given the same dicts, and both give the same numbers but for the last bits of a float
-(tested on published detections and on random ones); faster-coco-eval does in C++ what pycocotools
-does in Python loops.
+(tested on published detections and on random ones); faster-coco-eval has in C++ the loops that
+pycocotools has in Python.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _FASTER = "faster_coco_eval"
 
 @dataclass(frozen=True, kw_only=True)
 class CocoTables:
-    """What an evaluation of boxes or of masks found.
+    """The numbers and tables of an evaluation of boxes or of masks.
 
     Attributes:
         numbers: the 12 COCO numbers, -1 where there is no object.
@@ -68,16 +68,16 @@ def match_detections(
 
     Args:
         coco: the truth; an object without a usable mask is left out for masks.
-        detections: entries of a COCO results file that have what `kind` needs. One with a box
-            counts as small, medium or large by its box.
+        detections: entries of a COCO results file with the fields of `kind`. One with a box counts
+            as small, medium or large by its box.
         kind: "bbox" or "segm".
-        backend: what `choose_backend` gave.
+        backend: of `choose_backend`.
     """
     index_of, evaluation_of = _load(backend)
     truth = index_of(_truth_content(coco, kind))
-    found = index_of(_detections_content(truth.dataset, detections, kind))
+    results = index_of(_detections_content(truth.dataset, detections, kind))
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        evaluation = evaluation_of(truth, found, kind)
+        evaluation = evaluation_of(truth, results, kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -113,7 +113,7 @@ def _truth_content(coco: CocoFile, kind: Kind) -> dict[str, Any]:
     sizes = {image.id: image.size for image in coco.images}
     for annotation in coco.annotations:
         entry: dict[str, Any] = {
-            # A match with annotation 0 is taken for no match; ids mean nothing else here.
+            # A match with annotation 0 is taken for no match; ids have no other use here.
             "id": len(annotations) + 1,
             "image_id": annotation.image_id,
             "category_id": annotation.category_id,
@@ -145,7 +145,7 @@ def _truth_mask(annotation: CocoAnnotation, size: Size) -> object:
 def _detections_content(
     truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], kind: Kind
 ) -> dict[str, Any]:
-    """The detections as the packages want them; of an empty list they make nothing themselves."""
+    """The detections as the packages want them, which they cannot make of an empty list."""
     entries = []
     for place, detection in enumerate(detections):
         entry = {key: detection[key] for key in ("image_id", "category_id", "score")}

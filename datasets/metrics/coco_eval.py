@@ -48,13 +48,13 @@ class CocoEvaluator:
     """Collects detections image by image and computes COCO's 12 numbers for boxes and for masks.
 
     Masks are compressed as they come, so memory stays small. Images without detections count. The
-    whole annotation file is the truth, also what training leaves out; an object without a usable
-    mask is left out for masks alone. A detection with box and mask counts as small, medium or large
-    by its box, for masks too: that is what pycocotools makes of a results file with both. (mmdet's
-    own report goes by the mask, which moves APs, APm and APl of masks by up to 0.004.)
+    ground truth is the whole annotation file, with the objects that training leaves out; an object
+    without a usable mask is left out for masks alone. A detection with box and mask counts as
+    small, medium or large by its box, for masks too, as pycocotools does for a results file with
+    both. (mmdet's report goes by the mask, which moves APs, APm and APl of masks by up to 0.004.)
 
-    Several processes: each updates an evaluator with its own images, then one `merge`s the others'
-    `detections` and `seen`.
+    Several processes: each updates an evaluator with its share of the images, then one `merge`s
+    `detections` and `seen` of the others.
 
     Attributes:
         detections: all so far, as entries of a COCO results file.
@@ -84,20 +84,22 @@ class CocoEvaluator:
                 does not; or the backend is unknown or not installed.
         """
         self.backend = choose_backend(backend)
-        path = truth.annotation_file if isinstance(truth, CocoDetection) else truth
-        self.truth = read_coco(path)
+        if isinstance(truth, CocoDetection):
+            self.truth = truth.read_annotations()
+        else:
+            self.truth = read_coco(truth)
         known = [category.id for category in self.truth.categories]
         self.category_ids = tuple(known if category_ids is None else category_ids)
         unknown = sorted(set(self.category_ids) - set(known))
         if unknown:
-            raise ValueError(f"category_ids must be ids of {path}, got {unknown}")
+            raise ValueError(f"category_ids must be ids of {self.truth.path}, got {unknown}")
         self._sizes = {image.id: image.size for image in self.truth.images}
         self.detections: list[dict[str, Any]] = []
         self.seen: set[int] = set()
         self._tables: dict[str, CocoTables] = {}
 
     def update(self, image_ids: Sequence[int], results: Sequence[Mapping[str, Any]]) -> None:
-        """Take the results of some images, in the frame of the original photographs.
+        """Take the results of some images, in the frame of the original images.
 
         Args:
             image_ids: one per result.
@@ -106,7 +108,7 @@ class CocoEvaluator:
 
         Raises:
             ValueError: an id is unknown or comes twice, a label has no category, a mask is not of
-                its photograph's size, or the lengths differ.
+                its image's size, or the lengths differ.
         """
         if len(image_ids) != len(results):
             raise ValueError(f"got {len(image_ids)} image ids and {len(results)} results")
@@ -201,10 +203,10 @@ class CocoEvaluator:
         per_class = {}
         for index, category in enumerate(self.truth.categories):
             precision = tables.precision[:, :, index, 0, -1]
-            found = precision[precision > -1]
+            valid = precision[precision > -1]
             doubled = names.count(category.name) > 1
             name = f"{category.name} ({category.id})" if doubled else category.name
-            per_class[name] = float(found.mean()) if found.size else _ABSENT
+            per_class[name] = float(valid.mean()) if valid.size else _ABSENT
         return per_class
 
 
@@ -218,7 +220,7 @@ def _make_entries(
     if isinstance(masks, Tensor):
         if tuple(masks.shape[1:]) != size:
             raise ValueError(
-                f"masks must have the size of the photograph, {tuple(size)}, got"
+                f"masks must have the size of the image, {tuple(size)}, got"
                 f" {tuple(masks.shape[1:])} (image {image_id})"
             )
         columns = masks.detach().bool().transpose(1, 2).contiguous().cpu()  # (N, W, H)
@@ -252,7 +254,7 @@ def _make_entries(
 def _find_fault(
     detection: Mapping[str, Any], sizes: Mapping[int, Size], categories: set[int]
 ) -> str | None:
-    """What is wrong with an entry of a results file; None for a good one."""
+    """The fault of an entry of a results file; None for a good one."""
     if not isinstance(detection, Mapping):
         return "must be an object"
     if detection.get("image_id") not in sizes:

@@ -1,10 +1,10 @@
-"""Which class a detector takes for which: a confusion matrix that agrees with COCO's metrics.
+"""A detector's confusion matrix, in agreement with COCO's metrics.
 
 Within a class, detections are matched as COCO's evaluation does it (Lin et al. 2014; cocoeval.py):
-by falling score, each to the free object of its class that it overlaps most. What is left over is
-then matched in the same way whatever the class: those pairs are the confusions. So the diagonal
-over the sum of its row is COCO's recall of that class at the score threshold, and over the sum of
-its column COCO's precision.
+by falling score, each to the free object of its class that it overlaps most. The rest is then
+matched in the same way across classes: those pairs are the confusions. So the diagonal over the sum
+of its row is COCO's recall of that class at the score threshold, and over the sum of its column
+COCO's precision.
 """
 
 from collections import defaultdict
@@ -21,23 +21,23 @@ _MOST_DETECTIONS = 100  # of a class in an image; COCO's largest limit
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCounts:
-    """What was found in one image; crowds and detections within them are not counted.
+    """Counts of one image; crowds and detections within them are left out.
 
     Attributes:
-        num_found: objects with a detection of their class.
+        num_matched: objects with a detection of their class.
         num_detections: detections from the score threshold on.
         num_objects: annotated objects.
     """
 
-    num_found: int
+    num_matched: int
     num_detections: int
     num_objects: int
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None where there is nothing to find or wrong."""
+        """Harmonic mean of precision and recall; None without objects and detections."""
         total = self.num_detections + self.num_objects
-        return 2 * self.num_found / total if total else None
+        return 2 * self.num_matched / total if total else None
 
 
 class DetectionConfusion:
@@ -45,13 +45,13 @@ class DetectionConfusion:
 
     Args:
         num_classes: classes K.
-        score_threshold: detections that score less are not there.
-        iou_threshold: overlap from which a detection can be of an object.
+        score_threshold: least score of a detection that counts, 0..1.
+        iou_threshold: least IoU of a match, 0..1.
 
     Attributes:
-        matrix: `(K + 1, K + 1)` int64; entry [i, j] counts the objects of class i that were taken
-            for class j. In the last column are the missed objects, in the last row the detections
-            of background; a second detection of one object is one too.
+        matrix: `(K + 1, K + 1)` int64; entry [i, j] counts the objects of class i detected as
+            class j. Row and column K are background: the last column counts the missed objects, the
+            last row the false detections; a second detection of one object is one too.
     """
 
     def __init__(
@@ -68,54 +68,52 @@ class DetectionConfusion:
     def update(
         self,
         *,
+        gt_boxes: np.ndarray,
+        gt_labels: np.ndarray,
+        is_crowd: np.ndarray,
         boxes: np.ndarray,
         labels: np.ndarray,
-        is_crowd: np.ndarray,
-        found_boxes: np.ndarray,
-        found_labels: np.ndarray,
-        found_scores: np.ndarray,
+        scores: np.ndarray,
     ) -> ImageCounts:
         """Count one image.
 
         Args:
-            boxes: `(G, 4)` x, y, width, height in px, of the objects.
-            labels: `(G,)` in 0..K-1.
-            is_crowd: `(G,)` bool; what lies in a crowd of its class is neither right nor wrong.
-            found_boxes: `(N, 4)` x, y, width, height in px, of the detections.
-            found_labels: `(N,)` in 0..K-1.
-            found_scores: `(N,)`.
+            gt_boxes: `(G, 4)` x, y, width, height in px, of the objects.
+            gt_labels: `(G,)` in 0..K-1.
+            is_crowd: `(G,)` bool; detections in a crowd of their class are neither right nor wrong.
+            boxes: `(N, 4)` x, y, width, height in px, of the detections.
+            labels: `(N,)` in 0..K-1.
+            scores: `(N,)`.
         """
         background = len(self.matrix) - 1
-        order = np.argsort(-found_scores, kind="stable")
-        order = order[found_scores[order] >= self._score_threshold]
-        order = order[_places_within_class(found_labels[order]) < _MOST_DETECTIONS]
-        taken_for = np.full(len(boxes), background)  # (G,)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= self._score_threshold]
+        order = order[_places_within_class(labels[order]) < _MOST_DETECTIONS]
+        detected_as = np.full(len(gt_boxes), background)  # (G,)
         is_free = np.ones(len(order), bool)  # (N',) of the detections in order
         num_ignored = 0
-        for label in np.unique(found_labels[order]):
-            mine, objects = (
-                np.flatnonzero(found_labels[order] == label),
-                np.flatnonzero(labels == label),
-            )
-            ious = box_ious(found_boxes[order[mine]], boxes[objects], is_crowd[objects])
+        for label in np.unique(labels[order]):
+            of_label = np.flatnonzero(labels[order] == label)
+            objects = np.flatnonzero(gt_labels == label)
+            ious = box_ious(boxes[order[of_label]], gt_boxes[objects], is_crowd[objects])
             matches = match_greedily(ious, is_crowd[objects], threshold=self._iou_threshold)
-            is_free[mine] = matches < 0
-            hit = objects[matches[matches >= 0]]
-            taken_for[hit] = label
-            num_ignored += int(is_crowd[hit].sum())
-        num_found = int((taken_for[~is_crowd] != background).sum())
+            is_free[of_label] = matches < 0
+            matched = objects[matches[matches >= 0]]
+            detected_as[matched] = label
+            num_ignored += int(is_crowd[matched].sum())
+        num_matched = int((detected_as[~is_crowd] != background).sum())
 
         rest = order[is_free]
-        objects = np.flatnonzero((taken_for == background) & ~is_crowd)
-        ious = box_ious(found_boxes[rest], boxes[objects], is_crowd[objects])
+        objects = np.flatnonzero((detected_as == background) & ~is_crowd)
+        ious = box_ious(boxes[rest], gt_boxes[objects], is_crowd[objects])
         matches = match_greedily(ious, is_crowd[objects], threshold=self._iou_threshold)
-        taken_for[objects[matches[matches >= 0]]] = found_labels[rest[matches >= 0]]
+        detected_as[objects[matches[matches >= 0]]] = labels[rest[matches >= 0]]
 
-        np.add.at(self.matrix, (labels[~is_crowd], taken_for[~is_crowd]), 1)
-        false = found_labels[rest[matches < 0]]
+        np.add.at(self.matrix, (gt_labels[~is_crowd], detected_as[~is_crowd]), 1)
+        false = labels[rest[matches < 0]]
         self.matrix[background] += np.bincount(false, minlength=background + 1)
         return ImageCounts(
-            num_found=num_found,
+            num_matched=num_matched,
             num_detections=len(order) - num_ignored,
             num_objects=int((~is_crowd).sum()),
         )
@@ -133,8 +131,8 @@ def confusion_matrix(
     Args:
         truth: the annotations.
         detections: entries of a COCO results file: image_id, category_id, score, bbox.
-        score_threshold: detections that score less are not there.
-        iou_threshold: overlap from which a detection can be of an object.
+        score_threshold: least score of a detection that counts, 0..1.
+        iou_threshold: least IoU of a match, 0..1.
 
     Returns:
         `DetectionConfusion.matrix`, classes in the order of `truth.categories`, and the counts of
@@ -145,24 +143,24 @@ def confusion_matrix(
         len(places), score_threshold=score_threshold, iou_threshold=iou_threshold
     )
     objects: defaultdict[int, list[tuple[float, ...]]] = defaultdict(list)
-    found: defaultdict[int, list[tuple[float, ...]]] = defaultdict(list)
+    detected: defaultdict[int, list[tuple[float, ...]]] = defaultdict(list)
     for annotation in truth.annotations:
         label = places[annotation.category_id]
         objects[annotation.image_id].append((*annotation.box, label, annotation.is_crowd))
     for entry in detections:
         label = places[entry["category_id"]]
-        found[entry["image_id"]].append((*entry["bbox"], label, entry["score"]))
+        detected[entry["image_id"]].append((*entry["bbox"], label, entry["score"]))
     counts = {}
     for image in truth.images:
-        annotated = np.array(objects[image.id], np.float64).reshape(-1, 6)
-        detected = np.array(found[image.id], np.float64).reshape(-1, 6)
+        gt = np.array(objects[image.id], np.float64).reshape(-1, 6)
+        detections_of_image = np.array(detected[image.id], np.float64).reshape(-1, 6)
         counts[image.id] = confusion.update(
-            boxes=annotated[:, :4],
-            labels=annotated[:, 4].astype(np.int64),
-            is_crowd=annotated[:, 5].astype(bool),
-            found_boxes=detected[:, :4],
-            found_labels=detected[:, 4].astype(np.int64),
-            found_scores=detected[:, 5],
+            gt_boxes=gt[:, :4],
+            gt_labels=gt[:, 4].astype(np.int64),
+            is_crowd=gt[:, 5].astype(bool),
+            boxes=detections_of_image[:, :4],
+            labels=detections_of_image[:, 4].astype(np.int64),
+            scores=detections_of_image[:, 5],
         )
     return confusion.matrix, counts
 
@@ -198,18 +196,18 @@ def match_greedily(ious: np.ndarray, is_crowd: np.ndarray, *, threshold: float) 
     return matches
 
 
-def box_ious(found: np.ndarray, boxes: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
-    """Overlap of detections `(N, 4)` with objects `(G, 4)`, all x, y, width, height: `(N, G)`.
+def box_ious(boxes: np.ndarray, gt_boxes: np.ndarray, is_crowd: np.ndarray) -> np.ndarray:
+    """IoU of detections `(N, 4)` with objects `(G, 4)`, all x, y, width, height: `(N, G)`.
 
     With a crowd it is the share of the detection that lies in it. The operations are
     pycocotools', in its order, so that no pair falls on the other side of a threshold.
     """
-    ends, object_ends = found[:, :2] + found[:, 2:], boxes[:, :2] + boxes[:, 2:]
-    sides = np.minimum(ends[:, None], object_ends) - np.maximum(found[:, None, :2], boxes[:, :2])
+    ends, gt_ends = boxes[:, :2] + boxes[:, 2:], gt_boxes[:, :2] + gt_boxes[:, 2:]
+    sides = np.minimum(ends[:, None], gt_ends) - np.maximum(boxes[:, None, :2], gt_boxes[:, :2])
     sides = np.maximum(sides, 0)  # (N, G, 2)
     intersection = sides[..., 0] * sides[..., 1]
-    area = (found[:, 2] * found[:, 3])[:, None]
-    union = np.where(is_crowd, area, area + boxes[:, 2] * boxes[:, 3] - intersection)
+    area = (boxes[:, 2] * boxes[:, 3])[:, None]
+    union = np.where(is_crowd, area, area + gt_boxes[:, 2] * gt_boxes[:, 3] - intersection)
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 

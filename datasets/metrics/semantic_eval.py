@@ -14,11 +14,11 @@ from swin_dense.datasets.label_maps import IGNORED_LABEL
 
 
 class SemanticScores(TypedDict):
-    """Fractions and pixel counts; None where there is nothing to divide by.
+    """Fractions and pixel counts; None where a denominator is 0.
 
     Keys:
         mIoU: mean of `IoU` over the classes that occur in labels or predictions.
-        mAcc: mean share of a class's pixels found, over the classes that occur in labels.
+        mAcc: mean share of a class's pixels predicted so, over the classes that occur in labels.
         aAcc: share of all labelled pixels that are right.
         IoU: per class, intersection over union.
         area_intersect: per class, pixels labelled and predicted so.
@@ -85,10 +85,10 @@ class SemanticEvaluator:
                 )
             label_map = label_map.to(prediction.device)
             counted = label_map != IGNORED_LABEL
-            labels, found = label_map[counted].long(), prediction[counted].long()  # (N,) each
+            labels, predicted = label_map[counted].long(), prediction[counted].long()  # (N,) each
             self._check_range(labels, f"labels of image {index}")
-            self._check_range(found, f"predictions of image {index}")
-            pairs = labels * self.num_classes + found  # (N,)
+            self._check_range(predicted, f"predictions of image {index}")
+            pairs = labels * self.num_classes + predicted  # (N,)
             counts = torch.bincount(pairs, minlength=self.num_classes**2)
             counts = counts.view_as(self.matrix)
             self.matrix += counts.to(self.matrix.device)
@@ -96,7 +96,7 @@ class SemanticEvaluator:
         return scores
 
     def merge(self, counts: Tensor) -> None:
-        """Add what another process counted on its part of the images.
+        """Add the counts of another process on its part of the images.
 
         Args:
             counts: its `matrix`, `(K, K)` int64.
@@ -112,7 +112,7 @@ class SemanticEvaluator:
         self.matrix += counts.to(self.matrix.device)
 
     def compute(self) -> SemanticScores:
-        """Give the scores of all that was counted."""
+        """Scores of all images counted so far."""
         matrix = self.matrix.cpu()
         intersect = matrix.diagonal().tolist()
         label = matrix.sum(dim=1).tolist()

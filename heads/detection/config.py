@@ -1,8 +1,8 @@
-"""What a two-stage detector is made of: the configs of its parts and of the whole."""
+"""Configs of two-stage detectors and of their parts, with the released models' defaults."""
 
 from dataclasses import dataclass, field
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.heads.whole_model import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,14 +12,14 @@ class RPNConfig:
     Attributes:
         anchor_scale: side of a square anchor, in strides.
         anchor_ratios: height over width of a cell's anchors.
-        positive_iou: overlap from which an anchor is an object.
+        positive_iou: overlap with ground truth from which an anchor is positive.
         negative_iou: overlap below which it is background.
-        min_positive_iou: overlap from which an object's best anchors are its own.
+        min_positive_iou: overlap from which the best anchors of a ground-truth box are positive.
         allowed_border: px by which an anchor in training may leave the image; None is any.
-        num_samples: anchors an image trained on; None is all.
-        positive_fraction: largest share of objects among them.
+        num_samples: anchors sampled an image; None is all.
+        positive_fraction: largest share of positives among them.
         smooth_l1_beta: of the box loss; 0 is L1.
-        nms_iou: overlap at which a proposal is suppressed.
+        nms_iou: overlap above which a proposal is suppressed by a better one of its level.
         train_nms_pre: boxes per level before suppression, in training.
         train_max_proposals: boxes per image after it, in training.
         test_nms_pre: boxes per level before suppression, in inference.
@@ -52,11 +52,11 @@ class BoxConfig:
         conv_channels: their width.
         num_fcs: linear layers.
         fc_channels: their width.
-        num_samples: boxes an image trained on; None is all.
-        positive_fraction: largest share of objects among them.
+        num_samples: boxes sampled an image; None is all.
+        positive_fraction: largest share of positives among them.
         score_threshold: a detection's score is above this.
-        nms_iou: overlap at which a detection is suppressed by a better one of its class.
-        max_detections: at most so many an image.
+        nms_iou: overlap above which a detection is suppressed by a better one of its class.
+        max_detections: largest number of detections an image.
     """
 
     roi_size: int = 7
@@ -87,11 +87,11 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStageDetectorConfig:
-    """What every two-stage detector is made of.
+class TwoStageDetectorConfig(ModelConfig):
+    """Two-stage detector; the parts that all of them share.
 
     Attributes:
-        backbone: the Swin Transformer.
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K without background.
         fpn_channels: channels of every level of the pyramid.
         rpn: region proposal network.
@@ -100,7 +100,6 @@ class TwoStageDetectorConfig:
         size_divisor: images are padded to a multiple of this, px.
     """
 
-    backbone: SwinConfig
     num_classes: int = 80
     fpn_channels: int = 256
     rpn: RPNConfig = field(default_factory=RPNConfig)
@@ -134,3 +133,59 @@ class TwoStageDetectorConfig:
                 "rpn.negative_iou must not be above rpn.positive_iou, "
                 f"got {self.rpn.negative_iou} and {self.rpn.positive_iou}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskRCNNConfig(TwoStageDetectorConfig):
+    """Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        positive_iou: overlap with ground truth from which a proposal is positive; below it is
+            background.
+        delta_stds: scale of the box head's deltas.
+    """
+
+    positive_iou: float = 0.5
+    delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
+
+
+def _cascade_rpn_config() -> RPNConfig:
+    return RPNConfig(allowed_border=0, smooth_l1_beta=1 / 9, train_max_proposals=2000)
+
+
+def _cascade_box_config() -> BoxConfig:
+    return BoxConfig(num_convs=4, num_fcs=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
+    """Cascade Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        stage_ious: per stage the overlap with ground truth from which a box is positive.
+        stage_delta_stds: per stage the scale of the box head's deltas.
+        stage_loss_weights: per stage the factor of its losses.
+        giou_weight: further factor of the box loss.
+    """
+
+    rpn: RPNConfig = field(default_factory=_cascade_rpn_config)
+    box: BoxConfig = field(default_factory=_cascade_box_config)
+    stage_ious: tuple[float, ...] = (0.5, 0.6, 0.7)
+    stage_delta_stds: tuple[tuple[float, float, float, float], ...] = (
+        (0.1, 0.1, 0.2, 0.2),
+        (0.05, 0.05, 0.1, 0.1),
+        (0.033, 0.033, 0.067, 0.067),
+    )
+    stage_loss_weights: tuple[float, ...] = (1.0, 0.5, 0.25)
+    giou_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lengths = {
+            "stage_ious": len(self.stage_ious),
+            "stage_delta_stds": len(self.stage_delta_stds),
+            "stage_loss_weights": len(self.stage_loss_weights),
+        }
+        if len(set(lengths.values())) != 1 or not self.stage_ious:
+            got = ", ".join(f"{length} {name}" for name, length in lengths.items())
+            raise ValueError(f"each stage must have one overlap, stds and weight, got {got}")

@@ -20,7 +20,7 @@ class FPN(nn.Module):
         channels: channels of every level of the pyramid.
     """
 
-    def __init__(self, in_channels: Sequence[int], *, channels: int = 256) -> None:
+    def __init__(self, in_channels: Sequence[int], *, channels: int) -> None:
         super().__init__()
         self.lateral_convs = nn.ModuleList(
             ConvBlock(width, channels, kernel_size=1, relu=False) for width in in_channels

@@ -1,7 +1,7 @@
 """Detection losses as pure functions of predictions and targets, all in float32.
 
-Each is a sum over what is trained on, divided by a count that the published recipes fix. With
-nothing to train on each is zero and still depends on the predictions, so that every parameter
+Each is a sum over the samples, divided by a count that the published recipes fix. Without
+samples each is zero and still depends on the predictions, so that every parameter
 gets a gradient.
 """
 
@@ -31,14 +31,14 @@ def objectness_loss(
 
 
 def smooth_l1_loss(
-    predicted: Tensor, targets: Tensor, *, divisor: Tensor | float, beta: float = 0.0
+    predicted: Tensor, targets: Tensor, *, divisor: Tensor | float, beta: float
 ) -> Tensor:
     """Smooth L1 (Girshick 2015, Eq. 3) of box deltas; beta 0 is plain L1.
 
     Args:
         predicted: `(P, 4)`.
         targets: `(P, 4)`.
-        divisor: what the sum is divided by.
+        divisor: number that the sum is divided by.
         beta: error at which the loss turns from quadratic to linear.
 
     Returns:
@@ -54,7 +54,7 @@ def giou_loss(predicted: Tensor, targets: Tensor, *, divisor: float) -> Tensor:
     Args:
         predicted: `(P, 4)`, xyxy, px.
         targets: `(P, 4)`, same frame.
-        divisor: what the sum is divided by.
+        divisor: number that the sum is divided by.
 
     Returns:
         Scalar.
@@ -77,7 +77,7 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the pixels of each box's own class (He et al. 2017).
+    """Mean binary cross-entropy over the pixels of each box, of its class alone (He et al. 2017).
 
     Args:
         logits: `(P, K, m, m)`.
@@ -87,6 +87,7 @@ def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     Returns:
         Scalar; 0 for no boxes.
     """
-    own = logits.float()[torch.arange(len(labels), device=labels.device), labels]  # (P, m, m)
-    losses = F.binary_cross_entropy_with_logits(own, targets, reduction="sum")
+    rows = torch.arange(len(labels), device=labels.device)
+    class_logits = logits.float()[rows, labels]  # (P, m, m)
+    losses = F.binary_cross_entropy_with_logits(class_logits, targets, reduction="sum")
     return losses / max(targets.numel(), 1)

@@ -1,4 +1,4 @@
-"""What a detector is trained on and what it finds: typed dicts, and the check at its door."""
+"""Ground truth and detections of an image as typed dicts, and the check of the former."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -22,7 +22,7 @@ class DetectionTarget(TypedDict):
 
 
 class DetectionResult(TypedDict):
-    """What was found on one image, best first.
+    """Detections of one image, best first.
 
     Keys:
         boxes: `(N, 4)` float32, xyxy, px.
@@ -48,7 +48,7 @@ def check_targets(
         num_classes: K; values of labels and boxes are looked at if they are on the CPU.
 
     Raises:
-        ValueError: what does not fit, and of which image.
+        ValueError: a target does not fit its image; the message names both.
     """
     if len(targets) != len(sizes):
         raise ValueError(f"targets must be one an image, got {len(targets)} for {len(sizes)}")

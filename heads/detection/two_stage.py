@@ -1,21 +1,15 @@
-"""What every two-stage detector shares: the way through its parts."""
+"""The two-stage detector: backbone, FPN, RPN and the RoI heads that a subclass builds."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinTransformer
 from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.fpn import FPN
-from swin_dense.heads.detection.rpn import (
-    RPNHead,
-    RPNOutputs,
-    propose,
-    rpn_losses,
-    sample_anchors,
-)
+from swin_dense.heads.detection.roi_heads.interface import RoIHeads
+from swin_dense.heads.detection.rpn import RPNHead, propose
 from swin_dense.heads.detection.targets import (
     DetectionResult,
     DetectionTarget,
@@ -23,80 +17,20 @@ from swin_dense.heads.detection.targets import (
     move_target,
 )
 from swin_dense.heads.eval_mode import in_eval_mode
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 
 
-class FeatureShape(Protocol):
-    """What heads know of a backbone.
-
-    Attributes:
-        channels: of each map, fine to coarse.
-        strides: of each map, px.
-    """
-
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class RoIHeads(nn.Module):
-    """What a detector does with its proposals; a subclass says how."""
-
-    def forward(
-        self,
-        pyramid: Sequence[Tensor],
-        proposals: Sequence[Tensor],
-        targets: Sequence[DetectionTarget],
-        batch: ImageBatch,
-    ) -> dict[str, Tensor]:
-        """Compute the losses.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            targets: one per image.
-            batch: the images that the pyramid was made from.
-
-        Returns:
-            Scalars by name.
-        """
-        raise NotImplementedError
-
-    def predict(
-        self,
-        pyramid: Sequence[Tensor],
-        proposals: Sequence[Tensor],
-        sizes: Sequence[tuple[int, int]],
-        original_sizes: Sequence[tuple[int, int]],
-    ) -> list[DetectionResult]:
-        """Find objects.
-
-        Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
-            proposals: `(N, 4)` per image, xyxy, px of the input frame.
-            sizes: true (height, width) of each input image.
-            original_sizes: (height, width) of each image before it was resized.
-
-        Returns:
-            One result per image, in the original frame.
-        """
-        raise NotImplementedError
-
-
-class TwoStageDetector(nn.Module):
+class TwoStageDetector(Model):
     """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
-    Args:
-        config: what the detector is made of.
-        backbone: stands in for the Swin Transformer of the config: any module with `channels`,
-            `strides` and such a forward.
-        class_names: one for each class, or None.
-        category_ids: the id of each class in the data set's annotations, or None.
-
-    Raises:
-        ValueError: there is another number of names or ids than of classes.
+    Arguments as `Model`'s.
     """
 
     task: ClassVar[str] = "detection"
+    class_layers: ClassVar[tuple[str, ...]] = ("fc_cls", "fc_reg", "conv_logits")
+
+    config: TwoStageDetectorConfig
 
     def __init__(
         self,
@@ -106,20 +40,11 @@ class TwoStageDetector(nn.Module):
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
-        for name, values in (("class_names", class_names), ("category_ids", category_ids)):
-            if values is not None and len(values) != config.num_classes:
-                raise ValueError(
-                    f"{name} must have one entry for each of {config.num_classes} classes, "
-                    f"got {len(values)}"
-                )
-        self.config = config
-        self.class_names = None if class_names is None else tuple(class_names)
-        self.category_ids = None if category_ids is None else tuple(category_ids)
-        self.backbone = SwinTransformer(config.backbone) if backbone is None else backbone
-        shape = cast(FeatureShape, self.backbone)
-        self.strides = tuple(shape.strides)
-        self.neck = FPN(shape.channels, channels=config.fpn_channels)
+        super().__init__(
+            config, backbone=backbone, class_names=class_names, category_ids=category_ids
+        )
+        self.strides = tuple(self.pyramid.strides)
+        self.neck = FPN(self.pyramid.channels, channels=config.fpn_channels)
         self.rpn_head = RPNHead(
             config.fpn_channels,
             strides=(*self.strides, 2 * self.strides[-1]),
@@ -129,7 +54,7 @@ class TwoStageDetector(nn.Module):
         self.roi_head = self.build_roi_head()
 
     def build_roi_head(self) -> RoIHeads:
-        """Make what works on the proposals, from `self.config` and `self.strides`."""
+        """Build the RoI heads from `self.config` and `self.strides`."""
         raise NotImplementedError
 
     def forward(
@@ -142,7 +67,7 @@ class TwoStageDetector(nn.Module):
             targets: the objects of each image; there may be none.
 
         Returns:
-            Scalars, already weighted: their sum is what to minimise.
+            Scalars, already weighted: their sum is to be minimised.
 
         Raises:
             ValueError: targets do not fit the images.
@@ -151,55 +76,23 @@ class TwoStageDetector(nn.Module):
         check_targets(targets, batch.sizes, num_classes=self.config.num_classes)
         targets = [move_target(target, batch.pixels.device) for target in targets]
         rpn = self.config.rpn
-        pyramid = self.neck(self.backbone(batch.pixels))
-        outputs, losses = self._train_rpn(pyramid, batch.sizes, targets)
+        gt_boxes = [target["boxes"] for target in targets]
+
+        features = self.backbone(batch.pixels)
+        pyramid = self.neck(features)
+        rpn_outputs, rpn_losses = self.rpn_head.forward_train(
+            pyramid, batch.sizes, gt_boxes, config=rpn, size_divisor=self.config.size_divisor
+        )
         proposals = propose(
-            outputs,
+            rpn_outputs,
             batch.sizes,
             nms_pre=rpn.train_nms_pre,
             max_proposals=rpn.train_max_proposals,
             nms_iou=rpn.nms_iou,
         )
-        boxes = [boxes for boxes, _ in proposals]
-        return losses | self.roi_head(pyramid, boxes, targets, batch)
-
-    def _train_rpn(
-        self,
-        pyramid: Sequence[Tensor],
-        sizes: Sequence[tuple[int, int]],
-        targets: Sequence[DetectionTarget],
-    ) -> tuple[RPNOutputs, dict[str, Tensor]]:
-        """What is said about each anchor, for the proposals, and the losses of those sampled."""
-        rpn, head = self.config.rpn, self.rpn_head
-        is_sparse = rpn.num_samples is not None and head.use_sparse_forward(
-            pyramid, rpn.num_samples
-        )
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_sparse):
-            outputs = head(pyramid)
-        if (
-            is_sparse
-        ):  # autocast of torch 2.9 would give `forward_at_anchors` weights cast without gradient
-            torch.clear_autocast_cache()
-        samples = sample_anchors(
-            outputs.anchors,
-            sizes,
-            [target["boxes"] for target in targets],
-            size_divisor=self.config.size_divisor,
-            allowed_border=rpn.allowed_border,
-            positive_iou=rpn.positive_iou,
-            negative_iou=rpn.negative_iou,
-            min_positive_iou=rpn.min_positive_iou,
-            num_samples=rpn.num_samples,
-            positive_fraction=rpn.positive_fraction,
-        )
-        logits, deltas = outputs.logits, outputs.deltas
-        if samples.indices is not None and is_sparse:
-            logits, deltas = head.forward_at_anchors(pyramid, samples.indices)
-        elif samples.indices is not None:
-            logits = logits.gather(1, samples.indices)
-            deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
-        losses = rpn_losses(logits, deltas, samples, smooth_l1_beta=rpn.smooth_l1_beta)
-        return outputs, losses
+        proposal_boxes = [boxes for boxes, _ in proposals]
+        roi_losses = self.roi_head(pyramid, proposal_boxes, targets, batch)
+        return rpn_losses | roi_losses
 
     @torch.no_grad()
     def predict(
@@ -208,7 +101,7 @@ class TwoStageDetector(nn.Module):
         *,
         original_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> list[DetectionResult]:
-        """Find objects, as in eval mode whatever the mode of the model.
+        """Detect objects, as in eval mode whatever the mode of the model.
 
         Args:
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
@@ -222,21 +115,23 @@ class TwoStageDetector(nn.Module):
             ValueError: there is another number of sizes than of images, or one is below 1 px.
         """
         batch = self._batch(images)
-        wanted = batch.sizes if original_sizes is None else original_sizes
-        if len(wanted) != len(batch):
+        result_sizes = batch.sizes if original_sizes is None else original_sizes
+        if len(result_sizes) != len(batch):
             raise ValueError(
-                f"original_sizes must be one an image, got {len(wanted)} for {len(batch)} images"
+                "original_sizes must be one an image, "
+                f"got {len(result_sizes)} for {len(batch)} images"
             )
-        if any(min(size) < 1 for size in wanted):
-            raise ValueError(f"original_sizes must be at least 1 px, got {list(wanted)}")
+        if any(min(size) < 1 for size in result_sizes):
+            raise ValueError(f"original_sizes must be at least 1 px, got {list(result_sizes)}")
         with in_eval_mode(self):
-            return self._predict(batch, wanted)
+            return self._predict(batch, result_sizes)
 
     def _predict(
         self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]]
     ) -> list[DetectionResult]:
         rpn = self.config.rpn
-        pyramid = self.neck(self.backbone(batch.pixels))
+        features = self.backbone(batch.pixels)
+        pyramid = self.neck(features)
         proposals = propose(
             self.rpn_head(pyramid),
             batch.sizes,
@@ -244,8 +139,8 @@ class TwoStageDetector(nn.Module):
             max_proposals=rpn.test_max_proposals,
             nms_iou=rpn.nms_iou,
         )
-        boxes = [boxes for boxes, _ in proposals]
-        return self.roi_head.predict(pyramid, boxes, batch.sizes, original_sizes)
+        proposal_boxes = [boxes for boxes, _ in proposals]
+        return self.roi_head.predict(pyramid, proposal_boxes, batch.sizes, original_sizes)
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
         """The images on the model's device, in its type, normalised and padded."""

@@ -16,7 +16,7 @@ class FCNHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, *, channels: int = 256, dropout: float = 0.1
+        self, in_channels: int, num_classes: int, *, channels: int, dropout: float
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList([ConvNormReLU(in_channels, channels, kernel_size=3)])
@@ -31,7 +31,7 @@ class FCNHead(nn.Module):
             nn.init.zeros_(self.conv_seg.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Give logits `(B, K, H, W)` for `maps` `(B, in_channels, H, W)`."""
+        """Class logits `(B, K, H, W)` of one level's `(B, in_channels, H, W)` maps."""
         for conv in self.convs:
             maps = conv(maps)
         return self.conv_seg(self.dropout(maps))  # (B, K, H, W)

@@ -2,8 +2,8 @@
 
 A segmentor's logits are four times coarser than its input. The published procedure enlarges all of
 them to the image, which for 150 classes on 4000 x 3000 px takes 7 GB, then keeps one number per
-pixel. Here a *score source* gives any rows of the enlarged scores on demand, and `label_map` asks
-for a strip of rows at a time; the values are the same up to rounding.
+pixel. Here a *score source* gives any rows of the enlarged scores on demand, and `label_map` takes
+a strip of rows at a time; the values are the same up to rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,24 +17,24 @@ Size = tuple[int, int]
 # Given (first, last) rows of the label map, last excluded: scores (last - first, width, K).
 ScoreSource = Callable[[tuple[int, int]], Tensor]
 
-_STRIP_BYTES = 64 * 2**20
-_WINDOWS_AT_A_TIME = 4
+STRIP_BYTES = 64 * 2**20
+_WINDOWS_PER_BATCH = 4
 
 
 def label_map(scores: ScoreSource, size: Size, *, num_classes: int, device: torch.device) -> Tensor:
-    """Pick the best class of each pixel, in float32 whatever autocast says.
+    """Pick the best class of each pixel, in float32 also under autocast.
 
     Args:
         scores: gives the scores of rows.
         size: `(height, width)` of the label map, px.
-        num_classes: classes K; with the width it decides how many rows a strip has.
+        num_classes: classes K; with the width it decides the height of a strip.
         device: of the scores.
 
     Returns:
         `(height, width)` int64 in 0..K-1.
     """
     height, width = size
-    step = max(1, _STRIP_BYTES // (4 * num_classes * width))
+    step = max(1, STRIP_BYTES // (4 * num_classes * width))
     labels = torch.empty(size, dtype=torch.int64, device=device)
     with torch.autocast(device.type, enabled=False):
         for top in range(0, height, step):
@@ -48,8 +48,8 @@ def whole_scores(logits: Tensor, sizes: Sequence[Size]) -> ScoreSource:
 
     Args:
         logits: `(K, h, w)` floats.
-        sizes: what the logits are resized to in turn: the input's size, then the label map's. The
-            published code does both steps, and one step would give other values.
+        sizes: the logits are resized to each in turn: the input's size, then the label map's.
+            The published code does both steps, and one step would give other values.
     """
     return lambda rows: resize_rows(logits[None], sizes, rows)[0].permute(1, 2, 0)
 
@@ -138,7 +138,7 @@ def window_logits(
     """
     crops = [pixels[:, top : top + window[0], left : left + window[1]] for top, left in origins]
     batches = (
-        torch.stack(crops[start : start + _WINDOWS_AT_A_TIME])  # (n, 3, *window)
-        for start in range(0, len(crops), _WINDOWS_AT_A_TIME)
+        torch.stack(crops[start : start + _WINDOWS_PER_BATCH])  # (n, 3, *window)
+        for start in range(0, len(crops), _WINDOWS_PER_BATCH)
     )
     return [logits for batch in batches for logits in decode(batch)]

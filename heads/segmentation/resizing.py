@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Columns that are enlarged by one dense matrix; it grows with the square of this.
-_COLUMNS_AT_A_TIME = 256
+_COLUMNS_PER_BLOCK = 256
 
 
 def map_size(maps: Tensor) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_rows(maps: Tensor, sizes: Sequence[tuple[int, int]], rows: tuple[int, int]) -> Tensor:
-    """Give some rows of maps that are resized to each of `sizes` in turn.
+    """Some rows of maps that are resized to each of `sizes` in turn.
 
     The same values, up to rounding, as resizing whole maps and cutting out the rows.
 
@@ -73,7 +73,7 @@ def mix_rows(matrix: Tensor, maps: Tensor) -> Tensor:
 def convolve_resized(
     maps: Tensor, weight: Tensor, size: tuple[int, int], rows: tuple[int, int]
 ) -> Tensor:
-    """Give some rows of the 3 x 3 convolution (zero padding 1) of maps resized to `size`.
+    """Some rows of the 3 x 3 convolution (zero padding 1) of maps resized to `size`.
 
     A convolution is a sum over its nine taps of shifted 1 x 1 convolutions, and a 1 x 1 convolution
     may trade places with resizing. So the channels are mixed at the small size, and only the
@@ -107,8 +107,8 @@ def _sum_across(taps: Tensor, width: int) -> Tensor:
     """Enlarge `(N, w, 3, O)` taps to `width` columns and add them up, shifted: `(N, width, O)`."""
     low_width = taps.shape[1]
     parts = []
-    for left in range(0, width, _COLUMNS_AT_A_TIME):
-        columns = left, min(left + _COLUMNS_AT_A_TIME, width)
+    for left in range(0, width, _COLUMNS_PER_BLOCK):
+        columns = left, min(left + _COLUMNS_PER_BLOCK, width)
         across, needed = _tap_matrix(low_width, width, columns, like=taps)  # (n, 3, w')
         across = across.transpose(1, 2).flatten(1)  # (n, w'*3)
         parts.append(across @ taps[:, slice(*needed)].flatten(1, 2))  # (N, n, O)
@@ -121,7 +121,7 @@ def _tap_matrix(
     """Write resizing and the three shifts of a kernel's taps as one matrix.
 
     Returns:
-        `(last - first, 3, num_needed)` and which of the `num_in` samples are needed. Entry
+        `(last - first, 3, num_needed)` and the range of the `num_in` samples needed. Entry
         `[i, k]` makes sample `first + i + k - 1` of the resized axis, zero beyond its ends.
     """
     first, last = outputs
@@ -140,7 +140,7 @@ def banded_matrix(
 
 
 def source_range(outputs: tuple[int, int], num_in: int, num_out: int) -> tuple[int, int]:
-    """Tell which of `num_in` samples the `outputs` (last excluded) of `num_out` are mixed from."""
+    """Range of the `num_in` samples that `outputs` (last excluded) of `num_out` are mixed from."""
     if outputs == (0, num_out):
         return 0, num_in
     if num_in == num_out:

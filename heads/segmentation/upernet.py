@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.segmentation.fcn_head import FCNHead
 from swin_dense.heads.segmentation.inference import (
@@ -23,6 +23,7 @@ from swin_dense.heads.segmentation.inference import (
 )
 from swin_dense.heads.segmentation.resizing import map_size, resize_maps
 from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.heads.whole_model import Model, ModelConfig
 from swin_dense.padding import ImageBatch, batch_images
 
 IGNORED_LABEL = 255
@@ -32,11 +33,11 @@ _AUXILIARY_LEVEL = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class UPerNetConfig:
+class UPerNetConfig(ModelConfig):
     """Everything that fixes a segmentor's architecture; defaults are the released ADE20K models'.
 
     Args:
-        backbone: the Swin Transformer.
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K, 1..255; labels are 0..K-1, and 255 is ignored.
         decoder_channels: width of pyramid pooling and decoder.
         pool_scales: side lengths of the pooled grids, in cells.
@@ -45,7 +46,6 @@ class UPerNetConfig:
         auxiliary_weight: what the auxiliary loss is multiplied by.
     """
 
-    backbone: SwinConfig
     num_classes: int = 150
     decoder_channels: int = 512
     pool_scales: tuple[int, ...] = (1, 2, 3, 6)
@@ -64,46 +64,41 @@ class UPerNetConfig:
             raise ValueError(f"pool_scales must be positive cell counts, got {self.pool_scales}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        levels = len(self.backbone.out_indices)
-        needed = 2 if self.auxiliary_channels is None else _AUXILIARY_LEVEL + 1
-        if levels < needed:
-            raise ValueError(f"backbone must give at least {needed} levels, got {levels}")
         if self.auxiliary_weight < 0:
             raise ValueError(f"auxiliary_weight must not be negative, got {self.auxiliary_weight}")
 
 
-class UPerNet(nn.Module):
+class UPerNet(Model):
     """Semantic segmentor with UPerNet's decoder.
 
-    Attributes:
-        config: what it is made of.
-        class_names: name of each label, if known.
-        category_ids: id each label is written with, if the data set has its own.
-        task: "segmentation".
+    Arguments as `Model`'s.
+
+    Raises:
+        ValueError: see `Model`; or the backbone gives too few levels.
     """
 
-    task = "segmentation"
+    task: ClassVar[str] = "segmentation"
+    class_layers: ClassVar[tuple[str, ...]] = ("conv_seg",)
+
+    config: UPerNetConfig
 
     def __init__(
         self,
         config: UPerNetConfig,
         *,
+        backbone: nn.Module | None = None,
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
-        for name, values in (("class_names", class_names), ("category_ids", category_ids)):
-            if values is not None and len(values) != config.num_classes:
-                raise ValueError(
-                    f"{name} must have one entry per class, "
-                    f"got {len(values)} for num_classes={config.num_classes}"
-                )
-        self.config = config
-        self.class_names = None if class_names is None else tuple(class_names)
-        self.category_ids = None if category_ids is None else tuple(category_ids)
-        self.backbone = SwinTransformer(config.backbone)
+        super().__init__(
+            config, backbone=backbone, class_names=class_names, category_ids=category_ids
+        )
+        channels = self.pyramid.channels
+        needed = 2 if config.auxiliary_channels is None else _AUXILIARY_LEVEL + 1
+        if len(channels) < needed:
+            raise ValueError(f"backbone must give at least {needed} levels, got {len(channels)}")
         self.decode_head = UPerHead(
-            self.backbone.channels,
+            channels,
             config.num_classes,
             channels=config.decoder_channels,
             pool_scales=config.pool_scales,
@@ -113,7 +108,7 @@ class UPerNet(nn.Module):
             None
             if config.auxiliary_channels is None
             else FCNHead(
-                self.backbone.channels[_AUXILIARY_LEVEL],
+                channels[_AUXILIARY_LEVEL],
                 config.num_classes,
                 channels=config.auxiliary_channels,
                 dropout=config.dropout,

@@ -1,4 +1,4 @@
-"""What a Swin Transformer is made of, read off its weights."""
+"""The architecture of a Swin Transformer, read off its weights."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.checkpoints.containers import read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict, table_window
+from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, table_window
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.loading import fit_weights, load_converted
 
@@ -31,22 +31,22 @@ def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
         ValueError: the file cannot be read safely, or holds no Swin Transformer.
     """
     checkpoint = read_checkpoint(source)
+    converted = convert_checkpoint(checkpoint)
     try:
-        translation = convert_state_dict(checkpoint.state)
-        config = read_backbone_config(translation.state)
+        config = read_backbone_config(converted.state)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
-    return build_loaded(lambda: SwinTransformer(config), translation, source=checkpoint.source)
+    return build_loaded(lambda: SwinTransformer(config), converted, source=checkpoint.source)
 
 
 def build_loaded(
-    build: Callable[[], _Module], translation: ConvertedState, *, source: str
+    build: Callable[[], _Module], converted: ConvertedState, *, source: str
 ) -> _Module:
     """Build a module and load it, once it is known that the weights fit.
 
     Args:
         build: makes the module.
-        translation: its weights.
+        converted: its weights.
         source: the file, for messages.
 
     Returns:
@@ -55,13 +55,13 @@ def build_loaded(
     Raises:
         ValueError: see `check_fit`.
     """
-    check_fit(build, translation, source=source)
+    check_fit(build, converted, source=source)
     module = build()
-    load_converted(module, translation, source=source)
+    load_converted(module, converted, source=source)
     return module.eval()
 
 
-def check_fit(build: Callable[[], nn.Module], translation: ConvertedState, *, source: str) -> None:
+def check_fit(build: Callable[[], nn.Module], converted: ConvertedState, *, source: str) -> None:
     """Try whether weights fit, without memory for them: sizes in a file can be anything.
 
     Raises:
@@ -73,7 +73,7 @@ def check_fit(build: Callable[[], nn.Module], translation: ConvertedState, *, so
     except (ValueError, OverflowError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{source}: no model of its sizes can be built: {reason}") from error
-    fit_weights(module, translation, source=source)
+    fit_weights(module, converted, source=source)
 
 
 def read_backbone_config(state: Mapping[str, Tensor]) -> SwinConfig:
@@ -163,3 +163,8 @@ def read_shape(state: Mapping[str, Tensor], key: str, *, rank: int) -> tuple[int
     if len(shape) != rank or 0 in shape:
         raise ValueError(f"{key} must have {rank} dimensions, got shape {shape}")
     return shape
+
+
+def count_numbers(state: Mapping[str, Tensor], pattern: str) -> int:
+    """Number of values that the pattern's one group takes at the start of the keys."""
+    return len({found[1] for key in state if (found := re.match(pattern, key))})

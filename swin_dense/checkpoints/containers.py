@@ -1,8 +1,8 @@
 """Checkpoint files as state dicts: torch (zip and the older stream), pickle and safetensors.
 
-What a file is, its content says, not its name. Nothing in a file is run (`unpickling.py`). Values
+The content decides on the format, not the name. Nothing in a file is run (`unpickling.py`). Values
 stay in the file, memory-mapped, until they are copied into a module. A file that is none of these
-raises a `ValueError` that says what it is instead.
+raises a `ValueError` that names what it is instead.
 """
 
 import json
@@ -16,24 +16,33 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.download import resolve
-from swin_dense.checkpoints.pickled_names import ArrayRecord, PickleFault, TensorRecord
+from swin_dense.checkpoints.pickled_names import (
+    ArrayRecord,
+    PickleFault,
+    TensorRecord,
+    brief,
+    parts_of,
+)
 from swin_dense.checkpoints.torch_files import StoredValues, open_pickle, open_torch_zip
 
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
-_SNIFFED = 512  # bytes at the start of a file that tell what it is
+_SNIFFED = 512  # bytes at the start of a file that show its kind
+# Limits of the plain data beside the weights, followed along every reference to each of its values.
+_MAX_DEPTH = 200
+_FREE_REFERENCES, _REPEATS = 1_000_000, 4
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """Weights of a file, and the plain data beside them.
 
     Attributes:
-        source: where it came from, for messages.
-        container: how it is written: `torch`, `torch legacy`, `pickle` or `safetensors`.
-        state: parameters and buffers under the file's own names, on the CPU, in the file's dtypes.
-        metadata: what else the file says in plain data; `meta` of OpenMMLab's files among it.
+        source: path of the file, for messages.
+        container: format of the file: `torch`, `torch legacy`, `pickle` or `safetensors`.
+        state: parameters and buffers under the file's names, on the CPU, in the file's dtypes.
+        metadata: the file's other plain data; `meta` of OpenMMLab's files among it.
         entries: names of the file's other entries, such as an optimiser's state.
     """
 
@@ -61,11 +70,19 @@ class Checkpoint:
                     return tuple(names)
         return self._hub_names()
 
+    @property
+    def category_ids(self) -> list[int] | None:
+        """The ids of COCO's categories that the file stores, in label order; None without any."""
+        ids = self.metadata.get("category_ids")
+        if not isinstance(ids, list) or not all(isinstance(value, int) for value in ids):
+            return None
+        return ids if all(abs(value) < 2**63 for value in ids) else None
+
     def _hub_names(self) -> tuple[str, ...] | None:
-        """The names in transformers' config; None where they are the library's `LABEL_0` ..."""
+        """Class names of transformers' config; None where they are the library's `LABEL_0` ..."""
         config = self.metadata.get("hub_config")
         labels = config.get("id2label") if isinstance(config, dict) else None
-        if not isinstance(labels, dict) or sorted(labels) != sorted(map(str, range(len(labels)))):
+        if not isinstance(labels, dict) or set(labels) != set(map(str, range(len(labels)))):
             return None
         names = tuple(str(labels[str(index)]) for index in range(len(labels)))
         return None if names[:1] == ("LABEL_0",) else names
@@ -76,7 +93,7 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
 
     Args:
         source: a file; a folder with `model.safetensors` or `pytorch_model.bin` and, perhaps, a
-            `config.json`; or what else `download.resolve` fetches, such as a published name.
+            `config.json`; or any other source of `download.resolve`, such as a published name.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -109,7 +126,7 @@ def _find_file(path: Path) -> Path:
 
 
 def _read_hub_config(path: Path) -> object:
-    """What transformers and timm store beside the weights; None if it is not there or no JSON."""
+    """The config that transformers and timm store beside weights; None if absent or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -143,7 +160,7 @@ def _read_file(path: Path) -> Checkpoint:
 
 
 def _describe_foreign(start: bytes) -> str | None:
-    """What a file is that is certainly no checkpoint, and what to do about it."""
+    """The kind of a file that is certainly no checkpoint, and the remedy; None for others."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself; run `git lfs pull` where it came from"
@@ -189,7 +206,7 @@ def _read_safetensors(path: Path, start: bytes, num_bytes: int) -> Checkpoint:
 
     header = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else _MAX_HEADER + 1
     if header > _MAX_HEADER or start[8:9] != b"{":
-        raise PickleFault("not a safetensors file, whatever its name says")
+        raise PickleFault("not a safetensors file, in spite of its name")
     if header + 8 > num_bytes:
         raise PickleFault(
             f"truncated safetensors file: {num_bytes} bytes, the header alone {header}"
@@ -218,7 +235,7 @@ def _parse_json(text: str) -> object:
 
 
 def _unwrap(path: Path, container: str, content: object, values: StoredValues | None) -> Checkpoint:
-    """The state dict within what was read, and the plain data beside it."""
+    """The state dict within a file's content, and the plain data beside it."""
     if not isinstance(content, dict):
         raise PickleFault(f"holds a {type(content).__name__}, not a state dict")
     found = [name for name in _STATE_ENTRIES if _is_state(content.get(name))]
@@ -229,9 +246,11 @@ def _unwrap(path: Path, container: str, content: object, values: StoredValues | 
     elif _is_state(content):
         state, rest = content, {}
     else:
-        names = ", ".join(str(key)[:40] for key in list(content)[:6]) or "nothing"
+        shown = (key[:40] if isinstance(key, str) else brief(key) for key in list(content)[:6])
+        names = " ".join(", ".join(shown).split()) or "none"
         raise PickleFault(f"holds no state dict; its entries are: {names}")
     metadata = {str(key): value for key, value in rest.items() if not _is_training_state(key)}
+    _check_references(metadata)
     return Checkpoint(
         str(path),
         container,
@@ -239,6 +258,39 @@ def _unwrap(path: Path, container: str, content: object, values: StoredValues | 
         metadata,
         tuple(str(key) for key in rest),
     )
+
+
+def _check_references(content: object) -> None:
+    """Refuse data that nobody could print, compare or walk in a sensible time.
+
+    A list that holds another one ten times, which holds another one ten times, and so on, is small
+    in the file and endless for a reader that follows it; so is one that holds itself.
+    """
+    unfolded: dict[int, int] = {}  # by id: references below a container, each followed every time
+    ancestors: set[int] = set()
+    num_references = 0
+    waiting = [content]
+    while waiting:
+        value = waiting[-1]
+        parts = parts_of(value)
+        if not parts or id(value) in unfolded:
+            waiting.pop()
+        elif id(value) in ancestors:  # everything below it is counted by now
+            ancestors.remove(id(value))
+            num_references += len(parts)
+            unfolded[id(value)] = sum(1 + unfolded.get(id(part), 0) for part in parts)
+        else:
+            ancestors.add(id(value))
+            if len(ancestors) > _MAX_DEPTH or any(id(part) in ancestors for part in parts):
+                raise PickleFault(
+                    f"data beside the weights is nested deeper than {_MAX_DEPTH} or within itself"
+                )
+            waiting.extend(part for part in parts if id(part) not in unfolded)
+    if unfolded.get(id(content), 0) > _FREE_REFERENCES + _REPEATS * num_references:
+        raise PickleFault(
+            "data beside the weights refers to the same values again and again "
+            f"({num_references} references that unfold to more than {_FREE_REFERENCES})"
+        )
 
 
 def _is_state(value: object) -> bool:
@@ -256,17 +308,29 @@ def _is_training_state(key: object) -> bool:
 
 
 def _materialise(state: Mapping[str, object], values: StoredValues | None) -> dict[str, Tensor]:
+    """The state dict's tensors; entries that share an array or a storage share memory."""
     tensors: dict[str, Tensor] = {}
+    arrays: dict[int, Tensor] = {}
     for key, value in state.items():
         if isinstance(value, TensorRecord) and values is not None:
             tensors[key] = values.read(value)
         elif isinstance(value, ArrayRecord):
-            try:
-                tensors[key] = torch.from_numpy(value.to_numpy())
-            except TypeError as error:
-                raise PickleFault(f"{key!r} is an array that torch has no type for") from error
+            if id(value) not in arrays:
+                arrays[id(value)] = _array_to_tensor(key, value)
+            tensors[key] = arrays[id(value)]
         elif isinstance(value, int | float):
-            tensors[key] = torch.tensor(value)
+            try:
+                tensors[key] = torch.tensor(value)
+            except (OverflowError, RuntimeError, ValueError) as error:
+                raise PickleFault(f"{brief(key)} is a number that torch has no type for") from error
         else:
-            raise PickleFault(f"{key!r} in the state dict is a {type(value).__name__}, no tensor")
+            kind = type(value).__name__
+            raise PickleFault(f"{brief(key)} in the state dict is a {kind}, no tensor")
     return tensors
+
+
+def _array_to_tensor(key: str, array: ArrayRecord) -> Tensor:
+    try:
+        return torch.from_numpy(array.to_numpy())
+    except TypeError as error:
+        raise PickleFault(f"{brief(key)} is an array that torch has no type for") from error

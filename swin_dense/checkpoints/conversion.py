@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, KEY_MAPS, TABLE, WRAPPER, KeyMap
 from swin_dense.windows import relative_position_index
 
@@ -40,7 +41,7 @@ class ConvertedState:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is a model around the backbone."""
+        """True where there is a model around the backbone."""
         return any(key.startswith(BACKBONE) for key in self.state)
 
 
@@ -61,7 +62,7 @@ class _Match:
 
     @property
     def fits(self) -> bool:
-        """Whether position tables are there, and patch merging only between two stages.
+        """True where position tables are there, and patch merging only between two stages.
 
         What else is missing is for the strict load to say.
         """
@@ -85,6 +86,29 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> ConvertedState:
         dropped = tuple(WRAPPER + key for key in inner.dropped)
         return ConvertedState(layout, WRAPPER + inner.prefix, inner.state, dropped)
     return _rename(state, _recognise(state))
+
+
+def own_layout(state: Mapping[str, Tensor]) -> ConvertedState:
+    """Weights that have our names already."""
+    return ConvertedState(KEY_MAPS["swin_dense"], "", dict(state))
+
+
+def convert_checkpoint(checkpoint: Checkpoint) -> ConvertedState:
+    """Give a file's weights under our names.
+
+    One of our own files whose backbone is no Swin Transformer says so; its names are ours.
+
+    Raises:
+        ValueError: see `convert_state_dict`; names the file.
+    """
+    config = checkpoint.metadata.get("config")
+    backbone = config.get("backbone") if isinstance(config, dict) else None
+    if isinstance(backbone, dict) and "kind" in backbone:
+        return own_layout(checkpoint.state)
+    try:
+        return convert_state_dict(checkpoint.state)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint.source}: {error}") from error
 
 
 def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -177,7 +201,7 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
 
 
 def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
-    """How each layout reads the keys."""
+    """The keys as each layout reads them."""
     matches = []
     for layout in KEY_MAPS.values():
         if layout.wrapper:
@@ -290,5 +314,5 @@ def _index(table: Tensor, *, flat: bool) -> Tensor:
     window = table_window(table)
     if window is None:
         raise ValueError(f"{table.shape[0]} rows are no square of an odd number")
-    index = relative_position_index(window, torch.device("cpu"))  # (L, L)
-    return index.flatten() if flat else index.clone()
+    index = torch.from_numpy(relative_position_index(window))  # (L, L)
+    return index.flatten() if flat else index

@@ -1,8 +1,8 @@
-"""From what a user names to a file on the disk: paths, published names, the Hugging Face hub.
+"""Sources that a user names, as files on the disk: paths, published names, the Hugging Face hub.
 
 A published file is fetched once, into a cache (`$SWIN_DENSE_CACHE`, else `swin_dense` in the user's
-cache folder). A download that breaks off leaves what it got, and the next one goes on from there.
-Where the publisher put a part of the hash into the file's name, it is checked.
+cache folder). A download that breaks off keeps its bytes, and the next one goes on from there. A
+part of the hash in the published file's name is checked.
 """
 
 import difflib
@@ -35,7 +35,7 @@ def resolve(source: str | os.PathLike[str]) -> Path:
 
     Raises:
         FileNotFoundError: there is no such file or name, or it cannot be fetched.
-        ValueError: what was fetched is not what was published.
+        ValueError: the file that was fetched is not the published one.
     """
     path = Path(source)
     name = os.fspath(source)
@@ -77,7 +77,7 @@ def fetch(file: PublishedFile) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
+    """The folder of downloads."""
     chosen = os.environ.get("SWIN_DENSE_CACHE")
     if chosen:
         return Path(chosen)
@@ -85,7 +85,7 @@ def cache_folder() -> Path:
 
 
 def _download(url: str, partial: Path) -> None:
-    """Fetch what is missing of a file; what broke off is asked for again a few times."""
+    """Fetch the missing bytes of a file, with a few attempts where the connection breaks."""
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
@@ -158,7 +158,7 @@ def _verify(partial: Path, url: str) -> None:
 
 
 def _fetch_from_hub(source: str) -> Path:
-    """The folder of a repository of the Hugging Face hub in that library's own cache."""
+    """The folder of a repository of the Hugging Face hub in that library's cache."""
     repository, _, revision = source.removeprefix(_HUB).partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise FileNotFoundError(f"{source} must be hf://OWNER/NAME or hf://OWNER/NAME@REVISION")

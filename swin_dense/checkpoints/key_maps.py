@@ -1,4 +1,4 @@
-"""Under which names, and in which order, each framework stores a Swin Transformer.
+"""Names and order under which each framework stores a Swin Transformer.
 
 One table per framework leads from our names, which are those of Microsoft's detection repository,
 to its own. In a template `{stage}` counts stages and `{block}` blocks from 0; `{next}`, `{odd}` and
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-BACKBONE = "backbone."  # what our names of a whole model's backbone start with
+BACKBONE = "backbone."  # prefix of our names of a whole model's backbone
 
 # Buffers that some frameworks store though they follow from the window's or the image's size.
 DERIVED = ("relative_position_index", "attn_mask", "relative_coords_table")
@@ -45,21 +45,22 @@ _OURS = {
 
 @dataclass(frozen=True)
 class KeyMap:
-    """How one framework stores a Swin Transformer.
+    """Names and order of a Swin Transformer in the files of one framework.
 
     Attributes:
-        name: how `--to` and reports call it.
-        title: whose names these are, in words.
+        name: layout as in `--to` and in reports.
+        title: owner of these names, in words.
         names: our templates to theirs; three of theirs for one of ours are query, key and value.
             What is not in it, the framework has no place for.
         merge_order: of patch merging, see the module's docstring.
-        whole: whether it also stores whole models, their backbone under `backbone.`.
-        parts: what a whole model may have beside its backbone; empty means anything.
-        stores_index: whether the framework's own loader asks for `relative_position_index`.
-        brackets: when what stands in brackets is written.
-        wrapper: what every key starts with on top of all else.
+        whole: true if it also stores whole models, their backbone under `backbone.`.
+        parts: modules that a whole model may have beside its backbone; empty means anything.
+        stores_index: shape of the `relative_position_index` that the framework's loader asks for;
+            None if it asks for none.
+        brackets: condition under which names in brackets are written.
+        wrapper: prefix of every key on top of all else.
         heads: pairs of (our part, their part) of the names of a whole model's heads.
-        drops_rest: whether what a file holds beside the backbone is passed over: other networks,
+        drops_rest: true if the rest of a file beside the backbone is passed over: other networks,
             heads that we do not have.
     """
 
@@ -110,7 +111,7 @@ class KeyMap:
 
     @property
     def splits_qkv(self) -> bool:
-        """Whether query, key and value are stored apart."""
+        """True if query, key and value are stored apart."""
         return not isinstance(self.names[_BLOCK + "attn.qkv"], str)
 
     @cached_property
@@ -122,7 +123,7 @@ class KeyMap:
         )
 
 
-# What the numbers in a template are, for a stage: factor * stage + addend.
+# Numbers of a template for a stage: factor * stage + addend.
 _COUNTERS = {"stage": (1, 0), "next": (1, 1), "odd": (2, 1), "even": (2, 2)}
 
 
@@ -143,7 +144,7 @@ _OUR_PATTERNS = tuple((_compile(template), template) for template in _OURS)
 
 
 def _split(key: str) -> tuple[str, str | None]:
-    """What a template stands for, and the rest (None: no kind of weight that a table has)."""
+    """The part of a key that a template names, and the rest; None for no weight of a table."""
     module, dot, leaf = key.rpartition(".")
     if leaf == TABLE:
         return key, ""
@@ -231,7 +232,6 @@ _HF_V4: dict[str, str | tuple[str, str, str]] = {
     _BLOCK + "mlp.fc1": _HF_BLOCK + "intermediate.dense",
     _BLOCK + "mlp.fc2": _HF_BLOCK + "output.dense",
 }
-WRAPPER = "module."
 _HF_PARTS = ("decode_head", "auxiliary_head")
 _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 

@@ -7,7 +7,7 @@ at its initial values is in the report that it returns.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -16,7 +16,9 @@ from torch.nn import functional
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import (
     ConvertedState,
+    convert_checkpoint,
     convert_state_dict,
+    own_layout,
     shorten,
     table_window,
 )
@@ -27,13 +29,11 @@ __all__ = ["Checkpoint", "LoadReport", "initialise", "load_weights", "read_check
 _TABLE = ".relative_position_bias_table"
 _CLASSIFIER = re.compile(r"(norm|head)\.(weight|bias)")
 _OUTPUT_NORM = re.compile(r"norm\d+\.(weight|bias)")
-# Layers of whole models whose size follows from the number of classes.
-_CLASS_LAYER = re.compile(r".*\.(fc_cls|fc_reg|conv_logits|conv_seg)\.(weight|bias)")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file's weights.
+    """Fate of a file's weights: loaded, passed over, resampled.
 
     Attributes:
         source: the file.
@@ -89,8 +89,8 @@ def load_weights(
         ValueError: the file cannot be read safely, its layout is not known, or it does not fit. The
             module is unchanged then.
     """
-    name, translation = _read(source)
-    return load_converted(module, translation, source=name, new_classes=new_classes)
+    name, converted = _read(source, module)
+    return load_converted(module, converted, source=name, new_classes=new_classes)
 
 
 def initialise(
@@ -116,60 +116,69 @@ def initialise(
         FileNotFoundError: there is no such file.
         ValueError: see `load_weights`.
     """
-    name, translation = _read(source)
-    has_same_parts = _parts(translation.state) == _parts(model.state_dict())
+    name, converted = _read(source, model)
+    has_same_parts = _parts(converted.state) == _parts(model.state_dict())
     target = model if has_same_parts else model.get_submodule("backbone")
-    return load_converted(target, translation, source=name, new_classes=new_classes)
+    return load_converted(target, converted, source=name, new_classes=new_classes)
 
 
 def load_converted(
-    module: nn.Module, translation: ConvertedState, *, source: str, new_classes: bool = False
+    module: nn.Module, converted: ConvertedState, *, source: str, new_classes: bool = False
 ) -> LoadReport:
     """`load_weights` for what has been read and translated already; `source` is for messages."""
-    state, report = fit_weights(module, translation, source=source, new_classes=new_classes)
+    state, report = fit_weights(module, converted, source=source, new_classes=new_classes)
     module.load_state_dict(state, strict=False)
     return report
 
 
 def fit_weights(
-    module: nn.Module, translation: ConvertedState, *, source: str, new_classes: bool = False
+    module: nn.Module, converted: ConvertedState, *, source: str, new_classes: bool = False
 ) -> tuple[dict[str, Tensor], LoadReport]:
-    """What `load_converted` would put into a module, which is not touched, and its report."""
+    """The weights that `load_converted` would load, the module untouched, and its report."""
     targets = module.state_dict()
     is_whole = any(key.startswith(BACKBONE) for key in targets)
-    if is_whole and not translation.is_whole:
+    if is_whole and not converted.is_whole:
         raise ValueError(
             f"{source} does not fit {describe_module(module)}: it holds a backbone only (layout "
-            f"{translation.layout.name}); load it into the model's backbone "
+            f"{converted.layout.name}); load it into the model's backbone "
             "(load_weights(model.backbone, ...), or `train --init FILE`)"
         )
-    state, dropped = dict(translation.state), list(translation.dropped)
+    state, dropped = dict(converted.state), list(converted.dropped)
     if not is_whole:
-        state, unused = _pick_backbone(translation, targets)
+        state, unused = _pick_backbone(converted, targets)
         dropped += unused
     else:
         dropped += _drop_classifier(state, targets)
     new = _allowed_new(state, targets, prefix=BACKBONE if is_whole else "")
     resampled = _resample_tables(state, targets)
     if new_classes:
-        for key in [key for key in state if _has_other_classes(key, state, targets)]:
+        class_layers = getattr(module, "class_layers", ())
+        for key in [key for key in state if _has_other_classes(key, state, targets, class_layers)]:
             del state[key]
             new.append(key)
     _check_fit(state, targets, new, source=source, module=module)
     return state, LoadReport(
-        source, translation.layout.name, len(state), tuple(dropped), tuple(resampled), tuple(new)
+        source, converted.layout.name, len(state), tuple(dropped), tuple(resampled), tuple(new)
     )
 
 
-def _read(source: str | os.PathLike[str] | Mapping[str, Tensor]) -> tuple[str, ConvertedState]:
-    """What to call a source in messages, and its weights under our names."""
-    if isinstance(source, Mapping):
-        name, state = "the state dict", source
-    else:
+def _read(
+    source: str | os.PathLike[str] | Mapping[str, Tensor], module: nn.Module
+) -> tuple[str, ConvertedState]:
+    """Name of a source for messages, and its weights under our names.
+
+    Names that are the module's own, one by one, need not be recognised, of whatever kind it is.
+    """
+    if not isinstance(source, Mapping):
         checkpoint = read_checkpoint(source)
-        name, state = checkpoint.source, checkpoint.state
+        if checkpoint.state.keys() == module.state_dict().keys():
+            return checkpoint.source, own_layout(checkpoint.state)
+        return checkpoint.source, convert_checkpoint(checkpoint)
+    name = "the state dict"
+    if source.keys() == module.state_dict().keys():
+        return name, own_layout(source)
     try:
-        return name, convert_state_dict(state)
+        return name, convert_state_dict(source)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -180,7 +189,7 @@ def _parts(state: Mapping[str, Tensor]) -> set[str]:
 
 
 def describe_module(module: nn.Module) -> str:
-    """What a module is called in messages: the variant, behind the class if it is a model."""
+    """Name of a module for messages: the variant, behind the class if it is a model."""
     config = getattr(module, "config", None)
     if isinstance(title := getattr(config, "title", None), str):
         return title
@@ -190,13 +199,13 @@ def describe_module(module: nn.Module) -> str:
 
 
 def _pick_backbone(
-    translation: ConvertedState, targets: Mapping[str, Tensor]
+    converted: ConvertedState, targets: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """A file's backbone without what this backbone does not have; and the keys of the rest."""
     state, unused = {}, []
-    for key, value in translation.state.items():
+    for key, value in converted.state.items():
         inner = key.removeprefix(BACKBONE)
-        is_head = translation.is_whole and not key.startswith(BACKBONE)
+        is_head = converted.is_whole and not key.startswith(BACKBONE)
         is_extra = _CLASSIFIER.fullmatch(inner) or _OUTPUT_NORM.fullmatch(inner)
         if is_head or (is_extra and inner not in targets):
             unused.append(key)
@@ -261,9 +270,12 @@ def resample_table(table: Tensor, *, window: int) -> Tensor:
 
 
 def _has_other_classes(
-    key: str, state: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    key: str,
+    state: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    class_layers: Sequence[str],
 ) -> bool:
-    if key not in targets or not _CLASS_LAYER.fullmatch(key):
+    if key not in targets or key.split(".")[-2:-1] not in [[layer] for layer in class_layers]:
         return False
     # the rows are the classes; anything else that differs is a misfit
     theirs, ours = state[key].shape, targets[key].shape
@@ -304,7 +316,8 @@ def _check_fit(
     ]
     if other_kind:
         counts.append(f"{len(other_kind)} not floating point ({shorten(other_kind)})")
-    only_classes = all(_has_other_classes(key, state, targets) for key in misshapen)
+    class_layers = getattr(module, "class_layers", ())
+    only_classes = all(_has_other_classes(key, state, targets, class_layers) for key in misshapen)
     hint = ""
     if only_classes and not (missing or unexpected or other_kind):
         hint = "; these depend on the number of classes: new_classes=True starts them anew"

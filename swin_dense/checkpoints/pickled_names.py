@@ -1,4 +1,4 @@
-"""What the names in checkpoints' pickles stand for: plain data, never code.
+"""The names in checkpoints' pickles, and the plain data that each stands for; never code.
 
 The table at the end lists every name that may occur. Tensors become records (`TensorRecord`) that
 say where their values lie; the values themselves are not touched. Objects of training frameworks
@@ -6,7 +6,7 @@ become dicts or `Inert`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,24 @@ import torch
 _MAX_RANK = 32
 _MAX_NAME = 120  # characters of a foreign name that an error message repeats
 _MAX_TEXT = 4096  # characters of a path; joined to itself again and again it would fill the memory
+_MAX_KEY = 2**60  # up to here an integer is its own hash; larger ones can be made to collide
 
 
 class PickleFault(ValueError):
-    """What is wrong with a pickle; whoever knows the file's name adds it."""
+    """A fault of a pickle; the reader of the file adds the file's name."""
+
+
+def brief(value: object) -> str:
+    """A value as messages show it: short text and small numbers, of anything else its kind.
+
+    The pickle's author chooses the value: the `repr` of lists that hold each other many times would
+    never end.
+    """
+    if isinstance(value, str):
+        return repr(value[:_MAX_NAME])
+    if isinstance(value, float | None) or (isinstance(value, int) and abs(value) < 2**64):
+        return repr(value)
+    return f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True)
@@ -68,10 +82,19 @@ class ArrayRecord:
 
 @dataclass
 class Inert:
-    """What is left of an object of a known class that is of no use here."""
+    """The remains of an object of a known class that is of no use here."""
 
     kind: str
     state: object = None
+
+
+def parts_of(value: object) -> Collection[object]:
+    """The values that a value of a pickle holds; none for what is no container."""
+    if isinstance(value, Inert):
+        return (value.state,)
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 @dataclass
@@ -108,18 +131,25 @@ def find_name(module: str, name: str) -> _Global:
     return known
 
 
-def call(function: object, arguments: list[object] | tuple[object, ...]) -> object:
+def call(function: object, arguments: Sequence[object]) -> object:
     if not isinstance(function, _Global):
         raise PickleFault(f"damaged pickle (it calls a {type(function).__name__})")
     return function.build(*arguments)
 
 
 def hashable(key: object) -> object:
-    """The key, if hashing it is cheap; a deeply nested tuple would overflow the C stack."""
+    """The key, if hashing it is cheap and nobody can choose keys that collide.
+
+    A nested tuple would overflow the C stack or, where it holds the same tuple many times, take
+    for ever. Python seeds the hashes of text and bytes, not those of numbers: large integers and
+    tuples of numbers can be made to share one hash, and a dict of them takes quadratic time.
+    """
     parts = key if isinstance(key, tuple) else (key,)
-    if all(isinstance(part, str | int | float | bytes | None) for part in parts):
+    if all(isinstance(part, str | bytes | None) for part in parts):
         return key
-    raise PickleFault(f"damaged pickle (a {type(key).__name__} as a key)")
+    if isinstance(key, float) or (isinstance(key, int) and abs(key) < _MAX_KEY):
+        return key
+    raise PickleFault(f"damaged pickle ({brief(key)} as a key)")
 
 
 def set_items(target: object, items: list[object]) -> None:
@@ -130,7 +160,7 @@ def set_items(target: object, items: list[object]) -> None:
 
 
 def set_state(target: object, state: object) -> None:
-    """What `__setstate__` would do, for the kinds of objects that the table builds."""
+    """Set the state of an object that the table builds, in place of its class's `__setstate__`."""
     if isinstance(target, _Attributes):
         if not isinstance(state, dict):
             raise PickleFault("damaged pickle (an object's attributes are not a dict)")
@@ -152,7 +182,7 @@ def _set_array_state(array: ArrayRecord, state: object) -> None:
         raise PickleFault("damaged pickle (state of a NumPy array)")
     _, shape, dtype, column_major, values = state
     if isinstance(values, list) or (isinstance(dtype, _DType) and dtype.code.startswith("O")):
-        return  # an array of objects: stays without values, which is said if it is asked for
+        return  # an array of objects: stays without values, which `to_numpy` reports
     if isinstance(values, str):
         values = values.encode("latin1")  # Python 2 wrote byte strings
     if not isinstance(values, bytes | bytearray) or not isinstance(dtype, _DType):
@@ -161,7 +191,7 @@ def _set_array_state(array: ArrayRecord, state: object) -> None:
     array.dtype, array.values, array.column_major = str(dtype), bytes(values), bool(column_major)
 
 
-# ------------------------------------------------------------------ what the known names build
+# ------------------------------------------------------------------ builders of the known names
 
 
 def build_storage(identity: object) -> StorageRecord:
@@ -171,16 +201,23 @@ def build_storage(identity: object) -> StorageRecord:
     _, kind, key, _, num_values, *view = identity
     if not isinstance(kind, _Global) or kind.name not in _STORAGE_DTYPES:
         raise PickleFault("damaged pickle (a storage of unknown type)")
-    if not isinstance(key, str | int) or not _is_count(num_values):
-        raise PickleFault("damaged pickle (a storage without key or size)")
+    if not _is_count(num_values):
+        raise PickleFault(f"damaged pickle ({brief(num_values)} as the size of a storage)")
     dtype = _STORAGE_DTYPES[kind.name]
-    root = str(key)
+    root = storage_key(key)
     if not view or view[0] is None:
         return StorageRecord(root, dtype, num_values, root, 0)
     view_key, offset, view_size = view[0]
     if not _is_count(offset) or not _is_count(view_size) or offset + view_size > num_values:
         raise PickleFault(f"damaged pickle (storage {root} has a part that is larger than it)")
-    return StorageRecord(str(view_key), dtype, view_size, root, offset)
+    return StorageRecord(storage_key(view_key), dtype, view_size, root, offset)
+
+
+def storage_key(key: object) -> str:
+    """The key of a storage, as text: torch writes text or, before 1.6, an address."""
+    if isinstance(key, str) or (isinstance(key, int) and abs(key) < _MAX_KEY):
+        return str(key)
+    raise PickleFault(f"damaged pickle ({brief(key)} as the key of a storage)")
 
 
 def _tensor(
@@ -194,10 +231,12 @@ def _tensor(
 ) -> object:
     """`torch._utils._rebuild_tensor_v2`, as a record whose bounds are checked.
 
-    `marks` say that the values are to be negated or conjugated.
+    `marks`: the values are to be negated or conjugated.
     """
     if marks:
-        raise PickleFault(f"a tensor is stored with {str(marks)[:_MAX_NAME]}; save a plain copy")
+        flags = isinstance(marks, dict) and all(isinstance(flag, bool) for flag in marks.values())
+        shown = str(marks)[:_MAX_NAME] if flags else brief(marks)
+        raise PickleFault(f"a tensor is stored with {shown}; save a plain copy")
     sizes, strides = _sizes(size), _sizes(stride)
     if not isinstance(storage, StorageRecord) or not _is_count(offset):
         raise PickleFault("damaged pickle (a tensor without storage)")
@@ -239,7 +278,7 @@ def _array_from_buffer(values: object, dtype: object, shape: object, order: obje
 
 def _dtype(code: object, *_: object) -> _DType:
     if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?([biufcSUOV?]\d{0,4})", code):
-        raise PickleFault(f"damaged pickle (NumPy data type {str(code)[:_MAX_NAME]!r})")
+        raise PickleFault(f"damaged pickle (NumPy data type {brief(code)})")
     return _DType(code.lstrip("<>|="))
 
 
@@ -254,15 +293,15 @@ def _scalar(dtype: object, values: object = b"") -> object:
 def _encode(text: object, encoding: object = "utf-8") -> bytes:
     """`_codecs.encode`, as Python 2's protocols write bytes; no other codec is looked up."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8"):
-        raise PickleFault(f"refused: the pickle asks for the codec {str(encoding)[:_MAX_NAME]!r}")
+        raise PickleFault(f"refused: the pickle asks for the codec {brief(encoding)}")
     return text.encode(str(encoding))
 
 
 def _method(owner: object, name: object) -> Inert:
-    """`getattr`, as HistoryBuffer's pickles name that class's own methods; nothing is looked up."""
+    """`getattr`, as HistoryBuffer's pickles name that class's methods; nothing is looked up."""
     if not isinstance(owner, _Global) or "HistoryBuffer" not in owner.name:
         raise PickleFault("refused: the pickle asks for an attribute (getattr); nothing was run")
-    return Inert(f"{owner.name}.{str(name)[:_MAX_NAME]}")
+    return Inert(f"{owner.name}.{brief(name)}")
 
 
 def _reconstructor(cls: object, *_: object) -> object:
@@ -325,7 +364,7 @@ def _sizes(value: object) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) > _MAX_RANK:
         raise PickleFault("damaged pickle (a size that is not a short tuple)")
     if not all(_is_count(extent) for extent in value):
-        raise PickleFault(f"damaged pickle (size {str(value)[:_MAX_NAME]})")
+        raise PickleFault(f"damaged pickle (size {', '.join(map(brief, value))})")
     return tuple(value)
 
 

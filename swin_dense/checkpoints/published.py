@@ -1,4 +1,4 @@
-"""Every published Swin V1 file: where it is, what it is, what it scores, and under which terms.
+"""Every published Swin V1 file: address, model, scores and terms of use.
 
 Scores are those that the publisher states, with the publisher's code: top-1 and top-5 on
 ImageNet-1K, box and mask AP on COCO val2017, mIoU on ADE20K validation (single scale; `mIoU
@@ -27,18 +27,18 @@ class PublishedFile:
     """One file that somebody published.
 
     Attributes:
-        name: what it is called here; accepted wherever a file is.
-        url: where it is; `hf://OWNER/NAME` on the Hugging Face hub.
+        name: name here; accepted wherever a file is.
+        url: address; `hf://OWNER/NAME` on the Hugging Face hub.
         model: our name of the model: a backbone's variant for classification files and for those
             whose heads we do not have, else a name that `create_model` knows.
-        layout: a name in `layouts.KEY_MAPS`.
+        layout: a name in `key_maps.KEY_MAPS`.
         task: `classification`, `detection` or `segmentation`.
         num_classes: 1000, 21841, 80 or 150.
         parameters: of the whole network, in millions; None where it is not known.
         scores: as published.
         recipe: name of our recipe that trains such a model, or None.
         licence: as far as the publisher states it.
-        note: what else one should know.
+        note: remark for the reader.
     """
 
     name: str
@@ -65,7 +65,7 @@ class PublishedFile:
 
     @property
     def has_our_heads(self) -> bool:
-        """Whether a whole model can be built from it."""
+        """True if a whole model can be built from it."""
         return not self.model.startswith("swin_")
 
 
@@ -133,7 +133,7 @@ def _microsoft_classifiers() -> Iterator[PublishedFile]:
 
 
 def _hub_classifiers() -> Iterator[PublishedFile]:
-    """Copies on the Hugging Face hub, and torchvision's own; scores as timm's and torchvision's."""
+    """Copies on the Hugging Face hub, and torchvision's; scores as timm and torchvision state."""
     rows: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
         ("swin_tiny_patch4_window7_224.ms_in1k", "swin_t", (81.388, 95.540)),
         ("swin_small_patch4_window7_224.ms_in1k", "swin_s", (83.228, 96.326)),

@@ -1,4 +1,4 @@
-"""Torch's own files: the zip archive, and the stream of pickles that came before it.
+"""Torch's files: the zip archive, and the stream of pickles that came before it.
 
 Both are a pickle that refers to storages, and the storages' values. The values stay in the file,
 memory-mapped, until they are used.
@@ -6,8 +6,8 @@ memory-mapped, until they are used.
 
 import io
 import mmap
-import os
 import struct
+import typing
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +16,19 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.pickled_names import Inert, PickleFault, StorageRecord, TensorRecord
+from swin_dense.checkpoints.pickled_names import (
+    PickleFault,
+    StorageRecord,
+    TensorRecord,
+    brief,
+    parts_of,
+    storage_key,
+)
 from swin_dense.checkpoints.unpickling import unpickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
-# What `zipfile` raises for damaged archives, depending on where the damage is.
+# Errors of `zipfile` for damaged archives, depending on where the damage is.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     struct.error,
@@ -41,19 +48,31 @@ class StoredValues:
         places: first byte and number of bytes of each storage, by its key.
     """
 
+    places: dict[str, tuple[int, int]]
+
     def __init__(self, path: Path) -> None:
         with path.open("rb") as stream:
             # a private mapping: torch wants writable memory, and the file must not change
             self._mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-        self.places: dict[str, tuple[int, int]] = {}
+        self.places = {}
+        self._storages: dict[StorageRecord, Tensor] = {}
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the file."""
+        return len(self._mapping)
 
     def read(self, record: TensorRecord) -> Tensor:
         """The tensor that the record describes; it shares the file's memory."""
-        storage = record.storage
-        values = self._storage(storage)
-        return values.as_strided(record.size, record.stride, record.offset)
+        values = self._storages.get(record.storage)
+        if values is None:
+            values = self._storages[record.storage] = self._open(record.storage)
+        try:
+            return values.as_strided(record.size, record.stride, record.offset)
+        except RuntimeError as error:  # sizes beside a 0 whose product overflows
+            raise PickleFault(f"damaged pickle (a tensor of size {record.size})") from error
 
-    def _storage(self, storage: StorageRecord) -> Tensor:
+    def _open(self, storage: StorageRecord) -> Tensor:
         if storage.root not in self.places:
             raise PickleFault(f"the values of storage {storage.root!r} are missing")
         start, num_bytes = self.places[storage.root]
@@ -64,7 +83,7 @@ class StoredValues:
                 f"storage {storage.root!r} should hold {storage.num_values} values of "
                 f"{storage.dtype}, it has {num_bytes} bytes"
             )
-        if start + storage.num_values * itemsize > len(self._mapping):
+        if start + storage.num_values * itemsize > self.num_bytes:
             raise PickleFault("truncated: the file ends within its values")
         if storage.num_values == 0:
             return torch.empty(0, dtype=storage.dtype)
@@ -131,7 +150,7 @@ def _check_members(path: Path, members: Mapping[str, zipfile.ZipInfo]) -> None:
 
 
 def _first_byte(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes start: behind its local header and the padding in it."""
+    """Position of a stored member's bytes: behind its local header and the padding in it."""
     with path.open("rb") as stream:
         stream.seek(member.header_offset)
         header = stream.read(30)
@@ -151,13 +170,18 @@ def open_pickle(path: Path) -> tuple[object, StoredValues | None]:
     Raises:
         PickleFault: it is damaged, or names code.
     """
-    with path.open("rb") as stream:
+    with (
+        path.open("rb") as file,
+        # read(n) of a mapping makes room for what the file holds, that of a file for n bytes
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping,
+    ):
+        stream = typing.cast(BinaryIO, mapping)
         content = unpickle(stream)
-        if content != _LEGACY_MAGIC:
+        if not isinstance(content, int) or content != _LEGACY_MAGIC:
             return content, None
         protocol, system = unpickle(stream), unpickle(stream)
         if protocol != _LEGACY_PROTOCOL or not isinstance(system, dict):
-            raise PickleFault(f"a torch file of unknown version ({str(protocol)[:20]})")
+            raise PickleFault(f"a torch file of unknown version ({brief(protocol)})")
         if system.get("little_endian") is not True:
             raise PickleFault("written on a big-endian machine, which is not read here")
         content, keys = unpickle(stream), unpickle(stream)
@@ -172,8 +196,8 @@ def _place_legacy(
     stream: BinaryIO, keys: list[object], itemsizes: dict[str, int], values: StoredValues
 ) -> None:
     """Find each storage: a count of 8 bytes, then the values, in the order of the keys."""
-    num_bytes = os.fstat(stream.fileno()).st_size
-    for key in map(str, keys):
+    num_bytes = values.num_bytes
+    for key in map(storage_key, keys):
         header = stream.read(8)
         if len(header) < 8:
             raise PickleFault("truncated: the file ends before its values do")
@@ -197,11 +221,9 @@ def _itemsizes(content: object) -> dict[str, int]:
     waiting = [content]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Inert):
-            waiting.append(value.state)
-        elif isinstance(value, TensorRecord):
+        if isinstance(value, TensorRecord):
             sizes[value.storage.root] = value.storage.dtype.itemsize
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+        elif id(value) not in seen:
             seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, dict) else value)
+            waiting.extend(parts_of(value))
     return sizes

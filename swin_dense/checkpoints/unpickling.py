@@ -1,13 +1,19 @@
-"""Read pickles without running anything that they say.
+"""Reading of pickles that runs nothing in them.
 
-A pickle is a program for a small stack machine, and Python's own machine calls whatever function
-the program names. The machine here calls only what stands in the table of `pickled_names.py`, which
-builds plain data; any other name stops it before anything is called. The opcodes are decoded by
+A pickle is a program for a small stack machine, and Python's machine calls any function that the
+program names. The machine here calls only the entries of the table in `pickled_names.py`, which
+build plain data; any other name stops it before anything is called. The opcodes are decoded by
 `pickletools.genops`, which only parses.
+
+`torch.load(weights_only=True)` with stand-ins for the frameworks' classes, and a `pickle.Unpickler`
+for plain pickles, would not do: both hash any key, so that a nested tuple as a key ends the process
+or hangs it; `torch.FloatTensor` and `bytearray`, which torch always allows, take memory of a
+declared size, as the storages of older files do; with `mmap`, a storage that is declared too large
+is read on into its neighbours; and a huge memo index fills the memory of `pickle.Unpickler`.
 """
 
 import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from swin_dense.checkpoints.pickled_names import (
@@ -21,9 +27,13 @@ from swin_dense.checkpoints.pickled_names import (
 )
 
 _MAX_REASON = 120  # characters of the decoder's complaint that an error message repeats
+# Values that calls may copy: some, and so many for each byte of the pickle; real ones copy one or
+# two a byte, while a pickle that passes one long list to many calls would fill the memory.
+_FREE_COPIES, _COPIES_PER_BYTE = 1 << 20, 8
 
 _MARK = object()
 _MISSING = object()
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def unpickle(stream: BinaryIO) -> object:
@@ -33,8 +43,10 @@ def unpickle(stream: BinaryIO) -> object:
         PickleFault: the pickle is cut short or damaged, or names something that is not known here.
     """
     machine = _Machine()
+    start = stream.tell()
     for opcode, argument in _operations(stream):
         try:
+            machine.num_bytes = stream.tell() - start
             if machine.step(opcode, argument):
                 return machine.result()
         except PickleFault:
@@ -52,7 +64,7 @@ def unpickle(stream: BinaryIO) -> object:
 
 
 def _operations(stream: BinaryIO) -> Iterator[tuple[str, object]]:
-    """The decoded opcodes; whatever the decoder stumbles over is a `PickleFault`."""
+    """The decoded opcodes; a complaint of the decoder becomes a `PickleFault`."""
     operations = pickletools.genops(stream)
     while True:
         try:
@@ -68,9 +80,15 @@ def _operations(stream: BinaryIO) -> Iterator[tuple[str, object]]:
 
 
 class _Machine:
-    """The stack machine; one method per group of opcodes."""
+    """The stack machine; one method per group of opcodes.
+
+    Attributes:
+        num_bytes: length of the pickle so far.
+    """
 
     def __init__(self) -> None:
+        self.num_bytes = 0
+        self._num_copies = 0
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
 
@@ -202,6 +220,13 @@ class _Machine:
 
     # -- names, calls, state
 
+    def _count_copies(self, values: Sequence[object]) -> None:
+        """Count the values that a call with these arguments may copy, and stop at too many."""
+        lengths = (len(value) for value in values if isinstance(value, _SIZED))
+        self._num_copies += len(values) + sum(lengths)
+        if self._num_copies > _FREE_COPIES + _COPIES_PER_BYTE * self.num_bytes:
+            raise PickleFault("damaged pickle (it copies the same values again and again)")
+
     def _do_global(self, argument: object) -> None:
         assert isinstance(argument, str)
         module, _, name = argument.partition(" ")
@@ -217,21 +242,25 @@ class _Machine:
         assert isinstance(argument, str)
         arguments = self._pop_to_mark()
         module, _, name = argument.partition(" ")
-        self._stack.append(call(find_name(module, name), arguments))
+        self._call(find_name(module, name), arguments)
 
     def _do_obj(self, _: object) -> None:
         items = self._pop_to_mark()
         if not items:
             raise PickleFault("damaged pickle (an object without a class)")
-        self._stack.append(call(items[0], items[1:]))
+        self._call(items[0], items[1:])
 
     def _do_reduce(self, _: object) -> None:
         arguments, function = self._pop(), self._pop()
         if not isinstance(arguments, tuple):
             raise PickleFault("damaged pickle (a call's arguments are not a tuple)")
-        self._stack.append(call(function, arguments))
+        self._call(function, arguments)
 
     _do_newobj = _do_reduce
+
+    def _call(self, function: object, arguments: Sequence[object]) -> None:
+        self._count_copies(arguments)
+        self._stack.append(call(function, arguments))
 
     def _do_newobj_ex(self, _: object) -> None:
         if self._pop() != {}:
@@ -240,6 +269,7 @@ class _Machine:
 
     def _do_build(self, _: object) -> None:
         state = self._pop()
+        self._count_copies(state if isinstance(state, tuple) else (state,))
         set_state(self._top(), state)
 
     def _do_binpersid(self, _: object) -> None:

@@ -1,96 +1,150 @@
 import numpy as np
 import pytest
 import torch
+from reference import pad_roll_partition
 
 from swin_dense.windows import (
     BOTTOM,
     CORNER,
     INSIDE,
+    PADDING,
     RIGHT,
-    aligned_rows,
+    WindowRun,
+    Windows,
+    chunk_windows,
+    cut_map,
+    invert,
+    join_maps,
+    permutation_between,
     relative_position_index,
     shift_masks,
-    window_grid,
+    sort_by_kind,
+    window_runs,
 )
 
-CPU = torch.device("cpu")
-SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]
+SIZES = [(1, 1), (3, 5), (4, 4), (9, 7), (8, 12)]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(
-    ("source", "target"), [("raster", "regular"), ("regular", "shifted"), ("shifted", "raster")]
-)
-def test_inverse_of_a_move_undoes_it(size, source, target):
-    permutation = window_grid(*size, window=4, device=CPU).permutation(source, target)
-    tokens = torch.arange(size[0] * size[1] * size[2])
-    assert torch.equal(tokens[permutation.index][permutation.inverse], tokens)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_moves_compose(size):
-    grid = window_grid(*size, window=4, device=CPU)
-    tokens = torch.arange(size[0] * size[1] * size[2])
-    regular = tokens[grid.permutation("raster", "regular").index]
-    by_way = regular[grid.permutation("regular", "shifted").index]
-    assert torch.equal(by_way, tokens[grid.permutation("raster", "shifted").index])
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("order", ["regular", "shifted"])
-@pytest.mark.parametrize("max_tokens", [1, 20, None])
-def test_pieces_cover_every_token_once_in_order(size, order, max_tokens):
-    grid = window_grid(*size, window=4, device=CPU)
-    position = 0
-    num_windows = 0
-    for chunk in grid.chunks(order, max_tokens=max_tokens):
-        assert chunk.start == position
-        inner = 0
-        for group in chunk.groups:
-            assert group.start == inner
-            slots = group.num_windows * 16 if group.slots is None else len(group.slots)
-            assert group.stop - group.start == slots
-            inner, num_windows = group.stop, num_windows + group.num_windows
-        assert chunk.stop - chunk.start == inner
-        assert max_tokens is None or inner <= max(max_tokens, 16)
-        position = chunk.stop
-    batch, height, width = size
-    assert position == batch * height * width
-    assert num_windows == batch * -(-height // 4) * -(-width // 4)
+def shifted_windows(batch: int, height: int, width: int) -> Windows:
+    """Of maps of one size, in the sequence of the blocks, with windows of 4."""
+    return sort_by_kind(join_maps([cut_map(height, width, window=4, shift=2)] * batch))
 
 
 def test_windows_of_a_map_worked_out_by_hand():
-    # 2 x 3 tokens, windows of 2, shift 1: the map is padded to 2 x 4; slot (r, c) of the rolled map
-    # shows token (r + 1 mod 2, c + 1 mod 4); the padding column (3) comes to rolled column 2.
-    grid = window_grid(1, 2, 3, window=2, device=CPU)
-    permutation = grid.permutation("raster", "shifted")
-    (chunk,) = grid.chunks("shifted", max_tokens=None)
-    assert [group.kind for group in chunk.groups] == [BOTTOM, CORNER]
-    bottom, corner = chunk.groups
-    assert permutation.index[bottom.start : bottom.stop].tolist() == [4, 5, 1, 2]
-    assert bottom.slots is None
-    assert permutation.index[corner.start : corner.stop].tolist() == [3, 0]
-    assert corner.slots.tolist() == [1, 3]
+    # The example that opens `windows.py`.
+    windows = cut_map(2, 3, window=2, shift=1)
+    assert windows.slots.tolist() == [[4, 5, 1, 2], [PADDING, 3, PADDING, 0]]
+    assert windows.kinds.tolist() == [BOTTOM, CORNER]
+    assert windows.order.tolist() == [4, 5, 1, 2, 3, 0]
+    assert [np.flatnonzero(row).tolist() for row in windows.occupied] == [[0, 1, 2, 3], [1, 3]]
+    regular = cut_map(2, 3, window=2, shift=0)
+    assert regular.order.tolist() == [0, 1, 3, 4, 2, 5]
+    assert permutation_between(regular.order, windows.order).tolist() == [3, 5, 1, 4, 2, 0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("shift", [0, 2])
+def test_order_and_slots_match_the_papers_way_of_the_tokens(size, shift, generator):
+    tokens = torch.randn(1, *size, 5, generator=generator)
+    expected = pad_roll_partition(tokens, window=4, shift=shift)
+    windows = cut_map(*size, window=4, shift=shift)
+    slots = torch.zeros(windows.slots.size, 5)
+    slots[np.flatnonzero(windows.occupied)] = tokens.flatten(0, 2)[windows.order]
+    assert torch.equal(slots.view_as(expected), expected)
+
+
+def test_joined_maps_match_the_papers_way_of_a_batch(generator):
+    tokens = torch.randn(3, 9, 7, 5, generator=generator)
+    windows = join_maps([cut_map(9, 7, window=4, shift=2)] * 3)
+    cut = pad_roll_partition(tokens, window=4, shift=2).flatten(0, 1)
+    assert torch.equal(tokens.flatten(0, 2)[windows.order], cut[windows.occupied.ravel()])
+
+
+def test_tokens_of_joined_maps_are_numbered_on():
+    maps = [cut_map(2, 3, window=2, shift=1), cut_map(1, 2, window=2, shift=1)]
+    joined = join_maps(maps)
+    assert joined.order.tolist() == [4, 5, 1, 2, 3, 0, 7, 6]
+    assert joined.kinds.tolist() == [BOTTOM, CORNER, CORNER]
+
+
+def test_a_map_has_windows_of_another_kind_only_at_the_far_edges():
+    kinds = cut_map(10, 13, window=4, shift=2).kinds.reshape(3, 4)
+    assert kinds.tolist() == [
+        [INSIDE, INSIDE, INSIDE, RIGHT],
+        [INSIDE, INSIDE, INSIDE, RIGHT],
+        [BOTTOM, BOTTOM, BOTTOM, CORNER],
+    ]
+    assert not cut_map(10, 13, window=4, shift=0).kinds.any()
 
 
 def test_windows_of_a_kind_stand_together_full_ones_first():
-    grid = window_grid(2, 10, 10, window=4, device=CPU)
-    (chunk,) = grid.chunks("shifted", max_tokens=None)
-    kinds = [(group.kind, group.slots is not None) for group in chunk.groups]
-    assert kinds == sorted(kinds)
-    assert [kind for kind, _ in kinds if kind == INSIDE]
-    assert {kind for kind, _ in kinds} == {INSIDE, RIGHT, BOTTOM, CORNER}
+    windows = shifted_windows(2, 10, 10)
+    pairs = list(zip(windows.kinds.tolist(), (~windows.is_full).tolist(), strict=True))
+    assert pairs == sorted(pairs)
+    assert {kind for kind, _ in pairs} == {INSIDE, RIGHT, BOTTOM, CORNER}
 
 
-def test_image_indices_follow_the_layout():
-    grid = window_grid(3, 5, 6, window=4, device=CPU)
-    images = torch.arange(3).repeat_interleave(30)
-    index = grid.permutation("raster", "shifted").index
-    assert torch.equal(grid.image_indices("shifted").long(), images[index])
+def test_sorting_moves_whole_windows_and_no_more_than_it_must():
+    windows = Windows(np.array([[5], [PADDING], [0], [1], [2]]), np.array([2, 0, 2, 0, 0]))
+    moved = sort_by_kind(windows)
+    assert moved.slots.ravel().tolist() == [1, 2, PADDING, 5, 0]
+    assert moved.kinds.tolist() == [0, 0, 0, 2, 2]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_order_holds_every_token_once(size):
+    order = shifted_windows(2, *size).order
+    assert sorted(order.tolist()) == list(range(2 * size[0] * size[1]))
+
+
+def test_invert_undoes_a_permutation():
+    permutation = np.array([2, 0, 3, 1])
+    assert permutation[invert(permutation)].tolist() == [0, 1, 2, 3]
+    assert invert(permutation)[permutation].tolist() == [0, 1, 2, 3]
+
+
+def test_permutation_between_orders_leads_from_one_to_the_other():
+    source, target = np.array([2, 0, 3, 1]), np.array([0, 1, 2, 3])
+    assert source[permutation_between(source, target)].tolist() == target.tolist()
+    assert target[permutation_between(target, source)].tolist() == source.tolist()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("max_tokens", [1, 20, None])
+def test_chunks_cover_every_window_once_in_order(size, max_tokens):
+    windows = shifted_windows(2, *size)
+    position = 0
+    for runs in chunk_windows(windows, max_tokens=max_tokens):
+        first = runs[0].first
+        for run in runs:
+            assert run.first == position < run.stop
+            assert set(windows.kinds[run.first : run.stop]) == {run.kind}
+            assert len(set(windows.is_full[run.first : run.stop])) == 1
+            position = run.stop
+        num_tokens = windows.num_tokens[first:position].sum()
+        assert max_tokens is None or position - first == 1 or num_tokens <= max_tokens
+    assert position == len(windows.kinds)
+
+
+def test_without_a_limit_there_is_one_chunk_of_all_runs():
+    windows = shifted_windows(1, 10, 10)
+    assert chunk_windows(windows, max_tokens=None) == [window_runs(windows)]
+
+
+def test_runs_end_where_the_kind_or_the_padding_changes():
+    windows = Windows(
+        np.array([[0, 1], [2, 3], [4, PADDING], [5, PADDING], [6, PADDING]]),
+        np.array([INSIDE, INSIDE, INSIDE, INSIDE, CORNER]),
+    )
+    assert window_runs(windows) == [
+        WindowRun(INSIDE, 0, 2),
+        WindowRun(INSIDE, 2, 4),
+        WindowRun(CORNER, 4, 5),
+    ]
 
 
 def test_relative_position_index_matches_a_loop():
-    index = relative_position_index(3, CPU)
+    index = relative_position_index(3)
     for query in range(9):
         for key in range(9):
             rows, columns = query // 3 - key // 3 + 2, query % 3 - key % 3 + 2
@@ -102,23 +156,8 @@ def test_shift_masks_match_the_regions_of_a_rolled_map(window):
     # A map of two windows a side, cut as the paper's Figure 4 shows, has one window of each kind.
     shift, side = window // 2, 2 * window
     part = np.digitize(np.arange(side), [side - window, side - shift])
-    regions = torch.from_numpy(part[:, None] * 3 + part[None, :])
+    regions = part[:, None] * 3 + part[None, :]
     for kind, (top, left) in enumerate(((0, 0), (0, window), (window, 0), (window, window))):
-        region = regions[top : top + window, left : left + window].flatten()
-        expected = (region[:, None] != region[None, :]) * -100.0
-        assert torch.equal(shift_masks(window, CPU)[kind], expected)
-
-
-def test_aligned_rows_keep_the_values_and_start_at_multiples_of_eight(generator):
-    bias = torch.randn(4, 3, 49, 49, generator=generator)
-    aligned = aligned_rows(bias)
-    assert torch.equal(aligned, bias)
-    assert aligned.stride(-2) % 8 == 0
-
-
-def test_equal_grids_are_made_once_and_few_are_kept():
-    first = window_grid(1, 5, 5, window=4, device=CPU)
-    assert window_grid(1, 5, 5, window=4, device=CPU) is first
-    for side in range(6, 60):
-        window_grid(1, side, 5, window=4, device=CPU)
-    assert window_grid.cache_info().currsize <= 32
+        region = regions[top : top + window, left : left + window].ravel()
+        expected = (region[:, None] != region[None, :]) * np.float32(-100.0)
+        assert np.array_equal(shift_masks(window)[kind], expected)

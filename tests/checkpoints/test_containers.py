@@ -178,6 +178,24 @@ _OLD = _torch({"w": torch.ones(3, 3)}, legacy=True)
 _HEADER = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
 _SAFE = struct.pack("<Q", len(_HEADER)) + _HEADER + bytes(16)
 _PICKLE = zipfile.ZipFile(io.BytesIO(_GOOD)).read("archive/data.pkl")
+_TENSOR = _PICKLE[_PICKLE.index(b"ctorch._utils") : _PICKLE.rindex(b"s.")]
+
+
+def _beside(value: bytes) -> bytes:
+    """A torch file with a state dict and, beside it, what these opcodes build."""
+    content = b"\x80\2}(X\5\0\0\0model}X\1\0\0\0w" + _TENSOR + b"sX\4\0\0\0meta" + value + b"u."
+    return _replaced(_GOOD, data_pkl=content)
+
+
+def _laugh(first: bytes, last: bytes) -> bytes:
+    """A container of ten times a container of ten times another one, and so on: 10**40 in all."""
+    levels = [
+        b"(" + b"h%c" % (99 + level) * 10 + last + b"q%c0" % (100 + level) for level in range(40)
+    ]
+    return first + b"qc0" + b"".join(levels) + b"h\x8b"
+
+
+_HISTORY = b"cmmengine.logging.history_buffer\nHistoryBuffer\n)R"
 _HTML = b"<!DOCTYPE html><html><body>404</body></html>"
 _LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
 
@@ -236,6 +254,17 @@ _FAULTS: dict[str, tuple[bytes, str]] = {
         "more than one state dict",
     ),
     "whole_module.pth": (_torch(torch.nn.Linear(1, 1)), "refused.*torch.nn.modules.linear.Linear"),
+    "many_tuples.pth": (_beside(_laugh(b")", b"t")), "401 references that unfold to more than"),
+    "many_lists.pth": (_beside(_laugh(b"]", b"l")), "401 references that unfold to more than"),
+    "many_names.pth": (
+        _beside(b"}X\7\0\0\0CLASSES" + _laugh(b"]", b"l") + b"s"),
+        "402 references that unfold",
+    ),
+    "self.pth": (_beside(b"]qch\x63a"), "nested deeper than 200 or within itself"),
+    "self_history.pth": (_beside(_HISTORY + b"qch\x63b"), "nested deeper .* or within itself"),
+    "deep.pth": (_beside(b"N" + b"\x85" * 100_000), "nested deeper than 200"),
+    "long_number.pth": (_torch({"w": torch.ones(1), "v": 2**200}), "'v' is a number that torch"),
+    "lines.pth": (_torch({"a\nb": 1, 2: 3}), "its entries are: a b, 2$"),
     "pickle_cut.pkl": (pickle.dumps({"model": {"w": np.ones(3)}})[:40], "truncated"),
     "pickle_object.pkl": (pickle.dumps({"model": {"w": np.array([{}])}}), "no plain values"),
     "pickle_text.pkl": (pickle.dumps({"model": {"w": np.array(["a"])}}), "no type for"),
@@ -289,6 +318,39 @@ def test_every_byte_cut_off_or_changed_gives_a_clear_answer(tmp_path: Path) -> N
                     answers.append(str(error))
     assert len(answers) > 200
     assert all(answer.startswith(f"{path}: ") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [([3, 1], [3, 1]), (None, None), ([1, "2"], None), ([2**70], None), ({1, 2}, None)],
+    ids=["numbers", "none", "text", "huge", "set"],
+)
+def test_category_ids_are_whole_numbers_or_none(
+    tmp_path: Path, ids: object, expected: list[int] | None
+) -> None:
+    torch.save({"model": {"w": torch.ones(1)}, "category_ids": ids}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").category_ids == expected
+
+
+def test_many_values_beside_the_weights_are_kept(tmp_path: Path) -> None:
+    shared_list = [1.0] * 1000
+    meta = {"losses": [float(step) for step in range(200_000)], "again": [shared_list] * 100}
+    torch.save({"model": {"w": torch.ones(1)}, "meta": meta}, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").metadata["meta"] == meta
+
+
+def test_an_array_of_many_entries_is_copied_once(tmp_path: Path) -> None:
+    array = np.ones(3, np.float32)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"model": {"a": array, "b": array}}))
+    state = read_checkpoint(tmp_path / "a.pkl").state
+    assert state["a"].data_ptr() == state["b"].data_ptr()
+    assert torch.equal(state["b"], torch.ones(3))
+
+
+def test_foreign_labels_in_the_config_are_no_names(tmp_path: Path) -> None:
+    content = {"model": {"w": torch.ones(1)}, "hub_config": {"id2label": {0: "a", "1": "b"}}}
+    torch.save(content, tmp_path / "a.pth")
+    assert read_checkpoint(tmp_path / "a.pth").class_names is None
 
 
 def test_a_tensor_that_is_to_be_negated_is_not_taken_as_it_is(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import collections
 import io
 import os
 import pickle
+import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,31 @@ class _Call:
 
 def _read(content: bytes) -> object:
     return unpickle(io.BytesIO(content))
+
+
+def _laugh(first: bytes, last: bytes) -> bytes:
+    """A container of ten times a container of ten times another one, and so on: 10**40 in all."""
+    levels = [
+        b"(" + b"h%c" % (9 + level) * 10 + last + b"q%c0" % (10 + level) for level in range(40)
+    ]
+    return first + b"q\x090" + b"".join(levels) + b"h\x31"
+
+
+_TUPLES, _LISTS = _laugh(b")", b"t"), _laugh(b"]", b"l")
+
+
+@pytest.fixture
+def ten_seconds() -> Iterator[None]:
+    """Fail, instead of waiting for ever, a test that takes longer than that."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("took longer than ten seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -160,3 +187,79 @@ def test_text_that_doubles_itself_is_stopped(name: str) -> None:
     content = f"\x80\x02c{name}\nq\0X\x01\0\0\0x\x85R".encode("latin1")
     with pytest.raises(PickleFault, match="more than 4096 characters"):
         _read(content + b"q\1h\0h\1h\1\x86R" * 60 + b".")
+
+
+@pytest.mark.usefixtures("ten_seconds")
+@pytest.mark.parametrize("endless", [_TUPLES, _LISTS], ids=["tuples", "lists"])
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        (b"}", b"Ns", "a (tuple|list) as a key"),
+        (b"\x8f(", b"\x90", "a (tuple|list) as a key"),
+        (b"(", b"\x91", "a (tuple|list) as a key"),
+        (b"cbuiltins\nset\n](", b"e\x85R", "a (tuple|list) as a key"),
+        (b"ctorch\nSize\n", b"\x85R", "size a (tuple|list), a"),
+        (b"cnumpy\ndtype\n", b"\x85R", "NumPy data type a (tuple|list)"),
+        (b"c_codecs\nencode\nX\1\0\0\0a", b"\x86R", "the codec a (tuple|list)"),
+        (b"ccollections\nOrderedDict\n)", b"\x92", "named arguments"),
+        (
+            b"(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000NK\4(",
+            b"K\0K\1ttQ",
+            "a (tuple|list) as the key of a storage",
+        ),
+        (
+            b"ctorch._utils\n_rebuild_tensor_v2\n"
+            b"((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000NK\4tQK\0K\1\x85K\1\x85\x89N",
+            b"tR",
+            "stored with a (tuple|list)",
+        ),
+    ],
+    ids=["key", "set", "frozenset", "set()", "size", "dtype", "codec", "named", "view", "marks"],
+)
+def test_references_that_multiply_are_refused_wherever_text_or_numbers_belong(
+    endless: bytes, before: bytes, after: bytes, fault: str
+) -> None:
+    with pytest.raises(PickleFault, match=fault):
+        _read(b"\x80\4" + before + endless + after + b".")
+
+
+@pytest.mark.usefixtures("ten_seconds")
+@pytest.mark.parametrize(
+    "identity", [b"\x8f", b"C\x010", b"cbuiltins\nobject\n)R", _TUPLES, _LISTS]
+)
+def test_ids_that_are_no_text_are_refused(identity: bytes) -> None:
+    with pytest.raises(PickleFault, match="a persistent id that is not torch's"):
+        _read(b"\x80\4" + identity + b"Q.")
+    start = b"\x80\4(X\7\0\0\0storagectorch\nFloatStorage\n"
+    with pytest.raises(PickleFault, match="as the key of a storage"):
+        _read(start + identity + b"NK\4tQ.")
+
+
+@pytest.mark.usefixtures("ten_seconds")
+def test_numbers_that_share_a_hash_are_no_keys() -> None:
+    colliding = [pickle.encode_long((2**61 - 1) * factor) for factor in range(2, 100_000)]
+    items = b"".join(b"\x8a%c" % len(number) + number + b"N" for number in colliding)
+    with pytest.raises(PickleFault, match="as a key"):
+        _read(b"\x80\2}(" + items + b"u.")
+    with pytest.raises(PickleFault, match="a tuple as a key"):
+        _read(pickle.dumps({(1, 2): None}))
+    assert _read(pickle.dumps({2**59: 1, ("a", None): 2})) == {2**59: 1, ("a", None): 2}
+
+
+@pytest.mark.usefixtures("ten_seconds")
+@pytest.mark.parametrize(
+    ("value", "call"),
+    [
+        (b"](" + b"N" * 200_000 + b"e", b"cbuiltins\nlist\nh\0\x85R0"),
+        (b"X\x40\x42\x0f\0" + b"a" * 1_000_000, b"c_codecs\nencode\nh\0X\5\0\0\0utf-8\x86R0"),
+        (
+            b"}(" + b"".join(b"M%sN" % struct.pack("<H", key) for key in range(60_000)) + b"u",
+            b"cargparse\nNamespace\n)\x81h\0b0",
+        ),
+    ],
+    ids=["list", "text", "attributes"],
+)
+def test_one_value_that_many_calls_copy_is_refused(value: bytes, call: bytes) -> None:
+    assert _read(b"\x80\2" + value + b"q\0" + call + b"N.") is None
+    with pytest.raises(PickleFault, match="copies the same values again and again"):
+        _read(b"\x80\2" + value + b"q\0" + call * 1000 + b"N.")

@@ -6,6 +6,7 @@ import albumentations as A
 import cv2
 import numpy as np
 import pytest
+from recipe_pipelines import recipe_detection_train
 
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
@@ -15,14 +16,9 @@ from swin_dense.datasets.masks import (
     decompress,
     rasterise_polygons,
 )
-from swin_dense.datasets.transforms.detection import (
-    KeepRatioResize,
-    RandomCropInRange,
-    compose,
-    detection_eval,
-    detection_train,
-    seed_transforms,
-)
+from swin_dense.datasets.transforms.detection import RandomCropInRange, detection_eval
+from swin_dense.datasets.transforms.pipeline import compose, seed_transforms
+from swin_dense.datasets.transforms.resizing import KeepRatioResize
 
 SIZE = (40, 60)
 BOX = (10.0, 5.0, 30.0, 20.0)
@@ -79,7 +75,7 @@ def test_flip_resize_and_crop_move_boxes_and_masks_alike(as_runs: bool) -> None:
 def test_rectangles_stay_aligned_with_their_pixels_through_the_whole_pipeline() -> None:
     image = np.zeros((*SIZE, 3), np.uint8)
     image[5:20, 10:30] = 255
-    transforms = detection_train(
+    transforms = recipe_detection_train(
         long_side=300, short_sides=(90, 150), crop_short_sides=(60, 100), crop_range=(40, 80)
     )
     for key in range(30):
@@ -117,7 +113,7 @@ def test_a_box_that_remains_may_have_an_empty_mask() -> None:
 
 
 def test_no_objects_stay_none() -> None:
-    transforms = detection_train(short_sides=(80,), crop_range=(10, 20))
+    transforms = recipe_detection_train(short_sides=(80,), crop_range=(10, 20))
     _, moved, masks = transform_instances(transforms, _image(), _instances())
     assert moved.boxes.shape == (0, 4)
     assert moved.labels.shape == (0,)
@@ -142,7 +138,7 @@ def test_more_bitmaps_than_fit_one_plane_keep_their_order() -> None:
 
 def test_the_users_own_transforms_move_points_and_change_pixels() -> None:
     extra = [A.Rotate(limit=(90, 90), p=1), A.RandomBrightnessContrast(p=1)]
-    transforms = detection_train(short_sides=(40,), crop_short_sides=(), flip=0, extra=extra)
+    transforms = recipe_detection_train(short_sides=(40,), crop_short_sides=(), flip=0, extra=extra)
     _, moved, masks = transform_instances(transforms, _image(), _instances((20, 10, 40, 30)))
     # Turned about the centre of a 60 x 40 image, which is the object's.
     assert moved.boxes == pytest.approx(np.array([[20, 10, 40, 30]]), abs=0.01)
@@ -194,9 +190,9 @@ def test_an_empty_store_has_no_images() -> None:
 
 
 def test_drawing_resized_polygons_agrees_with_resized_bitmaps(shared: Path) -> None:
-    """The mean IoU that `rasterise_polygons` states, on some photographs."""
+    """The mean IoU that `rasterise_polygons` states, on some images."""
     root = shared / "data" / "coco_mini"
-    dataset = CocoDetection(root, "val2017", transforms=detection_eval())
+    dataset = CocoDetection(root, "val2017", transforms=detection_eval((1333, 800)))
     overlaps = []
     for index in range(0, 24, 3):
         image, original = dataset.load_image(index), dataset.load_instances(index)

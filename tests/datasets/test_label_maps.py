@@ -1,4 +1,4 @@
-"""Label map files and the order of the step from class numbers to labels."""
+"""Tests of label map files, and of the order of the step from class numbers to labels."""
 
 import struct
 import zlib
@@ -27,7 +27,7 @@ def test_zero_becomes_ignored_before_the_others_move_down():
     assert convert([0, 1, 2, 150, 255], reduce_zero_label=True) == [255, 0, 1, 149, 255]
 
 
-def test_without_the_zero_rule_numbers_are_labels():
+def test_without_reduce_zero_label_numbers_are_labels():
     assert convert([0, 1, 149, 255], reduce_zero_label=False) == [0, 1, 149, 255]
 
 
@@ -71,7 +71,7 @@ def test_colours_are_refused(tmp_path):
             read(tmp_path / "a.png")
 
 
-def test_a_cut_off_file_is_named(tmp_path, generator):
+def test_a_cut_off_file_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(0, 150, (40, 40), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
@@ -81,7 +81,7 @@ def test_a_cut_off_file_is_named(tmp_path, generator):
             read(tmp_path / "a.png")
 
 
-def test_a_damaged_head_that_states_a_giant_image_is_named(tmp_path):
+def test_a_damaged_header_that_states_a_giant_image_is_named(tmp_path):
     Image.fromarray(np.zeros((2, 2), dtype=np.uint8)).save(tmp_path / "a.png")
     content = (tmp_path / "a.png").read_bytes()
     head = b"IHDR" + struct.pack(">II", 10**6, 10**6) + content[24:29]

@@ -72,7 +72,7 @@ def test_long_runs_decompress() -> None:
     assert decompress_counts(mask["counts"]).tolist() == [9000 * 12000]
 
 
-def test_nothing_decompresses_to_no_runs() -> None:
+def test_an_empty_string_decompresses_to_no_runs() -> None:
     assert decompress_counts(b"").tolist() == []
 
 

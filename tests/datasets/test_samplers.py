@@ -23,7 +23,7 @@ def test_every_image_comes_and_every_batch_is_full(count: int, batch_size: int) 
     assert sum(drawn.values()) - count < batch_size
 
 
-def test_batches_hold_one_kind_of_ratio_but_for_the_left_over() -> None:
+def test_batches_are_of_one_aspect_ratio_group_but_for_the_left_over() -> None:
     ratios = _ratios(200)
     batches = list(AspectRatioGroupedBatchSampler(ratios, 8))
     mixed = [len({bool(ratios[index] > 1) for index, _ in batch}) > 1 for batch in batches]

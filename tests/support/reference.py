@@ -86,6 +86,15 @@ def window_attention(block: SwinBlock, tokens: Tensor, *, shift: int) -> Tensor:
     return attention.proj(output)
 
 
+def pad_roll_partition(tokens: Tensor, *, window: int, shift: int) -> Tensor:
+    """`(B, H, W, C)` to `(B*nW, L, C)`, zeros in empty slots. Liu et al. 2021, Figures 2 and 4."""
+    height, width, channels = tokens.shape[1:]
+    padded = F.pad(tokens, (0, 0, 0, -width % window, 0, -height % window))
+    rolled = torch.roll(padded, (-shift, -shift), dims=(1, 2))
+    cut = rolled.unflatten(2, (-1, window)).unflatten(1, (-1, window))  # (B, nH, M, nW, M, C)
+    return cut.transpose(2, 3).reshape(-1, window * window, channels)
+
+
 def patch_merging(merging: PatchMerging, tokens: Tensor) -> Tensor:
     """`(H, W, C)` to `(ceil(H/2), ceil(W/2), 2C)`, four tokens at a time."""
     height, width, channels = tokens.shape

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict, shorten, to_layout
+from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, shorten, to_layout
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.tools.flags import document_flags, make_options
@@ -86,7 +86,7 @@ def convert_file(
     Args:
         file: any file that `load_weights` reads.
         out: what to write; its suffix says the container.
-        layout: a name in `layouts.KEY_MAPS`.
+        layout: a name in `key_maps.KEY_MAPS`.
         backbone_only: leave out heads, and norms that the layout has no place for.
 
     Returns:
@@ -99,22 +99,23 @@ def convert_file(
     """
     _check_suffix(out, layout)
     checkpoint = read_checkpoint(file)
+    converted = convert_checkpoint(checkpoint)
+    state = converted.state
+    left_out: list[str] = []
+    if backbone_only:
+        state, left_out = _take_backbone(converted, layout)
+    is_our_model = layout == "swin_dense" and converted.is_whole and not backbone_only
     try:
-        translation = convert_state_dict(checkpoint.state)
-        state = translation.state
-        left_out: list[str] = []
-        if backbone_only:
-            state, left_out = _take_backbone(translation, layout)
-        converted = to_layout(state, layout)
+        renamed = state if is_our_model else to_layout(state, layout)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial{out.suffix}")
     try:
-        if layout == "swin_dense" and translation.is_whole and not backbone_only:
+        if is_our_model:
             _write_model(from_checkpoint(file), state, partial)
         else:
-            _write(converted, partial, layout, checkpoint)
+            _write(renamed, partial, layout, checkpoint)
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
@@ -130,13 +131,13 @@ def _check_suffix(out: Path, layout: str) -> None:
         raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")
 
 
-def _take_backbone(translation: ConvertedState, layout: str) -> tuple[dict[str, Tensor], list[str]]:
+def _take_backbone(converted: ConvertedState, layout: str) -> tuple[dict[str, Tensor], list[str]]:
     """The backbone's weights that the layout has a place for, and the names of the rest."""
     names = KEY_MAPS[layout].names if layout in KEY_MAPS else {}
     kept, left_out = {}, []
-    for key, value in translation.state.items():
+    for key, value in converted.state.items():
         inner = key.removeprefix(BACKBONE)
-        is_head = translation.is_whole and not key.startswith(BACKBONE)
+        is_head = converted.is_whole and not key.startswith(BACKBONE)
         module = inner.rpartition(".")[0]
         is_extra = module in ("norm", "head") or module.removeprefix("norm").isdigit()
         template = "norm{stage}" if module.removeprefix("norm").isdigit() else module

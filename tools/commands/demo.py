@@ -10,7 +10,7 @@ import torch
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.recipes.data import DataConfig

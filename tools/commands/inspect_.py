@@ -12,14 +12,19 @@ from typing import Annotated, Any
 import tyro
 from torch import nn
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
+from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
 from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict
+from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
-from swin_dense.heads.checkpoints import find_model_kind, read_model_config
-from swin_dense.heads.models import ModelConfig, create_model
+from swin_dense.heads.checkpoints import read_model_config, read_stored_config
+from swin_dense.heads.models import create_model, find_spec
+from swin_dense.heads.stored_configs import config_as_json
+from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.protocol import BackboneConfig
+
+_SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ def run(options: Options) -> None:
 
 
 def inspect_file(file: Path) -> dict[str, Any]:
-    """What a weights file holds, as plain data.
+    """Describe what a weights file holds, as plain data.
 
     Returns:
         `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
@@ -64,28 +69,28 @@ def inspect_file(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
     """
     checkpoint = read_checkpoint(file)
+    converted = convert_checkpoint(checkpoint)
     try:
-        translation = convert_state_dict(checkpoint.state)
-        backbone = read_backbone_config(translation.state)
+        backbone = _read_backbone(checkpoint, converted)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
-    values = list(translation.state.values())
+    values = list(converted.state.values())
     facts: dict[str, Any] = {
         "file": checkpoint.source,
         "container": checkpoint.container,
-        "layout": translation.layout.name,
-        "layout_title": translation.layout.title,
-        "prefix": translation.prefix,
-        "backbone": {"variant": _find_variant(backbone), **dataclasses.asdict(backbone)},
+        "layout": converted.layout.name,
+        "layout_title": converted.layout.title,
+        "prefix": converted.prefix,
+        "backbone": {"variant": _find_variant(backbone), **config_as_json(backbone)},
         "num_tensors": len(values),
         "num_parameters": sum(value.numel() for value in values if value.is_floating_point()),
         "dtypes": dict(Counter(str(value.dtype).removeprefix("torch.") for value in values)),
-        "dropped": list(translation.dropped),
+        "dropped": list(converted.dropped),
         "other_entries": list(checkpoint.entries),
         "class_names": checkpoint.class_names,
-        "category_ids": checkpoint.metadata.get("category_ids"),
+        "category_ids": checkpoint.category_ids,
     }
-    facts |= _describe_model(checkpoint, translation)
+    facts |= _describe_model(checkpoint, converted)
     warnings = facts["warnings"]
     facts |= _describe_published(Path(file))
     facts["warnings"] = warnings + facts["warnings"]
@@ -93,9 +98,9 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any]) -> str:
-    """What `inspect_file` found, as text for people."""
+    """Put what `inspect_file` found into words."""
     backbone = facts["backbone"]
-    sizes = {name: backbone[name] for name in ("embed_dim", "depths", "num_heads", "window_size")}
+    sizes = {name: backbone[name] for name in _SHOWN_SIZES if name in backbone}
     variant = backbone["variant"]
     lines = [
         f"file       {facts['file']} ({facts['container']})",
@@ -122,52 +127,60 @@ def describe(facts: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
 
 
-def _find_variant(backbone: SwinConfig) -> str | None:
+def _read_backbone(checkpoint: Checkpoint, converted: ConvertedState) -> BackboneConfig:
+    """Read off the weights; a backbone that is no Swin Transformer, off the config beside them."""
+    stored = read_stored_config(checkpoint)
+    if stored is not None and not isinstance(stored.backbone, SwinConfig):
+        return stored.backbone
+    return read_backbone_config(converted.state)
+
+
+def _find_variant(backbone: BackboneConfig) -> str | None:
     """Name of the variant of these sizes, if it has one."""
     return backbone.title if backbone.title in SWIN_VARIANTS else None
 
 
-def _describe_model(checkpoint: Checkpoint, translation: ConvertedState) -> dict[str, Any]:
-    """Which model it is; a file without one that is known here is no error."""
+def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[str, Any]:
+    """Name the model; a file without one that is known here is no error."""
     try:
-        config = read_model_config(checkpoint, translation.state)
+        config = read_model_config(checkpoint, converted.state)
     except ValueError as error:
-        head = translation.state.get("head.weight")
+        head = converted.state.get("head.weight")
         holds = "backbone" if head is None else "classifier"
-        warnings = [str(error)] if translation.is_whole else []
-        if translation.is_whole:
-            parts = {k.split(".")[0] for k in translation.state if not k.startswith(BACKBONE)}
+        warnings = [str(error)] if converted.is_whole else []
+        if converted.is_whole:
+            parts = {k.split(".")[0] for k in converted.state if not k.startswith(BACKBONE)}
             holds = f"unknown heads ({', '.join(sorted(parts))})"
         num_classes = head.shape[0] if head is not None and head.ndim else None
-        warnings += _describe_misfit(checkpoint, translation, None)
+        warnings += _describe_misfit(checkpoint, converted, None)
         return {"holds": holds, "model": None, "num_classes": num_classes, "warnings": warnings}
     return {
-        "holds": find_model_kind(config),
-        "model": dataclasses.asdict(config),
+        "holds": find_spec(config).name,
+        "model": config_as_json(config),
         "num_classes": config.num_classes,
-        "warnings": _describe_misfit(checkpoint, translation, config),
+        "warnings": _describe_misfit(checkpoint, converted, config),
     }
 
 
 def _describe_misfit(
-    checkpoint: Checkpoint, translation: ConvertedState, config: ModelConfig | None
+    checkpoint: Checkpoint, converted: ConvertedState, config: ModelConfig | None
 ) -> list[str]:
     """Why the file will not load, if it will not: as a model, or without one as a backbone."""
 
     def build() -> nn.Module:
         if config is not None:
             return create_model(config)
-        return SwinTransformer(read_backbone_config(translation.state))
+        return _read_backbone(checkpoint, converted).build()
 
     try:
-        check_fit(build, translation, source=checkpoint.source)
+        check_fit(build, converted, source=checkpoint.source)
     except ValueError as error:
         return [str(error)]
     return []
 
 
 def _describe_published(file: Path) -> dict[str, Any]:
-    """What is known of a file of that name. The name proves nothing of the content."""
+    """Known facts of a file of that name. The name proves nothing of the content."""
     warnings: list[str] = []
     if re.search(rf"-({'|'.join(SUPERSEDED)})\b", file.name):
         warnings.append(

@@ -15,7 +15,7 @@ import tyro
 
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.progress import ProgressLines

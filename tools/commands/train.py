@@ -1,6 +1,6 @@
 """`swin-dense train`: a recipe from data to a trained model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from torch import distributed
 
 from swin_dense.tools.flags import document_flags, make_options, replace_fields
-from swin_dense.tools.recipes.recipe import Recipe
+from swin_dense.tools.recipes.recipe import Recipe, with_backbone
 from swin_dense.tools.recipes.table import RECIPES, find_recipe
 from swin_dense.tools.runs.checkpoints import EMA_FILE, WEIGHTS_FILE
 from swin_dense.tools.training.options import Options
@@ -17,9 +17,36 @@ from swin_dense.tools.training.run import train as train_run
 __all__ = ["Options", "Run", "choose_default", "describe_choices", "run", "train"]
 
 
-def choose_default(recipe: str) -> Options:
-    """Flags' defaults for a recipe's name."""
-    return Options(recipe=find_recipe(recipe))
+_BACKBONE = "model.backbone"
+
+
+def choose_default(words: Sequence[str]) -> tuple[Options, list[str]]:
+    """Flags' defaults by a recipe's name, and by the name of a backbone where one is given.
+
+    Args:
+        words: the recipe, then flags.
+
+    Returns:
+        The options, and the words that are left to parse.
+    """
+    recipe, *rest = words
+    found = find_recipe(recipe)
+    name, rest = _take_flag(f"--{_BACKBONE}", rest)
+    if name is not None:
+        found = with_backbone(found, name)
+    return Options(recipe=found), rest
+
+
+def _take_flag(flag: str, words: list[str]) -> tuple[str | None, list[str]]:
+    """The value of a flag and the words without both; None where it is not given."""
+    for place, word in enumerate(words):
+        if word == flag:
+            if place + 1 == len(words):
+                raise ValueError(f"{flag} must be followed by the name of a backbone, got nothing")
+            return words[place + 1], words[:place] + words[place + 2 :]
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2], words[:place] + words[place + 1 :]
+    return None, words
 
 
 def describe_choices() -> str:
@@ -27,7 +54,10 @@ def describe_choices() -> str:
     return (
         "usage: swin-dense train RECIPE [--field value ...]\n\nrecipes:\n"
         + "\n".join(f"  {name}" for name in RECIPES)
-        + "\n\nswin-dense train RECIPE --help lists every field with its value in that recipe."
+        + "\n\nswin-dense train RECIPE --help lists every field with its value in that recipe;\n"
+        f"--{_BACKBONE} NAME puts another backbone in place, whose fields are then flags: NAME is\n"
+        "swin_t, swin_s, swin_b, swin_l, swin_b_w12, swin_l_w12, or timm:MODEL for any model of "
+        "timm\nwith a pyramid."
     )
 
 
@@ -65,7 +95,8 @@ def train(recipe: str | Recipe, fields: Mapping[str, Any] | None = None, **flags
 
     Args:
         recipe: its name (`swin-dense recipes` lists them), or a recipe.
-        fields: what to change in it, by dotted names: `{"data.root": "my_data", "steps": 500}`.
+        fields: what to change in it, by dotted names: `{"data.root": "my_data", "steps": 500}`;
+            "model.backbone" is a config, or a name such as "swin_s" or "timm:convnext_tiny".
         flags: of `swin-dense train`, such as `init=FILE` or `new_classes=True`, with underscores;
             its `--help` explains each.
 
@@ -79,7 +110,10 @@ def train(recipe: str | Recipe, fields: Mapping[str, Any] | None = None, **flags
         FileNotFoundError: the data or the weights are missing.
     """
     named = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    changed = replace_fields(named, fields or {})
+    changes = dict(fields or {})
+    if isinstance(changes.get(_BACKBONE), str):
+        named = with_backbone(named, changes.pop(_BACKBONE))
+    changed = replace_fields(named, changes)
     return _train(make_options(Options, {"recipe": changed, **flags}))
 
 

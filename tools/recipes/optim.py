@@ -4,15 +4,12 @@ The schedules are pure functions of the step: nothing of them has to be saved to
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-# Parameters whose name contains one of these are not decayed (Liu et al. 2021, released
-# configurations, `paramwise_cfg`). Biases of linear layers and convolutions ARE decayed.
-NO_DECAY = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+from swin_dense.heads.whole_model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +76,16 @@ class PolySchedule(Schedule):
         return decay * _warmup(step, self.warmup_steps, self.warmup_ratio)
 
 
-def parameter_groups(
-    model: nn.Module, *, weight_decay: float, no_decay: Sequence[str] = NO_DECAY
-) -> list[dict[str, object]]:
+def parameter_groups(model: Model, *, weight_decay: float) -> list[dict[str, object]]:
     """Split the trainable parameters into those with weight decay and those without.
+
+    The backbone says which of its own are not decayed. Of the heads, as in the released
+    configurations (`paramwise_cfg`), those whose name contains "norm"; biases, and BatchNorm, which
+    is called "bn", are decayed.
 
     Args:
         model: parameters with `requires_grad=False` are left out.
         weight_decay: of the first group.
-        no_decay: a parameter is in the second group if its name contains one of these.
 
     Returns:
         Two groups for a torch optimiser; a group without parameters is left out.
@@ -95,11 +93,14 @@ def parameter_groups(
     Raises:
         ValueError: the model has no trainable parameter.
     """
+    names = {f"backbone.{name}" for name in model.pyramid.no_weight_decay()}
     decayed: list[nn.Parameter] = []
     undecayed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        is_of_backbone = name.startswith("backbone.")
         if parameter.requires_grad:
-            (undecayed if any(key in name for key in no_decay) else decayed).append(parameter)
+            is_undecayed = name in names if is_of_backbone else "norm" in name
+            (undecayed if is_undecayed else decayed).append(parameter)
     if not decayed and not undecayed:
         raise ValueError("the model must have a trainable parameter, got none")
     groups: list[dict[str, object]] = [
@@ -109,7 +110,7 @@ def parameter_groups(
     return [group for group in groups if group["params"]]
 
 
-def create_optimizer(model: nn.Module, config: AdamWConfig) -> torch.optim.AdamW:
+def create_optimizer(model: Model, config: AdamWConfig) -> torch.optim.AdamW:
     """AdamW over `parameter_groups(model)`."""
     groups = parameter_groups(model, weight_decay=config.weight_decay)
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)

@@ -1,11 +1,14 @@
 """A recipe: model, data, optimiser and schedule; every field is a flag of `train`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
 
 import tyro
 
-from swin_dense.heads.models import MODEL_VARIANTS, ModelConfig
+from swin_dense.creation import find_backbone
+from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.protocol import BackboneConfig
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 
@@ -57,6 +60,28 @@ class Recipe:
     def num_steps(self, steps_per_epoch: int) -> int:
         """Length of the training for a data set of so many steps an epoch."""
         return self.steps if self.steps is not None else self.epochs * steps_per_epoch
+
+
+def with_backbone(recipe: Recipe, backbone: BackboneConfig | str) -> Recipe:
+    """The recipe with another backbone in its model.
+
+    What the recipe sets for training (drop path, frozen stages, gradient checkpointing) stays where
+    the backbone is of the same kind; of another kind it has its own defaults.
+
+    Args:
+        recipe: of any task.
+        backbone: a config, or a name as `find_backbone` knows it: "swin_s", "timm:convnext_tiny".
+
+    Raises:
+        ValueError: there is no such backbone.
+    """
+    before = recipe.model.backbone
+    if isinstance(backbone, str):
+        backbone = find_backbone(backbone)
+        if type(backbone) is type(before):
+            names = [field.name for field in fields(BackboneConfig)]
+            backbone = replace(backbone, **{name: getattr(before, name) for name in names})
+    return replace(recipe, model=replace(recipe.model, backbone=backbone))
 
 
 def published_model(variant: str, *, drop_path: float, frozen_stages: int = -1) -> ModelConfig:

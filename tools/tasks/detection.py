@@ -25,8 +25,8 @@ from swin_dense.datasets.masks import (
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 from swin_dense.heads.detection.targets import DetectionResult
-from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.models import create_model
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import atomic_write, make_file_writable
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
@@ -100,7 +100,7 @@ class DetectionTask:
         data: DetectionData,
         *,
         scale: tuple[int, int] | None,
-        model: TwoStageDetector | None = None,
+        model: Model | None = None,
     ) -> CocoDetection:
         """The split to evaluate on as it is, resized; it names its classes itself."""
         del model
@@ -115,18 +115,16 @@ class DetectionTask:
         """`(K,)`: the sample's objects of each class."""
         return np.bincount(sample["labels"].numpy(), minlength=num_classes)
 
-    def create_model(self, config: Any, dataset: CocoDetection) -> TwoStageDetector:
-        """TwoStageDetector with random weights for the data set's categories."""
-        model = create_model(
+    def create_model(self, config: Any, dataset: CocoDetection) -> Model:
+        """Detector with random weights for the data set's categories."""
+        return create_model(
             config,
             num_classes=len(dataset.class_names),
             class_names=dataset.class_names,
             category_ids=dataset.category_ids,
         )
-        assert isinstance(model, TwoStageDetector)
-        return model
 
-    def check_classes(self, model: TwoStageDetector, dataset: CocoDetection) -> None:
+    def check_classes(self, model: Model, dataset: CocoDetection) -> None:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
@@ -159,7 +157,7 @@ class DetectionTask:
 
     def evaluate(
         self,
-        model: TwoStageDetector,
+        model: Model,
         dataset: CocoDetection,
         predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
         *,
@@ -183,9 +181,7 @@ class DetectionTask:
         if flags.results is not None and evaluation.write_results is not None:
             evaluation.write_results(flags.results)
 
-    def writer(
-        self, out: Path, model: TwoStageDetector, flags: DetectionPrediction
-    ) -> "DetectionWriter":
+    def writer(self, out: Path, model: Model, flags: DetectionPrediction) -> "DetectionWriter":
         """Writer of `predictions.json`."""
         path = out / "predictions.json"
         return DetectionWriter(path, model, score_threshold=flags.score_threshold)
@@ -203,7 +199,7 @@ class DetectionTask:
         dataset: CocoDetection,
         sample: Sample,
         result: dict[str, Tensor],
-        model: TwoStageDetector,
+        model: Model,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
         index = dataset.image_ids.index(sample["image_id"])
@@ -218,7 +214,7 @@ class DetectionTask:
         return draw_detections(image, objects, dataset.class_names)
 
 
-def match_classes(model: TwoStageDetector, dataset: CocoDetection) -> list[int]:
+def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     """The data set's label for each label of a model.
 
     By name where the model knows its names, else in order. A class that the data does not have gets
@@ -261,7 +257,7 @@ class DetectionWriter:
         score_threshold: detections below it are left out.
     """
 
-    def __init__(self, path: Path, model: TwoStageDetector, *, score_threshold: float) -> None:
+    def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
         num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold
@@ -314,7 +310,7 @@ class DetectionWriter:
 
 
 def _predict(
-    model: TwoStageDetector, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[DetectionResult]:
     return model.predict(images, original_sizes=original_sizes)
 

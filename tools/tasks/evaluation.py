@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from swin_dense.datasets.images import init_worker
 from swin_dense.datasets.samplers import EvaluationBatchSampler
 from swin_dense.datasets.samples import collate_samples
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.progress import show_progress
 from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Sample, Task
 

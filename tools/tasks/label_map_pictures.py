@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from swin_dense.datasets.formats.ade20k import ade20k_classes
+from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.tools.tasks.drawing import (
     Picture,

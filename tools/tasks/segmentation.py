@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from swin_dense.datasets.formats.ade20k import Ade20k, ade20k_classes, read_classes
+from swin_dense.datasets.categories import ade20k_classes, read_classes
+from swin_dense.datasets.formats.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
-from swin_dense.datasets.transforms.detection import Pipeline
-from swin_dense.datasets.transforms.semantic import (
-    multi_scale_views,
-    segmentation_eval,
-    segmentation_train,
-)
+from swin_dense.datasets.transforms.pipeline import Pipeline
+from swin_dense.datasets.transforms.resizing import multi_scale_views
+from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.recipes.data import DataConfig, SegmentationData
@@ -107,7 +106,7 @@ class SegmentationTask:
         data: SegmentationData,
         *,
         scale: tuple[int, int] | None,
-        model: UPerNet | None = None,
+        model: Model | None = None,
     ) -> Ade20k:
         """The split to evaluate on: images resized, label maps as they are.
 
@@ -132,15 +131,13 @@ class SegmentationTask:
         """`(K,)`: the sample's pixels of each class; ignored ones are not counted."""
         return class_areas(sample["label_map"], num_classes)
 
-    def create_model(self, config: Any, dataset: Ade20k) -> UPerNet:
-        """UPerNet with random weights for the data set's classes."""
-        model = create_model(
+    def create_model(self, config: Any, dataset: Ade20k) -> Model:
+        """Segmentor with random weights for the data set's classes."""
+        return create_model(
             config, num_classes=len(dataset.class_names), class_names=dataset.class_names
         )
-        assert isinstance(model, UPerNet)
-        return model
 
-    def check_classes(self, model: UPerNet, dataset: Ade20k) -> None:
+    def check_classes(self, model: Model, dataset: Ade20k) -> None:
         """Labels mean the same to both.
 
         Raises:
@@ -201,7 +198,7 @@ class SegmentationTask:
 
     def evaluate(
         self,
-        model: UPerNet,
+        model: Model,
         dataset: Ade20k,
         predictions: Iterable[tuple[list[Sample], list[Tensor]]],
         *,
@@ -236,7 +233,7 @@ class SegmentationTask:
     def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
         """Nothing: `predict` writes label maps."""
 
-    def writer(self, out: Path, model: UPerNet, flags: SegmentationInference) -> "LabelMapWriter":
+    def writer(self, out: Path, model: Model, flags: SegmentationInference) -> "LabelMapWriter":
         """Writer of label maps."""
         del flags
         return LabelMapWriter(out, model)
@@ -250,7 +247,7 @@ class SegmentationTask:
         return name
 
     def draw_beside_truth(
-        self, dataset: Ade20k, sample: Sample, result: Tensor, model: UPerNet
+        self, dataset: Ade20k, sample: Sample, result: Tensor, model: Model
     ) -> Picture:
         """Ground truth and prediction in the original frame, with the classes of both."""
         return _draw(dataset, dataset.image_ids.index(sample["image_id"]), result, model)
@@ -278,7 +275,7 @@ class LabelMapWriter:
         model: gives the class names.
     """
 
-    def __init__(self, out: Path, model: UPerNet) -> None:
+    def __init__(self, out: Path, model: Model) -> None:
         self._out = out
         self._class_names = _class_names(model)
         self._colours = class_colours(model.config.num_classes)
@@ -308,7 +305,7 @@ class LabelMapWriter:
         atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
 
 
-def _draw(dataset: Ade20k, index: int, result: Tensor, model: UPerNet) -> Picture:
+def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:
     return draw_with_legend(
         _as_tensor(dataset.load_image(index)),
         [torch.from_numpy(dataset.load_label_map(index)), result],
@@ -319,7 +316,7 @@ def _draw(dataset: Ade20k, index: int, result: Tensor, model: UPerNet) -> Pictur
 
 
 def _predict_whole(
-    model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
     return model.predict(images, original_sizes=original_sizes)
 
@@ -357,7 +354,7 @@ def _as_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
 
 
-def _class_names(model: UPerNet) -> tuple[str, ...]:
+def _class_names(model: Model) -> tuple[str, ...]:
     """The model's; published files that store none are ADE20K's."""
     if model.class_names is not None:
         return model.class_names

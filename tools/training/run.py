@@ -1,5 +1,6 @@
 """One training from data to files: its parts set up, and the functions that the loop calls back."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
+from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged
@@ -120,7 +122,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         if state:
             compare_data(state, training_data, log)
         torch.manual_seed(recipe.seed)
-        model = task.create_model(recipe.model, training_data)
+        model = task.create_model(_without_pretrained(options), training_data)
         load_initial(model, options, log)
         trained = distribute(model, options, accelerator)
         run_state = RunState(trained, accelerator, training_data)
@@ -243,6 +245,14 @@ class _Job:
     def save(self, step: int) -> None:
         """Write a checkpoint with the state of every process."""
         self._run_state.save(step, self._options)
+
+
+def _without_pretrained(options: Options) -> ModelConfig:
+    """The recipe's model; where its weights come from a file, its backbone fetches none."""
+    model = options.recipe.model
+    if not options.resume and options.init is None:
+        return model
+    return replace(model, backbone=model.backbone.without_pretrained())
 
 
 def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:

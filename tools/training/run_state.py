@@ -1,6 +1,5 @@
 """State of a run in its checkpoints: gathered from every process, and put back by `--resume`."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.checkpoints.loading import initialise, load_weights
-from swin_dense.heads.models import Model
+from swin_dense.heads.stored_configs import config_as_json
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import (
@@ -40,7 +40,7 @@ _PARTS = ("recipe", "data", "optimizer", "scaler", "random")
 # Words about a recipe, which change nothing in it.
 _WORDS = ("name", "source", "published", "note")
 
-# Fields of data that version 0.1 stored under other names.
+# Fields of a recipe's data that version 0.1 wrote under other names.
 _RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_ratio"}
 
 # What a run leaves in its folder, besides checkpoints.
@@ -206,7 +206,7 @@ class RunState:
 
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
-    return json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    return json.loads(json.dumps(config_as_json(recipe), default=str))
 
 
 def _describe_data(dataset: Any) -> dict[str, Any]:

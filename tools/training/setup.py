@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.tasks.evaluation import choose_device
 from swin_dense.tools.training.distributed.batch_norm import synchronise_norms

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+ANCHOR_DELTA_STDS = (1.0, 1.0, 1.0, 1.0)
+"""Scale of the deltas between an anchor and its box."""
+
 
 def make_anchors(
     feature_size: tuple[int, int],
@@ -45,9 +48,9 @@ def anchors_in_image(
     size: tuple[int, int],
     *,
     size_divisor: int,
-    allowed_border: int | None = None,
+    allowed_border: int | None,
 ) -> Tensor:
-    """Which anchors of a batch take part in the training of one of its images.
+    """Mask of the anchors of a batch that take part in the training of one of its images.
 
     Those centred on the image, padded by itself, that is, up to the next multiple of
     `size_divisor`, and not on the padding that larger images of the batch brought about.
@@ -55,7 +58,7 @@ def anchors_in_image(
     Args:
         anchors: `(N, 4)`, xyxy, px of the input frame.
         size: true (height, width) of the image.
-        size_divisor: what a side is padded to a multiple of, px.
+        size_divisor: sides are padded to a multiple of this, px.
         allowed_border: drop anchors that leave the image by this many px; None drops none.
 
     Returns:

@@ -14,7 +14,7 @@ DELTA_LIMIT = abs(math.log(16 / 1000))
 """Largest |log| by which one regression step may change a width or a height."""
 
 _MIN_UNION = 1e-6  # square px; keeps the overlap of two boxes without area at 0
-_MAX_JOINT_NMS = 10_000  # boxes; beyond this, groups are suppressed one after the other
+MAX_JOINT_NMS = 10_000  # boxes; beyond this, groups are suppressed one after the other
 
 
 def pairwise_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
@@ -67,36 +67,36 @@ def box_areas(boxes: Tensor) -> Tensor:
 
 
 def is_nonempty(boxes: Tensor) -> Tensor:
-    """Whether each box of `(..., 4)` is wider and higher than nothing: `(...)` bool."""
+    """Mask `(...)` bool of the boxes `(..., 4)` whose width and height are positive."""
     return (boxes[..., 2:] > boxes[..., :2]).all(-1)
 
 
-def encode_boxes(boxes: Tensor, targets: Tensor, *, stds: Sequence[float]) -> Tensor:
-    """Deltas that move each box onto its target.
+def encode_boxes(boxes: Tensor, gt_boxes: Tensor, *, stds: Sequence[float]) -> Tensor:
+    """Deltas that move each box onto its ground-truth box.
 
     Girshick et al. 2014 (R-CNN), Appendix C, divided by `stds`.
 
     Args:
         boxes: `(N, 4)` with positive width and height, xyxy, px.
-        targets: `(N, 4)` with positive width and height, xyxy, px, same frame.
+        gt_boxes: `(N, 4)` with positive width and height, xyxy, px, same frame.
         stds: scale of the four deltas.
 
     Returns:
         `(N, 4)`: dx, dy in box sizes and dw, dh in logarithms, each over its std.
     """
     x, y, width, height = _centers_and_sizes(boxes)
-    target_x, target_y, target_width, target_height = _centers_and_sizes(targets)
+    gt_x, gt_y, gt_width, gt_height = _centers_and_sizes(gt_boxes)
     deltas = (
-        (target_x - x) / width,
-        (target_y - y) / height,
-        (target_width / width).log(),
-        (target_height / height).log(),
+        (gt_x - x) / width,
+        (gt_y - y) / height,
+        (gt_width / width).log(),
+        (gt_height / height).log(),
     )
     return torch.stack([d / std for d, std in zip(deltas, stds, strict=True)], dim=1)  # (N, 4)
 
 
 def decode_boxes(boxes: Tensor, deltas: Tensor, *, stds: Sequence[float]) -> Tensor:
-    """Permutation boxes by deltas, the inverse of `encode_boxes`.
+    """Move boxes by deltas, the inverse of `encode_boxes`.
 
     Width and height change by at most a factor of 1000 / 16, either way, as the published weights
     were trained with.
@@ -139,21 +139,21 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
         boxes: `(N, 4)` float32, xyxy, px.
         scores: `(N,)`.
         groups: `(N,)` non-negative group numbers.
-        iou_threshold: a box goes if it overlaps a better one of its group by more than this.
+        iou_threshold: overlap with a better box of the group above which a box is suppressed.
 
     Returns:
-        `(n,)` int64, indices of the kept boxes, best score first; `(0,)` for no boxes.
+        `(n,)` int64, indices of the boxes kept, best score first; `(0,)` for no boxes.
     """
     if not len(boxes):
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
     shifted = boxes + groups.to(boxes)[:, None] * (boxes.max() + 1)
-    if len(boxes) < _MAX_JOINT_NMS:
+    if len(boxes) < MAX_JOINT_NMS:
         return nms(shifted, scores, iou_threshold)
-    kept = []
+    keep = []
     for group in groups.unique():
         members = (groups == group).nonzero().flatten()
-        kept.append(members[nms(shifted[members], scores[members], iou_threshold)])
-    indices = torch.cat(kept)
+        keep.append(members[nms(shifted[members], scores[members], iou_threshold)])
+    indices = torch.cat(keep)
     return indices[scores[indices].argsort(descending=True)]
 
 

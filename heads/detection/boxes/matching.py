@@ -1,4 +1,4 @@
-"""Assign boxes to objects by overlap, and sample the boxes that are trained on."""
+"""Assign boxes to ground truth by overlap, and sample the boxes that are trained on."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from swin_dense.heads.detection.boxes.box_ops import is_nonempty, pairwise_iou
 
 BACKGROUND = -1
-"""Match of a box that belongs to no object."""
+"""Match of a box without ground truth: background."""
 IGNORED = -2
 """Match of a box that is not trained on."""
 
@@ -21,60 +21,61 @@ def match_boxes(
     min_positive_iou: float,
     match_low_quality: bool,
 ) -> Tensor:
-    """Give each box the object it is trained to find.
+    """Match each box with the ground-truth box it is trained to find.
 
-    Ren et al. 2015 (Faster R-CNN), Section 3.1.2. A box takes the object it overlaps most if that
-    is at least `positive_iou`, and is background below `negative_iou`. With `match_low_quality`
-    each object that some box overlaps by at least `min_positive_iou` takes all the boxes that
-    overlap it most, also from objects before it.
+    Ren et al. 2015 (Faster R-CNN), Section 3.1.2. A box is matched with the ground truth it
+    overlaps most if that is at least `positive_iou`, and is background below `negative_iou`. With
+    `match_low_quality` each ground-truth box that some box overlaps by at least `min_positive_iou`
+    is given all the boxes that overlap it most, also those of ground truth before it.
 
     Args:
-        iou: `(G, N)`, overlap of G objects with N boxes; -1 for boxes to be left out.
+        iou: `(G, N)`, overlap of G ground-truth boxes with N boxes; -1 for boxes to be left out.
         positive_iou: see above.
         negative_iou: see above.
         min_positive_iou: see above.
         match_low_quality: see above.
 
     Returns:
-        `(N,)` int64: an object's index, `BACKGROUND` or `IGNORED`; all `BACKGROUND` for G = 0.
+        `(N,)` int64: index of the ground truth, `BACKGROUND` or `IGNORED`; all `BACKGROUND` for
+        G = 0.
     """
-    num_objects, num_boxes = iou.shape
-    if num_objects == 0:
+    num_gt, num_boxes = iou.shape
+    if num_gt == 0:
         return torch.full((num_boxes,), BACKGROUND, dtype=torch.int64, device=iou.device)
-    best_iou, best_object = iou.max(dim=0)  # (N,)
+    best_iou, best_gt = iou.max(dim=0)  # (N,)
     is_background = (best_iou >= 0) & (best_iou < negative_iou)
     matches = torch.where(is_background, BACKGROUND, IGNORED)
-    matches = torch.where(best_iou >= positive_iou, best_object, matches)
+    matches = torch.where(best_iou >= positive_iou, best_gt, matches)
     if match_low_quality and num_boxes:
-        best_of_object = iou.amax(dim=1, keepdim=True)  # (G, 1)
-        takes = (iou == best_of_object) & (best_of_object >= min_positive_iou)  # (G, N)
-        order = torch.arange(num_objects, device=iou.device)[:, None]  # (G, 1)
-        taker = torch.where(takes, order, -1).amax(dim=0)  # (N,)
-        matches = torch.where(taker >= 0, taker, matches)
+        best_iou_of_gt = iou.amax(dim=1, keepdim=True)  # (G, 1)
+        is_best = (iou == best_iou_of_gt) & (best_iou_of_gt >= min_positive_iou)  # (G, N)
+        gt_indices = torch.arange(num_gt, device=iou.device)[:, None]  # (G, 1)
+        low_quality_matches = torch.where(is_best, gt_indices, -1).amax(dim=0)  # (N,)
+        matches = torch.where(low_quality_matches >= 0, low_quality_matches, matches)
     return matches
 
 
 def sample_matches(
     matches: Tensor, *, num_samples: int | None, positive_fraction: float
 ) -> tuple[Tensor, Tensor]:
-    """Draw the boxes of one image that are trained on, without waiting for the device.
+    """Sample the boxes of one image that are trained on, without waiting for the device.
 
     Args:
         matches: `(N,)` from `match_boxes`.
-        num_samples: boxes to draw; None keeps all positives and all negatives.
+        num_samples: boxes to sample; None keeps all positives and all negatives.
         positive_fraction: largest share of positives among `num_samples`; negatives fill up.
 
     Returns:
-        Two `(N,)` bool: the positives drawn and the negatives drawn.
+        Two `(N,)` bool: the positives sampled and the negatives sampled.
     """
     positive, negative = matches >= 0, matches == BACKGROUND
     if num_samples is None:
         return positive, negative
-    positive = _draw(positive, int(num_samples * positive_fraction))
-    return positive, _draw(negative, num_samples, fewer=positive.sum())
+    positive = _random_choice(positive, int(num_samples * positive_fraction))
+    return positive, _random_choice(negative, num_samples, fewer=positive.sum())
 
 
-def _draw(candidates: Tensor, count: int, *, fewer: Tensor | int = 0) -> Tensor:
+def _random_choice(candidates: Tensor, count: int, *, fewer: Tensor | int = 0) -> Tensor:
     """Keep `count - fewer` random candidates, or all if there are not so many: `(N,)` bool."""
     count = min(count, len(candidates))
     keys = torch.rand(len(candidates), device=candidates.device).masked_fill_(~candidates, -1)
@@ -89,27 +90,27 @@ class RoISamples:
 
     Attributes:
         boxes: `(R, 4)`, xyxy, px of the input frame.
-        labels: `(R,)` int64, the class of the matched object; background is K.
-        objects: `(P,)` int64, index of the object each positive is matched to.
-        are_objects: `(R,)` bool, boxes that are annotations and not proposals.
+        labels: `(R,)` int64, the class of the matched ground truth; background is K.
+        matched_gt_indices: `(P,)` int64, index of the ground truth each positive is matched with.
+        is_gt: `(R,)` bool, boxes that are ground truth and not proposals.
     """
 
     boxes: Tensor
     labels: Tensor
-    objects: Tensor
-    are_objects: Tensor
+    matched_gt_indices: Tensor
+    is_gt: Tensor
 
     @property
     def num_positive(self) -> int:
-        """Number of boxes that are matched to an object."""
-        return len(self.objects)
+        """Number of boxes that are matched with ground truth."""
+        return len(self.matched_gt_indices)
 
 
 @torch.no_grad()
 def sample_rois(
     proposals: Tensor,
     gt_boxes: Tensor,
-    object_labels: Tensor,
+    gt_labels: Tensor,
     *,
     num_classes: int,
     positive_iou: float,
@@ -117,23 +118,23 @@ def sample_rois(
     num_samples: int | None,
     positive_fraction: float,
 ) -> RoISamples:
-    """Choose the boxes of one image that the RoI heads are trained on.
+    """Sample the boxes of one image that the RoI heads are trained on.
 
-    Proposals and the objects' own boxes, the latter matched to themselves. An object without area
-    takes part in nothing.
+    Candidates are the proposals and the ground-truth boxes, the latter matched with themselves.
+    Ground truth without area takes part in nothing.
 
     Args:
         proposals: `(N, 4)`, xyxy, px of the input frame.
         gt_boxes: `(G, 4)`, same frame.
-        object_labels: `(G,)` int64 in 0..K-1.
+        gt_labels: `(G,)` int64 in 0..K-1.
         num_classes: K.
-        positive_iou: proposals that overlap an object by at least this are positive, others not.
+        positive_iou: proposals that overlap ground truth by at least this are positive, others not.
         match_low_quality: see `match_boxes`.
         num_samples: see `sample_matches`.
         positive_fraction: see `sample_matches`.
 
     Returns:
-        The sample; no boxes for no proposals and no objects.
+        The sample; no boxes for no proposals and no ground truth.
     """
     matches = match_boxes(
         pairwise_iou(gt_boxes, proposals),
@@ -142,18 +143,18 @@ def sample_rois(
         min_positive_iou=positive_iou,
         match_low_quality=match_low_quality,
     )
-    num_objects = len(gt_boxes)
-    itself = torch.arange(num_objects, device=matches.device)
-    matches = torch.cat([torch.where(is_nonempty(gt_boxes), itself, IGNORED), matches])
+    num_gt = len(gt_boxes)
+    gt_indices = torch.arange(num_gt, device=matches.device)
+    matches = torch.cat([torch.where(is_nonempty(gt_boxes), gt_indices, IGNORED), matches])
     positive, negative = sample_matches(
         matches, num_samples=num_samples, positive_fraction=positive_fraction
     )
     positives, negatives = positive.nonzero().flatten(), negative.nonzero().flatten()
-    chosen = torch.cat([positives, negatives])  # (R,)
-    objects = matches[positives]  # (P,)
+    sampled = torch.cat([positives, negatives])  # (R,)
+    matched_gt_indices = matches[positives]  # (P,)
     return RoISamples(
-        boxes=torch.cat([gt_boxes, proposals])[chosen],
-        labels=torch.cat([object_labels[objects], torch.full_like(negatives, num_classes)]),
-        objects=objects,
-        are_objects=chosen < num_objects,
+        boxes=torch.cat([gt_boxes, proposals])[sampled],
+        labels=torch.cat([gt_labels[matched_gt_indices], torch.full_like(negatives, num_classes)]),
+        matched_gt_indices=matched_gt_indices,
+        is_gt=sampled < num_gt,
     )

@@ -1,20 +1,15 @@
 """Box head: class and refined box of each region (Girshick 2015; Cai and Vasconcelos 2018)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.conv_norm import ConvNormReLU
-from swin_dense.heads.detection.boxes.box_ops import (
-    batched_nms,
-    clip_boxes,
-    decode_boxes,
-    encode_boxes,
-)
+from swin_dense.heads.detection.boxes.box_ops import decode_boxes, encode_boxes
 from swin_dense.heads.detection.boxes.matching import RoISamples
+from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.losses import classification_loss, giou_loss, smooth_l1_loss
 
 
@@ -36,11 +31,11 @@ class BoxHead(nn.Module):
         in_channels: int,
         num_classes: int,
         *,
-        roi_size: int = 7,
-        num_convs: int = 0,
-        conv_channels: int = 256,
-        num_fcs: int = 2,
-        fc_channels: int = 1024,
+        roi_size: int,
+        num_convs: int,
+        conv_channels: int,
+        num_fcs: int,
+        fc_channels: int,
     ) -> None:
         super().__init__()
         widths = [in_channels, *[conv_channels] * num_convs]
@@ -66,7 +61,7 @@ class BoxHead(nn.Module):
         nn.init.zeros_(self.fc_reg.bias)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge pooled features `(R, C, S, S)`.
+        """Class logits and box deltas of pooled features `(R, C, S, S)`.
 
         Returns:
             Float32 logits `(R, K + 1)`, background last, and deltas `(R, K, 4)`.
@@ -79,6 +74,19 @@ class BoxHead(nn.Module):
             hidden = F.relu(fc(hidden), inplace=True)
         deltas = self.fc_reg(hidden).unflatten(1, (-1, 4))  # (R, K, 4)
         return self.fc_cls(hidden).float(), deltas.float()
+
+
+def build_box_head(config: TwoStageDetectorConfig) -> BoxHead:
+    """A box head of the sizes in a detector's config."""
+    return BoxHead(
+        config.fpn_channels,
+        config.num_classes,
+        roi_size=config.box.roi_size,
+        num_convs=config.box.num_convs,
+        conv_channels=config.box.conv_channels,
+        num_fcs=config.box.num_fcs,
+        fc_channels=config.box.fc_channels,
+    )
 
 
 def box_losses(
@@ -105,66 +113,20 @@ def box_losses(
     """
     labels = torch.cat([sample.labels for sample in samples])  # (R,)
     counts = [len(sample.labels) for sample in samples]
-    boxes, own_deltas, targets = [], [], []
-    for sample, part, objects in zip(samples, deltas.split(counts), gt_boxes, strict=True):
+    positive_boxes, class_deltas, matched_gt_boxes = [], [], []
+    for sample, image_deltas, boxes in zip(samples, deltas.split(counts), gt_boxes, strict=True):
         num = sample.num_positive
-        boxes.append(sample.boxes[:num])
-        own_deltas.append(part[torch.arange(num, device=part.device), sample.labels[:num]])
-        targets.append(objects[sample.objects])
-    positives, matched, predicted = torch.cat(boxes), torch.cat(targets), torch.cat(own_deltas)
+        rows = torch.arange(num, device=deltas.device)
+        positive_boxes.append(sample.boxes[:num])
+        class_deltas.append(image_deltas[rows, sample.labels[:num]])
+        matched_gt_boxes.append(boxes[sample.matched_gt_indices])
+    positives, matched = torch.cat(positive_boxes), torch.cat(matched_gt_boxes)  # (P, 4)
+    predicted = torch.cat(class_deltas)  # (P, 4)
     divisor = max(len(labels), 1)
     if giou_weight is None:
-        encoded = encode_boxes(positives, matched, stds=delta_stds)
-        loss_bbox = smooth_l1_loss(predicted, encoded, divisor=divisor)
+        delta_targets = encode_boxes(positives, matched, stds=delta_stds)
+        loss_bbox = smooth_l1_loss(predicted, delta_targets, divisor=divisor, beta=0.0)
     else:
         decoded = decode_boxes(positives, predicted, stds=delta_stds)
         loss_bbox = giou_weight * giou_loss(decoded, matched, divisor=divisor)
     return {"loss_cls": classification_loss(logits, labels), "loss_bbox": loss_bbox}
-
-
-class Detections(NamedTuple):
-    """What was found on one image, best first.
-
-    Attributes:
-        boxes: `(N, 4)` float32, xyxy, px of the input frame.
-        scores: `(N,)` float32 in 0..1.
-        labels: `(N,)` int64 in 0..K-1.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-
-
-def select_detections(
-    boxes: Tensor,
-    logits: Tensor,
-    deltas: Tensor,
-    *,
-    delta_stds: Sequence[float],
-    size: tuple[int, int],
-    score_threshold: float,
-    nms_iou: float,
-    max_detections: int,
-) -> Detections:
-    """Turn a box head's outputs for one image into detections.
-
-    Args:
-        boxes: `(R, 4)`, the regions, xyxy, px of the input frame.
-        logits: `(R, K + 1)`, background last.
-        deltas: `(R, K, 4)`.
-        delta_stds: scale of the deltas.
-        size: true (height, width) of the input image; boxes are clipped to it.
-        score_threshold: a detection's score is above this.
-        nms_iou: overlap with a better box of the class at which a box goes.
-        max_detections: at most so many are kept.
-
-    Returns:
-        Detections in the input frame.
-    """
-    scores = logits.softmax(dim=1)[:, :-1]  # (R, K)
-    regions, labels = (scores > score_threshold).nonzero(as_tuple=True)  # (n,) each
-    scores = scores[regions, labels]
-    found = clip_boxes(decode_boxes(boxes[regions], deltas[regions, labels], stds=delta_stds), size)
-    kept = batched_nms(found, scores, labels, iou_threshold=nms_iou)[:max_detections]
-    return Detections(found[kept], scores[kept], labels[kept])

@@ -1,4 +1,4 @@
-"""Mask head: the outline of each detected object (He et al. 2017, Mask R-CNN)."""
+"""Mask head: layers, loss, targets and predicted masks (He et al. 2017, Mask R-CNN)."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,10 @@ from torchvision.ops import roi_align
 
 from swin_dense.heads.conv_block import ConvBlock
 from swin_dense.heads.detection.boxes.matching import RoISamples
+from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.losses import mask_loss
-from swin_dense.heads.detection.roi_heads.box_head import Detections
+from swin_dense.heads.detection.roi_heads.postprocessing import Detections
 from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
-
-_PASTE_BYTES = 256 * 2**20
-"""Bound on temporary memory while masks are pasted on an accelerator."""
-_BYTES_PER_PIXEL = 16  # of the sampling grid (two float32), the samples and their copies
-_ONE_BY_ONE = ("cpu",)  # devices whose boxes can be read without waiting
 
 
 class MaskHead(nn.Module):
@@ -30,7 +26,7 @@ class MaskHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, *, num_convs: int = 4, channels: int = 256
+        self, in_channels: int, num_classes: int, *, num_convs: int, channels: int
     ) -> None:
         super().__init__()
         widths = [in_channels, *[channels] * num_convs]
@@ -49,12 +45,22 @@ class MaskHead(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Give mask logits `(R, K, 2*S, 2*S)` for pooled features `(R, C, S, S)`."""
+        """Mask logits `(R, K, 2*S, 2*S)` of pooled features `(R, C, S, S)`."""
         hidden = pooled
         for conv in self.convs:
             hidden = conv(hidden)
         hidden = F.relu(self.upsample(hidden), inplace=True)  # (R, C, 2*S, 2*S)
         return self.conv_logits(hidden)  # (R, K, 2*S, 2*S)
+
+
+def build_mask_head(config: TwoStageDetectorConfig) -> MaskHead:
+    """A mask head of the sizes in a detector's config."""
+    return MaskHead(
+        config.fpn_channels,
+        config.num_classes,
+        num_convs=config.mask.num_convs,
+        channels=config.mask.channels,
+    )
 
 
 def mask_head_loss(
@@ -67,15 +73,15 @@ def mask_head_loss(
     roi_size: int,
     batch_size: tuple[int, int],
 ) -> Tensor:
-    """Loss of a mask head on the positives among the boxes sampled.
+    """Loss of a mask head on the positive boxes among those sampled.
 
     Args:
-        head: a `MaskHead`, or what stands in for one.
+        head: a `MaskHead`, or any module with such a forward.
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
         samples: one per image.
         masks: `(G, H, W)` bool or uint8 per image, at its true size.
         strides: see `pool_rois`.
-        roi_size: bins per side that the head sees.
+        roi_size: bins per side of the pooled features.
         batch_size: (height, width) of the padded batch.
 
     Returns:
@@ -86,9 +92,13 @@ def mask_head_loss(
     logits = head(pooled)  # (P, K, m, m)
     targets = [
         mask_targets(
-            bitmaps, part, sample.objects, output_size=logits.shape[-1], batch_size=batch_size
+            bitmaps,
+            positive_boxes,
+            sample.matched_gt_indices,
+            output_size=logits.shape[-1],
+            batch_size=batch_size,
         )
-        for bitmaps, part, sample in zip(masks, boxes, samples, strict=True)
+        for bitmaps, positive_boxes, sample in zip(masks, boxes, samples, strict=True)
     ]
     labels = [sample.labels[: sample.num_positive] for sample in samples]
     return mask_loss(logits, torch.cat(labels), torch.cat(targets))
@@ -102,41 +112,41 @@ def predict_masks(
     strides: Sequence[int],
     roi_size: int,
 ) -> list[Tensor]:
-    """Masks of what was found, each of its box, the mean of the heads' probabilities.
+    """Masks of detections, each of its box, the mean of the heads' probabilities.
 
     Args:
         heads: at least one `MaskHead`.
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
         detections: one per image.
         strides: see `pool_rois`.
-        roi_size: bins per side that the heads see.
+        roi_size: bins per side of the pooled features.
 
     Returns:
         `(N, m, m)` float32 in 0..1 per image.
     """
-    rois = boxes_to_rois([found.boxes for found in detections])
-    labels = torch.cat([found.labels for found in detections])  # (R,)
+    rois = boxes_to_rois([image.boxes for image in detections])
+    labels = torch.cat([image.labels for image in detections])  # (R,)
     pooled = pool_rois(pyramid, rois, strides=strides, output_size=roi_size)
     rows = torch.arange(len(labels), device=labels.device)
-    own = torch.stack([head(pooled)[rows, labels].float().sigmoid() for head in heads])
-    return list(own.mean(dim=0).split([len(found.labels) for found in detections]))
+    class_masks = torch.stack([head(pooled)[rows, labels].float().sigmoid() for head in heads])
+    return list(class_masks.mean(dim=0).split([len(image.labels) for image in detections]))
 
 
 @torch.no_grad()
 def mask_targets(
     masks: Tensor,
     boxes: Tensor,
-    objects: Tensor,
+    matched_gt_indices: Tensor,
     *,
     output_size: int,
     batch_size: tuple[int, int],
 ) -> Tensor:
-    """Cut the masks that positives are trained on out of the objects' bitmaps.
+    """Crop the mask targets of positive boxes from the ground-truth bitmaps.
 
     Args:
         masks: `(G, H, W)` bool or uint8 at the image's true size.
         boxes: `(P, 4)`, xyxy, px of the input frame.
-        objects: `(P,)` int64, the object of each box.
+        matched_gt_indices: `(P,)` int64, the ground truth of each box.
         output_size: pixels per side of a target.
         batch_size: (height, width) of the padded batch.
 
@@ -145,63 +155,11 @@ def mask_targets(
     """
     if not len(boxes):
         return boxes.new_zeros(0, output_size, output_size)
-    # Sampling reads at most one pixel beyond the image: where that is padding, it is no object.
+    # Sampling reads at most one pixel beyond the image: where that is padding, it is background.
     beyond = [int(batch_size[axis] > masks.shape[1 + axis]) for axis in (0, 1)]
     bitmaps = masks.float()[:, None]  # (G, 1, H, W)
     if any(beyond):
         bitmaps = F.pad(bitmaps, (0, beyond[1], 0, beyond[0]))  # (G, 1, H', W')
-    rois = torch.cat([objects[:, None].to(boxes), boxes], dim=1)  # (P, 5)
-    cut = roi_align(bitmaps, rois, output_size, sampling_ratio=0, aligned=True)
-    return (cut[:, 0] >= 0.5).float()  # (P, output_size, output_size)
-
-
-@torch.no_grad()
-def paste_masks(
-    probabilities: Tensor, boxes: Tensor, size: tuple[int, int], *, threshold: float = 0.5
-) -> Tensor:
-    """Draw each box's mask into an image.
-
-    Sampled at pixel centres, bilinear, nothing outside the box. On the CPU one box after the
-    other, each where it is; elsewhere in chunks of bounded memory, without waiting for the device.
-
-    Args:
-        probabilities: `(N, m, m)` in 0..1.
-        boxes: `(N, 4)`, xyxy, px of the image; one without area gives an empty mask.
-        size: (height, width) of the image.
-        threshold: smallest probability that belongs to the object.
-
-    Returns:
-        `(N, height, width)` bool.
-    """
-    height, width = size
-    num = len(boxes)
-    pasted = torch.zeros(num, height, width, dtype=torch.bool, device=boxes.device)
-    if boxes.device.type in _ONE_BY_ONE:
-        limits = boxes.new_tensor([width, height, width, height])
-        around = torch.cat([boxes[:, :2].floor() - 1, boxes[:, 2:].ceil() + 1], dim=1)
-        corners = around.clamp(min=0).minimum(limits).int().tolist()
-        regions = [(slice(i, i + 1), *corner) for i, corner in enumerate(corners)]
-    else:
-        chunk = max(1, _PASTE_BYTES // (_BYTES_PER_PIXEL * height * width))
-        regions = [(slice(i, i + chunk), 0, 0, width, height) for i in range(0, num, chunk)]
-    for part, left, top, right, bottom in regions:
-        samples = _sample_masks(
-            probabilities[part].float(), boxes[part], (left, right), (top, bottom)
-        )
-        pasted[part, top:bottom, left:right] = samples >= threshold
-    return pasted
-
-
-def _sample_masks(
-    masks: Tensor, boxes: Tensor, columns: tuple[int, int], rows: tuple[int, int]
-) -> Tensor:
-    """Sample `(n, m, m)` masks in their boxes at a range of pixels: `(n, rows, columns)`."""
-    x1, y1, x2, y2 = boxes[:, :, None].unbind(1)  # (n, 1) each
-    x = torch.arange(*columns, device=boxes.device) + 0.5
-    y = torch.arange(*rows, device=boxes.device) + 0.5
-    # -1..1 across the box; 2 is well outside, which is where boxes without area have all pixels.
-    x = torch.where(x2 > x1, (x - x1) / (x2 - x1) * 2 - 1, 2)  # (n, columns)
-    y = torch.where(y2 > y1, (y - y1) / (y2 - y1) * 2 - 1, 2)  # (n, rows)
-    shape = (len(boxes), y.shape[1], x.shape[1])
-    grid = torch.stack([x[:, None].expand(shape), y[:, :, None].expand(shape)], dim=3)
-    return F.grid_sample(masks[:, None], grid, align_corners=False)[:, 0]  # (n, rows, columns)
+    rois = torch.cat([matched_gt_indices[:, None].to(boxes), boxes], dim=1)  # (P, 5)
+    cropped = roi_align(bitmaps, rois, output_size, sampling_ratio=0, aligned=True)
+    return (cropped[:, 0] >= 0.5).float()  # (P, output_size, output_size)

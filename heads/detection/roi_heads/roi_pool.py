@@ -34,7 +34,7 @@ def assign_fpn_levels(boxes: Tensor, *, finest: int = 2, coarsest: int = 5) -> T
 
 
 def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Put the boxes `(R_i, 4)` of each image into one `(R, 5)`, the image's index first."""
+    """Concatenate the boxes `(R_i, 4)` of the images to `(R, 5)`, the image's index first."""
     indices = [torch.full_like(part[:, :1], image) for image, part in enumerate(boxes)]
     return torch.cat([torch.cat(indices), torch.cat(list(boxes))], dim=1)  # (R, 5)
 
@@ -59,8 +59,8 @@ def pool_rois(
     levels = assign_fpn_levels(rois[:, 1:], finest=finest, coarsest=finest + len(strides) - 1)
     # Boxes sorted by level: the host waits for the device once, for the counts.
     order = levels.argsort(stable=True)
-    steps = torch.arange(finest, finest + len(strides), device=levels.device)
-    counts = (levels == steps[:, None]).sum(dim=1).tolist()
+    all_levels = torch.arange(finest, finest + len(strides), device=levels.device)
+    counts = (levels == all_levels[:, None]).sum(dim=1).tolist()
     pooled = [
         roi_align(
             maps.float(),

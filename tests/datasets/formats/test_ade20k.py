@@ -1,15 +1,15 @@
-"""Data sets in ADE20K's layout: what is read, and what is refused with which words."""
+"""Tests of data sets in ADE20K's layout: samples, and the words in which faults are refused."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import scipy.io
 import torch
+from recipe_pipelines import recipe_segmentation_train
 
-from swin_dense.datasets.formats.ade20k import Ade20k, ade20k_classes, read_classes, read_colours
-from swin_dense.datasets.transforms.semantic import segmentation_eval, segmentation_train
+from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.transforms.segmentation import segmentation_eval
 
 NAMES = ("sky", "road", "car")
 
@@ -48,14 +48,14 @@ def test_samples_are_sorted_and_labels_are_mapped(root):
     assert sample["image"].dtype == torch.uint8
 
 
-def test_numbers_are_labels_without_the_zero_rule(root):
+def test_numbers_are_labels_without_reduce_zero_label(root):
     dataset = open_set(root, reduce_zero_label=False, class_names=(*NAMES, "tree"))
     assert dataset[1]["label_map"].tolist() == [[0, 1, 2], [3, 255, 1]]
 
 
 def test_training_draws_depend_on_seed_epoch_and_index_alone(root):
-    first = Ade20k(root, "training", transforms=segmentation_train(crop=(4, 4)), seed=3)
-    second = Ade20k(root, "training", transforms=segmentation_train(crop=(4, 4)), seed=3)
+    first = Ade20k(root, "training", transforms=recipe_segmentation_train(crop=(4, 4)), seed=3)
+    second = Ade20k(root, "training", transforms=recipe_segmentation_train(crop=(4, 4)), seed=3)
     second[0, 5], second[0, 1]
     assert torch.equal(first[1, 7]["image"], second[1, 7]["image"])
 
@@ -72,12 +72,12 @@ def test_all_missing_partners_are_named_together(root):
     (root / "annotations/training/a.png").unlink()
     (root / "images/training/c.jpg").unlink()
     with pytest.raises(
-        ValueError, match=r"2 at fault: a\.jpg has no label map a\.png; c\.png has no photograph$"
+        ValueError, match=r"2 at fault: a\.jpg has no label map a\.png; c\.png has no image$"
     ):
         open_set(root)
 
 
-def test_all_bad_heads_are_named_together(root):
+def test_all_bad_headers_are_named_together(root):
     cv2.imwrite(str(root / "annotations/training/a.png"), np.zeros((9, 5), dtype=np.uint8))
     write_pair(root, "c", np.zeros((2, 2, 3), dtype=np.uint8))
     (root / "annotations/training/b.png").write_bytes(b"no picture")
@@ -101,7 +101,7 @@ def test_label_maps_that_are_cut_off_or_damaged_are_named_at_the_start(root):
         open_set(root)
 
 
-def test_a_photograph_that_is_cut_off_is_named_when_it_is_met(root):
+def test_an_image_that_is_cut_off_is_named_when_it_is_read(root):
     path = root / "images/training/a.jpg"
     noise = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     cv2.imwrite(str(path), noise)
@@ -115,12 +115,6 @@ def test_label_maps_may_end_in_capitals(root):
     path = root / "annotations/training/a.png"
     path.rename(path.with_suffix(".PNG"))
     assert open_set(root)[0]["image_id"] == "a"
-
-
-def test_a_class_list_in_another_encoding_is_named(root):
-    (root / "classes.txt").write_bytes("café\nbar".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"classes\.txt must be text in UTF-8"):
-        read_classes(root)
 
 
 def test_unknown_splits_and_roots_are_refused(root, tmp_path):
@@ -141,59 +135,9 @@ def test_without_a_list_the_classes_are_ade20k_s(root):
     assert dataset.colours.shape == (150, 3)
 
 
-def test_a_csv_list_is_ordered_by_its_labels(tmp_path):
-    (tmp_path / "classes.csv").write_text("label,name,r,g,b\n2,road,4,5,6\n1,sky,1,2,3\n")
-    classes = read_classes(tmp_path)
-    assert classes.names == ("sky", "road")
-    assert classes.colours.tolist() == [[1, 2, 3], [4, 5, 6]]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "must have a header with `name`"),
-        ("title\nsky\n", "must have a header with `name`"),
-        ("label,name\n1,sky\n3,road\n", "labels must count up from 0 or 1 without gaps"),
-        ("label,name\none,sky\n", r"classes\.csv: invalid literal"),
-        ("name,r,g,b\nsky,1,2,300\n", "colours must be in 0..255"),
-    ],
-)
-def test_class_lists_that_cannot_be_used_are_refused(content, message, tmp_path):
-    (tmp_path / "classes.csv").write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_classes(tmp_path)
-
-
-def test_ade20k_classes_begin_and_end_as_published():
-    classes = ade20k_classes()
-    assert classes.names[:3] == ("wall", "building", "sky")
-    assert classes.names[-1] == "flag"
-    assert len(set(classes.names)) == 150
-    assert classes.colours[2].tolist() == [6, 230, 230]
-
-
-def test_colours_of_a_matlab_file_are_read(tmp_path):
-    colours = np.arange(6).reshape(2, 3)
-    scipy.io.savemat(tmp_path / "a.mat", {"colors": colours})
-    assert read_colours(tmp_path / "a.mat").tolist() == colours.tolist()
-    scipy.io.savemat(tmp_path / "b.mat", {"other": colours})
-    with pytest.raises(ValueError, match=r"must hold `colors` of shape \(K, 3\), got \['other'\]"):
-        read_colours(tmp_path / "b.mat")
-    (tmp_path / "c.mat").write_text("no")
-    with pytest.raises(ValueError, match="cannot be read as a MATLAB file"):
-        read_colours(tmp_path / "c.mat")
-    with pytest.raises(FileNotFoundError, match="no colour file"):
-        read_colours(tmp_path / "d.mat")
-
-
-def test_our_colours_are_those_of_the_data_set_s_own_file(shared):
-    colours = read_colours(shared / "data/ade_meta/color150.mat")
-    assert np.array_equal(colours, ade20k_classes().colours)
-
-
 @pytest.mark.parametrize("split", ["training", "validation"])
 def test_true_ade20k_pairs_are_read(shared, split):
-    dataset = Ade20k(shared / "data/ade_mini", split, transforms=segmentation_train())
+    dataset = Ade20k(shared / "data/ade_mini", split, transforms=recipe_segmentation_train())
     assert len(dataset) == 2
     for index in range(2):
         sample = dataset[index, 1]

@@ -11,13 +11,15 @@ import torch
 from coco_writer import annotation, coco_content, write_coco
 from PIL import Image
 from pycocotools import mask as coco_mask
+from recipe_pipelines import recipe_detection_train
 from torch.utils.data import DataLoader
 
-from swin_dense.datasets.formats.coco import CocoDetection, find_split, list_splits
+from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.coco_layout import find_split, list_splits
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import DetectionSample, collate_samples
-from swin_dense.datasets.transforms.detection import detection_eval, detection_train
+from swin_dense.datasets.transforms.detection import detection_eval
 
 FULL = {"scale": (60, 40)}  # the size of the tiny images: nothing is resized
 
@@ -135,7 +137,7 @@ def test_training_drops_images_without_use_and_evaluation_keeps_them(tmp_path: P
     assert kept[1]["boxes"].tolist() == [[0, 0, 30, 30]]
 
 
-def test_a_split_of_nothing_but_crowds_cannot_be_trained_on(tmp_path: Path) -> None:
+def test_a_split_of_crowds_alone_cannot_be_trained_on(tmp_path: Path) -> None:
     content = coco_content()
     content["annotations"] = [annotation(1, box=[0, 0, 9, 9], iscrowd=1)]
     with pytest.raises(ValueError, match=r"usable object, got none of 2; .*'crowds': 1"):
@@ -153,12 +155,12 @@ def test_a_missing_root_or_split_names_the_splits_that_exist(tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError, match=r"'test' .*test is missing; splits there: train"):
         find_split(tmp_path, "test")
     with pytest.raises(FileNotFoundError, match="no data folder"):
-        CocoDetection(tmp_path / "gone", "val2017", transforms=detection_eval())
+        CocoDetection(tmp_path / "gone", "val2017", transforms=detection_eval((1333, 800)))
     with pytest.raises(FileNotFoundError, match="no split is there"):
         find_split(tmp_path / "annotations", "val2017")
 
 
-def test_a_photograph_that_cannot_be_read_is_named_with_its_id(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named_with_its_id(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path, coco_content())
     (tmp_path / "val2017" / "five.png").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"five\.png cannot be read .* \(image 5\)"):
@@ -171,7 +173,7 @@ def test_a_photograph_that_cannot_be_read_is_named_with_its_id(tmp_path: Path) -
         dataset[1]
 
 
-def test_photographs_in_subfolders_are_found(tmp_path: Path) -> None:
+def test_images_in_subfolders_are_found(tmp_path: Path) -> None:
     content = coco_content()
     (tmp_path / "val2017" / "day").mkdir(parents=True)
     content["images"][0]["file_name"] = "day/five.png"
@@ -179,12 +181,12 @@ def test_photographs_in_subfolders_are_found(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_that_moves_no_masks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be made with transforms\.compose"):
+    with pytest.raises(ValueError, match=r"must be made with transforms\.pipeline\.compose"):
         _dataset(tmp_path, coco_content(), transforms=A.Compose([]))
 
 
 def _train_transforms() -> Any:
-    return detection_train(
+    return recipe_detection_train(
         long_side=120, short_sides=(40, 60), crop_short_sides=(50,), crop_range=(20, 40)
     )
 
@@ -225,9 +227,11 @@ def test_the_original_image_and_its_objects_can_be_had(tmp_path: Path) -> None:
     assert len(instances.masks(dataset.sizes[1])) == 1
 
 
-def test_real_photographs_load_with_boxes_around_their_masks(shared: Path) -> None:
+def test_real_images_load_with_boxes_around_their_masks(shared: Path) -> None:
     root = shared / "data" / "coco_mini"
-    dataset = CocoDetection(root, "train2017", transforms=detection_eval(), drop_empty=True)
+    dataset = CocoDetection(
+        root, "train2017", transforms=detection_eval((1333, 800)), drop_empty=True
+    )
     assert (len(dataset), len(dataset.class_names)) == (80, 80)
     assert dataset.report["crowds"] == 6
     distances = []

@@ -34,7 +34,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert not coco.left_out
 
 
-# What is changed in a good file, and what the message must say.
+# A change to a good file, and the message it must raise.
 FAULTS: dict[str, tuple[Callable[[Content], object], str]] = {
     "image without id": (lambda c: c["images"][0].pop("id"), r"images without .* id: 1 \(#0\)"),
     "image id is text": (lambda c: c["images"][0].update(id="5"), r"images without .* id: 1"),

@@ -110,7 +110,7 @@ def test_both_packages_agree_on_random_data(
 
 
 @needs_faster
-def test_both_packages_agree_where_there_is_nothing_to_match(tmp_path: Path) -> None:
+def test_both_packages_agree_without_objects_or_detections(tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "1.jpg", "height": _SIZE, "width": _SIZE}]
     categories = [{"id": 5, "name": "cat"}]
     box = np.array([10, 10, 40, 40])

@@ -39,7 +39,7 @@ PERFECT = (
     _result([[10, 5, 30, 20], [30, 20, 40, 30]], [1, 0]),
     _result([[0, 0, 30, 30]], [0]),
 )
-NOTHING = _result([], [])
+NO_DETECTIONS = _result([], [])
 
 
 def test_perfect_detections_score_one(truth: Path) -> None:
@@ -56,7 +56,7 @@ def test_perfect_detections_score_one(truth: Path) -> None:
 
 def test_images_without_detections_count_as_missed(truth: Path) -> None:
     evaluator = CocoEvaluator(truth)
-    evaluator.update([5, 9], [PERFECT[0], NOTHING])
+    evaluator.update([5, 9], [PERFECT[0], NO_DETECTIONS])
     scores = evaluator.compute()
     # Of two cats one is found: precision 1 up to recall 1/2, 51 of 101 points.
     assert scores["per_class"]["bbox"] == pytest.approx({"cat": 51 / 101, "dog": 1})
@@ -67,7 +67,7 @@ def test_images_without_detections_count_as_missed(truth: Path) -> None:
 def test_no_detections_score_zero(truth: Path, updated: bool) -> None:
     evaluator = CocoEvaluator(truth)
     if updated:
-        evaluator.update([5, 9], [NOTHING, NOTHING])
+        evaluator.update([5, 9], [NO_DETECTIONS, NO_DETECTIONS])
     scores = evaluator.compute()
     assert scores["bbox"]["AP"] == scores["segm"]["AP"] == 0
     assert scores["bbox"]["APl"] == -1
@@ -130,7 +130,7 @@ def test_labels_go_through_the_models_own_ids(truth: Path) -> None:
 
 
 def test_a_data_set_can_be_the_truth(truth: Path) -> None:
-    dataset = CocoDetection(truth.parents[1], "val2017", transforms=detection_eval())
+    dataset = CocoDetection(truth.parents[1], "val2017", transforms=detection_eval((1333, 800)))
     evaluator = CocoEvaluator(dataset)
     evaluator.update(dataset.image_ids, PERFECT)
     assert evaluator.compute()["segm"]["AP"] == pytest.approx(1)
@@ -175,10 +175,10 @@ def test_several_processes_score_as_one(truth: Path) -> None:
 @pytest.mark.parametrize(
     ("image_id", "result", "message"),
     [
-        (6, NOTHING, "image 6 is not in"),
+        (6, NO_DETECTIONS, "image 6 is not in"),
         (5, _result([[0, 0, 9, 9]], [2]), r"labels must be in 0\.\.1, got 2 to 2 \(image 5\)"),
-        (5, {**NOTHING, "scores": torch.ones(1)}, r"as many, got \[0, 1\] \(image 5\)"),
-        (5, {**NOTHING, "masks": torch.zeros(0, 60, 40)}, r"\(40, 60\), got \(60, 40\)"),
+        (5, {**NO_DETECTIONS, "scores": torch.ones(1)}, r"as many, got \[0, 1\] \(image 5\)"),
+        (5, {**NO_DETECTIONS, "masks": torch.zeros(0, 60, 40)}, r"\(40, 60\), got \(60, 40\)"),
     ],
 )
 def test_results_that_do_not_fit_are_refused(
@@ -190,11 +190,11 @@ def test_results_that_do_not_fit_are_refused(
 
 def test_an_image_given_twice_is_refused(truth: Path) -> None:
     evaluator = CocoEvaluator(truth)
-    evaluator.update([5], [NOTHING])
+    evaluator.update([5], [NO_DETECTIONS])
     with pytest.raises(ValueError, match="image 5 was given twice"):
-        evaluator.update([5], [NOTHING])
+        evaluator.update([5], [NO_DETECTIONS])
     with pytest.raises(ValueError, match="2 image ids and 1 results"):
-        evaluator.update([5, 9], [NOTHING])
+        evaluator.update([5, 9], [NO_DETECTIONS])
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_odd_entries_of_a_results_file_are_named(
 def test_curves_are_those_behind_the_average_precision(truth: Path) -> None:
     evaluator = CocoEvaluator(truth)
     # One of the two cats is found, the dog is not.
-    evaluator.update([5, 9], [_result([[30, 20, 40, 30]], [0]), NOTHING])
+    evaluator.update([5, 9], [_result([[30, 20, 40, 30]], [0]), NO_DETECTIONS])
     curves = evaluator.precision_recall()
     assert list(curves) == ["bbox", "segm"]
     for kind, curve in curves.items():
@@ -268,7 +268,7 @@ def test_metrics_of_another_frameworks_detections_are_reproduced(shared: Path, m
 
 def test_real_annotations_as_detections_score_one(shared: Path) -> None:
     root = shared / "data" / "coco_mini"
-    dataset = CocoDetection(root, "val2017", transforms=detection_eval())
+    dataset = CocoDetection(root, "val2017", transforms=detection_eval((1333, 800)))
     evaluator = CocoEvaluator(dataset)
     for index, image_id in enumerate(dataset.image_ids):
         instances = dataset.load_instances(index)

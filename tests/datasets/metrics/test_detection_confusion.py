@@ -26,7 +26,7 @@ LEFT, RIGHT = [0, 0, 10, 10], [50, 0, 10, 10]
 
 def count(
     objects: list[tuple[list[float], int]],
-    found: list[tuple[list[float], int, float]],
+    detections: list[tuple[list[float], int, float]],
     *,
     crowds: tuple[int, ...] = (),
     threshold: float = 0.3,
@@ -34,12 +34,12 @@ def count(
     """Entries that are not 0, and the image's counts."""
     confusion = DetectionConfusion(2, score_threshold=threshold)
     counts = confusion.update(
-        boxes=np.array([box for box, _ in objects], float).reshape(-1, 4),
-        labels=np.array([label for _, label in objects], int),
+        gt_boxes=np.array([box for box, _ in objects], float).reshape(-1, 4),
+        gt_labels=np.array([label for _, label in objects], int),
         is_crowd=np.isin(np.arange(len(objects)), crowds),
-        found_boxes=np.array([box for box, _, _ in found], float).reshape(-1, 4),
-        found_labels=np.array([label for _, label, _ in found], int),
-        found_scores=np.array([score for _, _, score in found], float),
+        boxes=np.array([box for box, _, _ in detections], float).reshape(-1, 4),
+        labels=np.array([label for _, label, _ in detections], int),
+        scores=np.array([score for _, _, score in detections], float),
     )
     filled = zip(*np.nonzero(confusion.matrix), strict=True)
     return {(int(i), int(j)): int(confusion.matrix[i, j]) for i, j in filled}, counts
@@ -51,24 +51,24 @@ def test_a_right_detection_is_on_the_diagonal() -> None:
     assert counts.f1 == 1
 
 
-def test_a_missed_object_is_taken_for_nothing_and_a_false_detection_is_of_nothing() -> None:
+def test_a_missed_object_and_a_false_detection_are_confused_with_background() -> None:
     cells, counts = count([(LEFT, CAT)], [(RIGHT, DOG, 0.9)])
     assert cells == {(CAT, BACKGROUND): 1, (BACKGROUND, DOG): 1}
     assert counts.f1 == 0
 
 
-def test_an_object_found_as_another_class_is_a_confusion() -> None:
+def test_an_object_detected_as_another_class_is_a_confusion() -> None:
     assert count([(LEFT, CAT)], [(LEFT, DOG, 0.9)])[0] == {(CAT, DOG): 1}
 
 
 def test_the_right_class_comes_first_however_low_its_score() -> None:
     cells, counts = count([(LEFT, CAT)], [(LEFT, DOG, 0.9), (LEFT, CAT, 0.4)])
     assert cells == {(CAT, CAT): 1, (BACKGROUND, DOG): 1}
-    assert counts == ImageCounts(num_found=1, num_detections=2, num_objects=1)
+    assert counts == ImageCounts(num_matched=1, num_detections=2, num_objects=1)
     assert counts.f1 == pytest.approx(2 / 3)
 
 
-def test_a_second_detection_of_an_object_is_of_nothing() -> None:
+def test_a_second_detection_of_an_object_is_of_background() -> None:
     cells, _ = count([(LEFT, CAT)], [(LEFT, CAT, 0.9), (LEFT, CAT, 0.8)])
     assert cells == {(CAT, CAT): 1, (BACKGROUND, CAT): 1}
 
@@ -86,10 +86,10 @@ def test_crowds_ignore_what_lies_in_them_of_their_class_alone() -> None:
     assert count([(crowd, CAT)], [(LEFT, DOG, 0.9)], crowds=(0,))[0] == {(BACKGROUND, DOG): 1}
 
 
-def test_an_image_without_objects_or_detections_counts_nothing() -> None:
+def test_an_image_without_objects_or_detections_leaves_the_matrix_empty() -> None:
     cells, counts = count([], [])
     assert cells == {}
-    assert counts == ImageCounts(num_found=0, num_detections=0, num_objects=0)
+    assert counts == ImageCounts(num_matched=0, num_detections=0, num_objects=0)
 
 
 def test_the_better_detection_chooses_first_and_ties_go_to_the_last_object() -> None:
@@ -155,7 +155,7 @@ def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_p
     path = write_coco(tmp_path, content)
     matrix, counts = confusion_matrix(read_coco(path), detections, score_threshold=threshold)
     assert matrix[:3].sum() == sum(image.num_objects for image in counts.values())
-    assert np.trace(matrix) == sum(image.num_found for image in counts.values())
+    assert np.trace(matrix) == sum(image.num_matched for image in counts.values())
     assert matrix[:, :3].sum() == sum(image.num_detections for image in counts.values())
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -187,6 +187,6 @@ def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_p
 
 
 def test_no_more_than_100_detections_of_a_class_count() -> None:
-    found = [(RIGHT, CAT, 0.9)] * 100 + [(LEFT, CAT, 0.8), (LEFT, DOG, 0.8)]
-    cells, _ = count([(LEFT, CAT)], found)
+    detections = [(RIGHT, CAT, 0.9)] * 100 + [(LEFT, CAT, 0.8), (LEFT, DOG, 0.8)]
+    cells, _ = count([(LEFT, CAT)], detections)
     assert cells == {(BACKGROUND, CAT): 100, (CAT, DOG): 1}

@@ -57,7 +57,7 @@ def test_merged_parts_equal_the_whole(generator):
     assert first.compute() == whole.compute()
 
 
-def test_nothing_counted_gives_no_scores():
+def test_without_images_there_are_no_scores():
     empty = [torch.zeros(0, 4, dtype=torch.int64)]
     ignored = [torch.full((2, 2), 255)]
     for predictions, labels in ([], []), (empty, empty), ([torch.zeros(2, 2)], ignored):

@@ -1,52 +1,18 @@
-"""Tests of the pipelines: the references' rules, and randomness that can be repeated."""
+"""Tests of the detection pipelines: the references' rules, objects moved by hand."""
 
 import albumentations as A
 import cv2
 import numpy as np
 import pytest
+from recipe_pipelines import recipe_detection_train
 
 from swin_dense.datasets.instances import Instances, transform_instances
 from swin_dense.datasets.masks import CompressedMask, compress_bitmaps, decompress
-from swin_dense.datasets.transforms.detection import (
-    MULTI_SCALE_SIDES,
-    KeepRatioResize,
-    RandomCropInRange,
-    compose,
-    detection_eval,
-    detection_train,
-    keep_ratio_size,
-    seed_transforms,
-)
+from swin_dense.datasets.transforms.detection import RandomCropInRange, detection_eval
+from swin_dense.datasets.transforms.pipeline import compose, seed_transforms
 
-
-@pytest.mark.parametrize(
-    ("size", "scale", "expected"),
-    [
-        ((480, 640), (1333, 800), (800, 1067)),  # 640 * 800/480 = 1066.67
-        ((640, 480), (1333, 800), (1067, 800)),
-        ((480, 640), (800, 1333), (800, 1067)),  # the order of the scale does not matter
-        ((427, 640), (1333, 800), (800, 1199)),
-        ((200, 1000), (1333, 800), (267, 1333)),  # the long side decides: factor 1.333
-        ((593, 600), (512, 320), (320, 324)),
-        ((360, 480), (480, 360), (360, 480)),
-        ((100, 201), (100, 100), (50, 100)),  # 49.75 and 100
-        ((100, 200), (101, 51), (51, 101)),  # halves go up: 50.5 + 0.5
-        ((1, 5000), (1333, 800), (1, 1333)),  # never less than a pixel
-        ((1, 1), (1333, 800), (800, 800)),
-    ],
-)
-def test_keep_ratio_size_follows_the_references(
-    size: tuple[int, int], scale: tuple[int, int], expected: tuple[int, int]
-) -> None:
-    assert keep_ratio_size(size, scale) == expected
-
-
-@pytest.mark.parametrize(("size", "scale"), [((0, 5), (10, 10)), ((5, 5), (10, -1))])
-def test_keep_ratio_size_refuses_sides_below_one(
-    size: tuple[int, int], scale: tuple[int, int]
-) -> None:
-    with pytest.raises(ValueError, match="at least 1 px"):
-        keep_ratio_size(size, scale)
+# The published sides (Carion et al. 2020, DETR, section 4), 480 to 800 in steps of 32.
+PUBLISHED_SIDES = {480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800}
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -59,19 +25,6 @@ def test_evaluation_resizes_bilinearly_on_uint8() -> None:
     assert (resized == cv2.resize(image, (107, 80), interpolation=cv2.INTER_LINEAR)).all()
 
 
-def test_label_maps_take_the_nearest_pixel_and_points_the_factor_of_each_axis() -> None:
-    label_map = np.random.default_rng(0).integers(0, 9, (30, 40), dtype=np.uint8)
-    points = np.array([[-0.5, -0.5], [39.5, 29.5], [19.5, 14.5]])
-    resized = detection_eval((67, 47))(image=_noise(30, 40), mask=label_map, keypoints=points)
-    assert resized["image"].shape == (47, 63, 3)
-    assert (
-        resized["mask"] == cv2.resize(label_map, (63, 47), interpolation=cv2.INTER_NEAREST)
-    ).all()
-    # Points are centres of pixels: the corners of the image go to its corners.
-    expected = [[-0.5, -0.5], [62.5, 46.5], [31.0, 23.0]]
-    assert resized["keypoints"] == pytest.approx(np.array(expected), abs=1e-5)
-
-
 def _drawn_sizes(transforms: A.Compose, image: np.ndarray, count: int) -> list[tuple[int, ...]]:
     sizes = []
     for key in range(count):
@@ -81,9 +34,9 @@ def _drawn_sizes(transforms: A.Compose, image: np.ndarray, count: int) -> list[t
 
 
 def test_multi_scale_draws_every_side_and_stays_within_the_long_side() -> None:
-    transforms = detection_train(crop_short_sides=())
+    transforms = recipe_detection_train(crop_short_sides=())
     sizes = _drawn_sizes(transforms, _noise(48, 64), 150)
-    assert {min(size) for size in sizes} == set(MULTI_SCALE_SIDES)
+    assert {min(size) for size in sizes} == PUBLISHED_SIDES
     assert max(max(size) for size in sizes) == 1067
     long_and_thin = _drawn_sizes(transforms, _noise(20, 100), 20)
     assert max(max(size) for size in long_and_thin) == 1333
@@ -91,7 +44,7 @@ def test_multi_scale_draws_every_side_and_stays_within_the_long_side() -> None:
 
 def test_half_of_the_images_are_cropped() -> None:
     image = _noise(48, 64)
-    sizes = _drawn_sizes(detection_train(short_sides=(48,)), image, 200)
+    sizes = _drawn_sizes(recipe_detection_train(short_sides=(48,)), image, 200)
     # Without a crop the ratio stays 4:3; a crop has it only by chance.
     share = np.mean([size == (48, 64) for size in sizes])
     assert 0.4 < share < 0.6
@@ -121,32 +74,6 @@ def test_a_crop_can_be_at_every_place_and_moves_points_along() -> None:
 def test_an_image_smaller_than_the_crop_is_left_whole() -> None:
     image = _noise(30, 20)
     assert (compose([RandomCropInRange(384, 600)])(image=image)["image"] == image).all()
-
-
-def test_the_same_key_gives_the_same_sample_and_another_key_another() -> None:
-    image = _noise(48, 64)
-    first, second = detection_train(), detection_train()
-    seed_transforms(first, 1, 2, 3)
-    seed_transforms(second, 1, 2, 3)
-    second_image = second(image=image)["image"]
-    assert (first(image=image)["image"] == second_image).all()
-    others = []
-    for index in range(4, 8):
-        seed_transforms(second, 1, 2, index)
-        others.append(second(image=image)["image"])
-    assert any(o.shape != second_image.shape or (o != second_image).any() for o in others)
-
-
-def test_flip_and_branch_are_drawn_independently() -> None:
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[:, :32] = 255
-    transforms = detection_train(short_sides=(24,), crop_short_sides=(48,), crop_range=(40, 40))
-    seen = set()
-    for key in range(60):
-        seed_transforms(transforms, key)
-        moved = transforms(image=image)["image"]
-        seen.add((moved.shape[:2] == (24, 24), bool(moved[0, 0, 0])))
-    assert seen == {(True, True), (True, False), (False, True), (False, False)}
 
 
 def _worked_example() -> tuple[np.ndarray, Instances]:
@@ -188,11 +115,11 @@ def _transform(transforms: A.Compose, size: tuple[int, int]) -> tuple[Instances,
 
 
 def test_objects_resized_by_hand() -> None:
-    transforms = detection_train(
+    transforms = recipe_detection_train(
         long_side=1000, short_sides=(400,), crop_short_sides=(200,), crop_range=(200, 200), flip=1
     )
     objects, masks = _transform(transforms, (400, 800))
-    # Mirrored: x becomes 200 - x. Then times 4.
+    # Flipped: x becomes 200 - x. Then times 4.
     expected = [[440, 80, 600, 240], [680, 0, 800, 200], [520, 40, 640, 200], [200, 200, 400, 400]]
     assert objects.labels.tolist() == [0, 1, 2, 3]
     assert objects.boxes == pytest.approx(np.array(expected), abs=1e-3)
@@ -204,11 +131,11 @@ def test_objects_cropped_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"rows": slice(0, 200), "columns": slice(60, 260)}
 
     monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
-    transforms = detection_train(
+    transforms = recipe_detection_train(
         long_side=1000, short_sides=(400,), crop_short_sides=(200,), crop_range=(200, 200), flip=1
     )
     objects, masks = _transform(transforms, (400, 400))
-    # Mirrored, times 2 to 200 x 400 px, cut from x = 60 to 260, and times 2 to 400 x 400 px:
+    # Flipped, times 2 to 200 x 400 px, cut from x = 60 to 260, and times 2 to 400 x 400 px:
     # the first sticks out at the right, (320, 80, 480, 240); the second is outside, the third just
     # touches the border with x1 = 400: both are dropped; the last is whole.
     expected = [[320, 80, 400, 240], [80, 200, 280, 400]]
@@ -237,11 +164,15 @@ def test_a_crop_is_resized_again_as_a_whole_image_would_be(
 
     monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
     image = np.zeros((600, 600, 3), np.uint8)
-    sizes = _drawn_sizes(detection_train(short_sides=(side,), crop_short_sides=(600,)), image, 12)
+    sizes = _drawn_sizes(
+        recipe_detection_train(short_sides=(side,), crop_short_sides=(600,)), image, 12
+    )
     assert set(sizes) == {(side, side), expected}
 
 
-def test_before_the_crop_the_short_side_is_one_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_the_crop_the_short_side_is_one_of_crop_short_sides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = set()
 
     def place(self: RandomCropInRange, params: dict, data: dict) -> dict[str, slice]:
@@ -249,29 +180,23 @@ def test_before_the_crop_the_short_side_is_one_of_its_own(monkeypatch: pytest.Mo
         return {"rows": slice(None), "columns": slice(None)}
 
     monkeypatch.setattr(RandomCropInRange, "get_params_dependent_on_data", place)
-    sizes = _drawn_sizes(detection_train(), np.zeros((48, 64, 3), np.uint8), 60)
+    sizes = _drawn_sizes(recipe_detection_train(), np.zeros((48, 64, 3), np.uint8), 60)
     assert seen == {(400, 533), (500, 667), (600, 800)}
-    assert {min(size) for size in sizes} <= set(MULTI_SCALE_SIDES)
+    assert {min(size) for size in sizes} <= PUBLISHED_SIDES
 
 
 def test_1x_is_a_flip_and_one_scale() -> None:
     image = _noise(48, 64)
-    transforms = detection_train(short_sides=(800,), crop_short_sides=())
-    plain = detection_eval()(image=image)["image"]
-    mirrored = detection_eval()(image=image[:, ::-1].copy())["image"]
+    transforms = recipe_detection_train(short_sides=(800,), crop_short_sides=())
+    plain = detection_eval((1333, 800))(image=image)["image"]
+    flipped = detection_eval((1333, 800))(image=image[:, ::-1].copy())["image"]
     seen = set()
     for key in range(12):
         seed_transforms(transforms, key)
         moved = transforms(image=image)["image"]
-        assert (moved == plain).all() or (moved == mirrored).all()
+        assert (moved == plain).all() or (moved == flipped).all()
         seen.add(bool((moved == plain).all()))
     assert seen == {True, False}
-
-
-@pytest.mark.parametrize("scales", [[], [(0, 5)]])
-def test_resize_refuses_scales_without_px(scales: list[tuple[int, int]]) -> None:
-    with pytest.raises(ValueError, match="scales must be pairs"):
-        KeepRatioResize(scales)
 
 
 @pytest.mark.parametrize("sides", [(0, 5), (6, 5)])

@@ -3,7 +3,12 @@
 import pytest
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detection.config import BoxConfig, RPNConfig, TwoStageDetectorConfig
+from swin_dense.heads.detection.config import (
+    BoxConfig,
+    CascadeMaskRCNNConfig,
+    RPNConfig,
+    TwoStageDetectorConfig,
+)
 
 TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)
 
@@ -21,3 +26,8 @@ TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), wind
 def test_configs_with_impossible_numbers_are_refused(changed: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TwoStageDetectorConfig(backbone=TINY, **changed)
+
+
+def test_stages_of_different_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="got 2 stage_ious, 3 stage_delta_stds"):
+        CascadeMaskRCNNConfig(backbone=TINY, stage_ious=(0.5, 0.6))

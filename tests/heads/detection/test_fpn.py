@@ -29,10 +29,13 @@ def test_the_extra_level_is_every_second_cell() -> None:
     assert identity_fpn(1)([maps])[-1][0, 0].tolist() == [[0, 2, 4], [10, 12, 14]]
 
 
-def test_shapes_for_odd_sizes_and_a_gradient_for_each_parameter() -> None:
+def test_shapes_for_odd_sizes_and_a_gradient_for_each_parameter(generator: torch.Generator) -> None:
     fpn = FPN((4, 8, 16, 32), channels=6)
     sizes = [(9, 7), (5, 4), (3, 2), (2, 1)]
-    features = [torch.randn(2, c, *size) for c, size in zip((4, 8, 16, 32), sizes, strict=True)]
+    features = [
+        torch.randn(2, c, *size, generator=generator)
+        for c, size in zip((4, 8, 16, 32), sizes, strict=True)
+    ]
     levels = fpn(features)
     assert [tuple(level.shape) for level in levels] == [(2, 6, *size) for size in (*sizes, (1, 1))]
     sum(level.square().mean() for level in levels).backward()

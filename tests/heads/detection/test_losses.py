@@ -25,7 +25,7 @@ def test_objectness_counts_only_what_was_sampled() -> None:
 
 def test_smooth_l1_is_quadratic_below_beta_and_l1_without() -> None:
     predicted, targets = torch.tensor([[0.5, 3, 0, 0]]), torch.zeros(1, 4)
-    assert smooth_l1_loss(predicted, targets, divisor=2).item() == pytest.approx(1.75)
+    assert smooth_l1_loss(predicted, targets, divisor=2, beta=0.0).item() == pytest.approx(1.75)
     smooth = smooth_l1_loss(predicted, targets, divisor=1, beta=1.0)
     assert smooth.item() == pytest.approx(0.125 + 2.5)
 
@@ -43,7 +43,7 @@ def test_classification_is_the_mean_over_boxes() -> None:
     assert loss.item() == pytest.approx((math.log(3) + math.log(2)) / 2)
 
 
-def test_mask_loss_looks_at_the_own_class_alone() -> None:
+def test_mask_loss_is_of_the_class_of_each_box_alone() -> None:
     logits = torch.zeros(2, 3, 4, 4)
     logits[0, 1], logits[1, 2] = 20.0, -20.0
     targets = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)])
@@ -58,7 +58,7 @@ def test_losses_of_nothing_are_zero_with_a_gradient() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     total = (
         classification_loss(logits, none)
-        + smooth_l1_loss(boxes, torch.zeros(0, 4), divisor=1)
+        + smooth_l1_loss(boxes, torch.zeros(0, 4), divisor=1, beta=0.0)
         + giou_loss(boxes, torch.zeros(0, 4), divisor=1)
         + mask_loss(masks, none, torch.zeros(0, 4, 4))
     )

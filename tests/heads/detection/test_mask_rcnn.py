@@ -1,22 +1,9 @@
-"""Mask R-CNN: frames of the results, published names, assembly."""
+"""Mask R-CNN: published names, assembly."""
 
 import torch
 
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig, rescale_to_original
-from swin_dense.heads.detection.roi_heads.box_head import Detections
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.models import MODEL_VARIANTS
-
-
-def test_results_are_taken_to_the_original_frame_by_axis() -> None:
-    # 100 x 50 became 40 x 25: each axis has its own factor.
-    found = Detections(torch.tensor([[5.0, 8, 20, 32]]), torch.tensor([0.7]), torch.tensor([1]))
-    (result,) = rescale_to_original(
-        [found], [torch.ones(1, 28, 28)], sizes=[(40, 25)], original_sizes=[(100, 50)]
-    )
-    assert result["boxes"].tolist() == [[10, 20, 40, 80]]
-    assert result["masks"].shape == (1, 100, 50)
-    assert result["masks"][0, 20:80, 10:40].all()
-    assert result["masks"].sum() == 60 * 30
 
 
 def test_defaults_are_the_released_models() -> None:

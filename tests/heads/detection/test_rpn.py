@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from swin_dense.heads.detection.boxes.anchor_sampling import sample_anchors
 from swin_dense.heads.detection.boxes.anchors import make_anchors
-from swin_dense.heads.detection.boxes.box_ops import decode_boxes, pairwise_iou
-from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose, rpn_losses, sample_anchors
+from swin_dense.heads.detection.config import RPNConfig
+from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose, rpn_losses
 
 LOSS_SETTINGS = {
     "size_divisor": 32,
@@ -19,6 +20,11 @@ LOSS_SETTINGS = {
     "num_samples": None,
     "positive_fraction": 0.5,
 }
+
+
+def make_head(channels: int, *, strides: tuple[int, ...]) -> RPNHead:
+    """A head with the released anchors."""
+    return RPNHead(channels, strides=strides, anchor_scale=8.0, anchor_ratios=(0.5, 1.0, 2.0))
 
 
 def outputs_of(boxes: list[list[float]], scores: list[float], levels: list[int]) -> RPNOutputs:
@@ -37,7 +43,7 @@ def pyramid(generator: torch.Generator) -> list[Tensor]:
 
 
 def test_outputs_follow_the_order_of_the_anchors(generator: torch.Generator) -> None:
-    head, levels = RPNHead(4, strides=(8, 16)), pyramid(generator)
+    head, levels = make_head(4, strides=(8, 16)), pyramid(generator)
     outputs = head(levels)
     assert outputs.level_lengths == (8 * 12 * 3, 4 * 6 * 3)
     hidden = head.rpn_conv(levels[1]).relu()
@@ -55,9 +61,9 @@ def test_outputs_follow_the_order_of_the_anchors(generator: torch.Generator) -> 
 def test_proposals_are_clipped_suppressed_within_their_level_and_sorted() -> None:
     boxes = [[0.0, 0, 10, 10], [0, 0, 10, 9], [-5, -5, 40, 40], [0, 0, 10, 10], [50, 50, 60, 60]]
     outputs = outputs_of(boxes, [0.6, 0.8, 0.7, 0.9, 0.5], [3, 2])
-    ((found, scores),) = propose(outputs, [(30, 20)], nms_pre=10, max_proposals=10, nms_iou=0.7)
+    ((proposals, scores),) = propose(outputs, [(30, 20)], nms_pre=10, max_proposals=10, nms_iou=0.7)
     # The last box lies outside; the first overlaps the second; equal boxes of two levels stay.
-    assert found.tolist() == [[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 20, 30]]
+    assert proposals.tolist() == [[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 20, 30]]
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.8, 0.7]))
 
 
@@ -101,8 +107,8 @@ def test_losses_by_hand() -> None:
     assert losses["loss_rpn_bbox"].item() == pytest.approx(4 * 0.5 / 2)
 
 
-def test_losses_sample_as_many_anchors_as_asked(generator: torch.Generator) -> None:
-    head = RPNHead(4, strides=(8, 16))
+def test_losses_are_of_the_number_of_anchors_sampled(generator: torch.Generator) -> None:
+    head = make_head(4, strides=(8, 16))
     torch.nn.init.zeros_(head.rpn_cls.weight)
     outputs = head(pyramid(generator))
     boxes = [torch.tensor([[4.0, 4, 60, 60]]), torch.zeros(0, 4)]
@@ -112,32 +118,10 @@ def test_losses_sample_as_many_anchors_as_asked(generator: torch.Generator) -> N
     assert losses["loss_rpn_cls"].item() == pytest.approx(0.6931472 * 32 / 33, rel=1e-5)
 
 
-def test_samples_are_the_anchors_that_a_slow_count_finds(generator: torch.Generator) -> None:
-    anchors = make_anchors((8, 12), stride=8, scale=4, ratios=(1.0,))
-    objects = torch.tensor([[4.0, 4, 36, 36], [60.0, 30, 90, 60]])
-    everything, some = (
-        sample_anchors(
-            anchors, [(64, 96)], [objects], **(LOSS_SETTINGS | {"num_samples": num_samples})
-        )
-        for num_samples in (None, len(anchors) + 5)
-    )
-    assert everything.indices is None
-    assert some.indices is not None
-    order = some.indices[0].argsort()
-    assert some.indices[0][order].tolist() == list(range(len(anchors)))
-    assert torch.equal(some.positive[0][order], everything.positive[0])
-    assert torch.equal(some.deltas[0][order], everything.deltas[0])
-    # With room for all, only the share of positives limits: there are fewer.
-    assert torch.equal(some.negative[0][order], everything.negative[0])
-    moved = decode_boxes(anchors, everything.deltas[0], stds=(1, 1, 1, 1))[everything.positive[0]]
-    overlap = pairwise_iou(moved, objects).amax(dim=1)
-    torch.testing.assert_close(overlap, torch.ones_like(overlap))
-
-
-def test_some_anchors_are_judged_as_in_whole_maps_and_so_are_the_gradients(
+def test_forward_at_anchors_equals_whole_maps_in_values_and_gradients(
     generator: torch.Generator,
 ) -> None:
-    head = RPNHead(4, strides=(8, 16, 32))
+    head = make_head(4, strides=(8, 16, 32))
     torch.nn.init.normal_(head.rpn_conv.bias, generator=generator)
     levels = [*pyramid(generator), torch.randn(2, 4, 1, 1, generator=generator)]
     # Corners and edges of each level, and what lies between.
@@ -151,17 +135,16 @@ def test_some_anchors_are_judged_as_in_whole_maps_and_so_are_the_gradients(
         logits = outputs.logits.gather(1, indices)
         deltas = outputs.deltas.gather(1, indices[..., None].expand(-1, -1, 4))
         if is_sparse:
-            judged = head.forward_at_anchors(leaves, indices)
-            torch.testing.assert_close(judged, (logits, deltas))
-            logits, deltas = judged
+            at_anchors = head.forward_at_anchors(leaves, indices)
+            torch.testing.assert_close(at_anchors, (logits, deltas))
+            logits, deltas = at_anchors
         loss = (torch.cat([logits[..., None], deltas], dim=2) * weights).sum()
-        wanted = [*leaves, *head.parameters()]
-        gradients.append(torch.autograd.grad(loss, wanted))
+        gradients.append(torch.autograd.grad(loss, [*leaves, *head.parameters()]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
 
 
-def test_few_anchors_of_large_maps_are_cheaper_than_the_maps() -> None:
-    head = RPNHead(1, strides=(4,))
+def test_sparse_forward_is_used_for_few_anchors_of_large_maps() -> None:
+    head = make_head(1, strides=(4,))
     assert head.use_sparse_forward([torch.zeros(1, 1, 200, 304)], 256)
     assert not head.use_sparse_forward([torch.zeros(1, 1, 32, 32)], 256)
 
@@ -172,8 +155,33 @@ def test_few_anchors_of_large_maps_are_cheaper_than_the_maps() -> None:
 def test_losses_without_objects_are_finite_and_reach_each_parameter(
     boxes: Tensor, generator: torch.Generator
 ) -> None:
-    head = RPNHead(4, strides=(8, 16))
+    head = make_head(4, strides=(8, 16))
     losses = losses_of(head(pyramid(generator)), [(64, 96), (40, 33)], [boxes, boxes])
     sum(losses.values()).backward()
     assert losses["loss_rpn_bbox"].item() == 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.mark.parametrize("num_samples", [None, 4, 200], ids=["all", "sparse", "whole maps"])
+def test_training_gives_all_outputs_and_the_losses_of_the_anchors_sampled(
+    num_samples: int | None, generator: torch.Generator
+) -> None:
+    head, levels = make_head(4, strides=(8, 16)), pyramid(generator)
+    sizes, gt_boxes = [(64, 96), (40, 33)], [torch.tensor([[4.0, 4, 60, 60]]), torch.zeros(0, 4)]
+    torch.manual_seed(1)  # of the samples
+    outputs, losses = head.forward_train(
+        levels, sizes, gt_boxes, config=RPNConfig(num_samples=num_samples), size_divisor=32
+    )
+    is_sparse = num_samples is not None and head.use_sparse_forward(levels, num_samples)
+    assert is_sparse == (num_samples == 4)
+    assert outputs.logits.requires_grad != is_sparse
+    whole = head(levels)
+    torch.testing.assert_close(outputs.logits, whole.logits, rtol=0, atol=0)
+    torch.manual_seed(1)
+    expected = losses_of(whole, sizes, gt_boxes, num_samples=num_samples)
+    torch.testing.assert_close(losses, expected)
+    gradients = (
+        torch.autograd.grad(sum(values.values()), list(head.parameters()))
+        for values in (losses, expected)
+    )
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)

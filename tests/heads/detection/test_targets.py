@@ -1,4 +1,4 @@
-"""What detectors check at their door."""
+"""Checks of the targets of detectors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every detector shares: stand-ins for its backbone."""
+"""Two-stage detector: stand-ins for its backbone, the sparse way through its RPN."""
 
 from typing import Any
 
@@ -36,13 +36,12 @@ def test_any_module_with_channels_and_strides_can_be_the_backbone() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_judging_few_anchors_changes_no_loss_and_no_gradient(
-    precision: str, monkeypatch: pytest.MonkeyPatch
+def test_sparse_forward_of_the_rpn_changes_no_loss_and_no_gradient(
+    precision: str, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rpn = RPNConfig(num_samples=16, train_nms_pre=50, train_max_proposals=50)
-    torch.manual_seed(0)
     model: Any = MaskRCNN(MaskRCNNConfig(backbone=TINY, num_classes=2, fpn_channels=8, rpn=rpn))
-    pixels = torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8, generator=generator)
     masks = torch.zeros(1, 128, 128)
     masks[:, 20:90, 30:80] = 1
     target = {
@@ -51,7 +50,7 @@ def test_judging_few_anchors_changes_no_loss_and_no_gradient(
         "masks": masks,
     }
     assert model.rpn_head.use_sparse_forward(model.neck(model.backbone(pixels[None].float())), 16)
-    found = []
+    runs = []
     for is_sparse in (True, False):
         monkeypatch.setattr(RPNHead, "use_sparse_forward", lambda *_, value=is_sparse: value)
         torch.manual_seed(1)  # of the samples
@@ -61,8 +60,8 @@ def test_judging_few_anchors_changes_no_loss_and_no_gradient(
         sum(losses.values()).backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
         assert [name for name, gradient in gradients.items() if gradient is None] == []
-        found.append((losses, gradients))
+        runs.append((losses, gradients))
     # Of rounding; with 8 bits of precision it adds up over the layers.
     bounds = {"float32": (1e-4, 1e-6), "bfloat16": (0.1, 0.02)}[precision]
-    for sparse, whole in zip(*found, strict=True):
+    for sparse, whole in zip(*runs, strict=True):
         torch.testing.assert_close(sparse, whole, rtol=bounds[0], atol=bounds[1])

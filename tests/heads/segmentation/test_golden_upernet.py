@@ -13,7 +13,8 @@ import swin_dense as sd
 from swin_dense.datasets.formats.ade20k import Ade20k
 from swin_dense.datasets.label_maps import read_class_numbers
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
-from swin_dense.datasets.transforms.semantic import multi_scale_views, segmentation_eval
+from swin_dense.datasets.transforms.resizing import multi_scale_views
+from swin_dense.datasets.transforms.segmentation import segmentation_eval
 from swin_dense.heads import from_checkpoint
 
 SCALE = (480, 360)

@@ -26,7 +26,7 @@ def enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
 @pytest.fixture(params=["one strip", "strips of a row"])
 def strips(request, monkeypatch):
     if request.param != "one strip":
-        monkeypatch.setattr(inference, "_STRIP_BYTES", 1)
+        monkeypatch.setattr(inference, "STRIP_BYTES", 1)
 
 
 @pytest.mark.usefixtures("strips")
@@ -34,10 +34,10 @@ def strips(request, monkeypatch):
 def test_whole_map_is_resized_to_the_input_then_to_the_label_map(size, generator):
     logits = torch.randn(5, 10, 15, generator=generator)
     expected = enlarge(enlarge(logits, (40, 60)), size).argmax(dim=0)
-    found = label_map(whole_scores(logits, [(40, 60), size]), size, num_classes=5, device=CPU)
-    assert found.dtype == torch.int64
-    assert found.shape == size
-    assert (found == expected).float().mean() >= 0.999  # ties by rounding
+    actual = label_map(whole_scores(logits, [(40, 60), size]), size, num_classes=5, device=CPU)
+    assert actual.dtype == torch.int64
+    assert actual.shape == size
+    assert (actual == expected).float().mean() >= 0.999  # ties by rounding
 
 
 @pytest.mark.usefixtures("strips")
@@ -52,8 +52,8 @@ def test_windows_are_averaged_where_they_overlap(size, generator):
         count[top : top + 16, left : left + 24] += 1
     expected = enlarge(total / count, size).argmax(dim=0)
     scores = window_scores(logits, origins, window, (input_size, size))
-    found = label_map(scores, size, num_classes=5, device=CPU)
-    assert (found == expected).float().mean() >= 0.999
+    actual = label_map(scores, size, num_classes=5, device=CPU)
+    assert (actual == expected).float().mean() >= 0.999
 
 
 @pytest.mark.usefixtures("strips")
@@ -62,8 +62,8 @@ def test_probabilities_of_views_are_averaged(generator):
     size = (40, 60)
     expected = sum(enlarge(view, size).softmax(dim=0) for view in views).argmax(dim=0)
     scores = averaged_scores([whole_scores(view, [size]) for view in views])
-    found = label_map(scores, size, num_classes=5, device=CPU)
-    assert (found == expected).float().mean() >= 0.999
+    actual = label_map(scores, size, num_classes=5, device=CPU)
+    assert (actual == expected).float().mean() >= 0.999
 
 
 def test_averaged_probabilities_sum_to_one(generator):

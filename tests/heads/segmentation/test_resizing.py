@@ -31,32 +31,32 @@ def row_ranges(height: int, step: int = 3) -> list[tuple[int, int]]:
     return [(top, min(top + step, height)) for top in range(0, height, step)]
 
 
-@pytest.mark.parametrize(("size", "wanted"), SIZES)
-def test_rows_equal_those_of_the_whole_map_resized_in_two_steps(size, wanted, generator):
+@pytest.mark.parametrize(("size", "new_size"), SIZES)
+def test_rows_equal_those_of_the_whole_map_resized_in_two_steps(size, new_size, generator):
     maps = torch.randn(2, 3, *size, generator=generator)
     between = (size[0] + 2, 2 * size[1])
-    expected = enlarge(enlarge(maps, between), wanted)
-    for rows in [*row_ranges(wanted[0]), (0, wanted[0])]:
-        found = resize_rows(maps, [between, wanted], rows)
-        torch.testing.assert_close(found, expected[:, :, slice(*rows)], rtol=0, atol=2e-6)
+    expected = enlarge(enlarge(maps, between), new_size)
+    for rows in [*row_ranges(new_size[0]), (0, new_size[0])]:
+        actual = resize_rows(maps, [between, new_size], rows)
+        torch.testing.assert_close(actual, expected[:, :, slice(*rows)], rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize(("size", "wanted"), SIZES)
-def test_convolution_at_the_small_size_equals_resizing_first(size, wanted, generator):
+@pytest.mark.parametrize(("size", "new_size"), SIZES)
+def test_convolution_at_the_small_size_equals_resizing_first(size, new_size, generator):
     maps = torch.randn(2, 6, *size, generator=generator)
     weight = torch.randn(4, 6, 3, 3, generator=generator)
-    expected = F.conv2d(enlarge(maps, wanted), weight, padding=1)
-    for rows in [*row_ranges(wanted[0]), (0, wanted[0])]:
-        found = convolve_resized(maps, weight, wanted, rows)
-        torch.testing.assert_close(found, expected[:, :, slice(*rows)], rtol=0, atol=2e-5)
+    expected = F.conv2d(enlarge(maps, new_size), weight, padding=1)
+    for rows in [*row_ranges(new_size[0]), (0, new_size[0])]:
+        actual = convolve_resized(maps, weight, new_size, rows)
+        torch.testing.assert_close(actual, expected[:, :, slice(*rows)], rtol=0, atol=2e-5)
 
 
 def test_convolution_of_wide_maps_is_put_together_from_pieces(generator):
     maps = torch.randn(1, 2, 3, 301, generator=generator)
     weight = torch.randn(3, 2, 3, 3, generator=generator)
     expected = F.conv2d(enlarge(maps, (6, 602)), weight, padding=1)
-    found = convolve_resized(maps, weight, (6, 602), (0, 6))
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    actual = convolve_resized(maps, weight, (6, 602), (0, 6))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
 
 
 def test_gradients_equal_those_of_resizing_first(generator):
@@ -64,12 +64,12 @@ def test_gradients_equal_those_of_resizing_first(generator):
     weight = torch.randn(3, 2, 3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
     ours = convolve_resized(maps, weight, (6, 8), (0, 6)).square().sum()
     theirs = F.conv2d(enlarge(maps, (6, 8)), weight, padding=1).square().sum()
-    for found, expected in zip(
+    for actual, expected in zip(
         torch.autograd.grad(ours, [maps, weight]),
         torch.autograd.grad(theirs, [maps, weight]),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_interpolation_matrix_by_hand():

@@ -213,7 +213,7 @@ def test_configs_out_of_range_are_refused(changes, message):
 
 
 def test_class_names_must_be_one_per_class():
-    with pytest.raises(ValueError, match="class_names must have one entry per class, got 1 for"):
+    with pytest.raises(ValueError, match="one entry for each of 4 classes, got 1"):
         UPerNet(CONFIG, class_names=["wall"])
 
 

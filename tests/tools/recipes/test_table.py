@@ -10,9 +10,8 @@ import torch
 from swin_dense import padding
 from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.published import PUBLISHED
-from swin_dense.heads.detection import cascade, mask_rcnn
 from swin_dense.heads.detection.boxes import matching
-from swin_dense.heads.detection.roi_heads import mask_head
+from swin_dense.heads.detection.roi_heads import cascade, mask_pasting, standard
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.recipes.recipe import Recipe
@@ -191,7 +190,7 @@ def test_coco_recipes_have_the_released_heads(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("variant", "module", "low_quality"),
-    [("mask_rcnn", mask_rcnn, [True]), ("cascade_mask_rcnn", cascade, [False] * 3)],
+    [("mask_rcnn", standard, [True]), ("cascade_mask_rcnn", cascade, [False] * 3)],
 )
 def test_what_no_config_holds_is_as_released(
     variant: str, module: Any, low_quality: list[bool], monkeypatch: pytest.MonkeyPatch
@@ -220,7 +219,7 @@ def test_what_no_config_holds_is_as_released(
     assert [options["match_low_quality"] for options in seen] == low_quality
     assert {options["num_samples"] for options in seen} == {512}
     assert {options["positive_fraction"] for options in seen} == {0.25}
-    threshold = inspect.signature(mask_head.paste_masks).parameters["threshold"].default
+    threshold = inspect.signature(mask_pasting.paste_masks).parameters["threshold"].default
     assert threshold == 0.5
     assert padding.PIXEL_MEAN == (123.675, 116.28, 103.53)
     assert padding.PIXEL_STD == (58.395, 57.12, 57.375)

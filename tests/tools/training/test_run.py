@@ -236,7 +236,7 @@ def test_a_compiled_backbone_learns_the_same(
 
 
 def test_a_recipe_name_gives_the_defaults_and_its_folder() -> None:
-    options = choose_default("mask_rcnn_swin_t_coco_1x")
+    options = choose_default(["mask_rcnn_swin_t_coco_1x"])[0]
     assert options.recipe.epochs == 12
     assert options.run == Path("runs/mask_rcnn_swin_t_coco_1x")
     assert "mask_rcnn_swin_s_coco_3x" in describe_choices()

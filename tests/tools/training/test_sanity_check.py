@@ -20,7 +20,7 @@ from training_runs import (
 )
 
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.heads.detection import mask_rcnn
+from swin_dense.heads.detection.roi_heads import standard
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.training import run as training
@@ -117,7 +117,7 @@ def test_what_is_not_finite_stops_before_the_first_step(
     def box_losses(logits: Tensor, deltas: Tensor, *_: Any, **__: Any) -> dict[str, Tensor]:
         return {"loss_cls": loss(logits), "loss_bbox": deltas.sum() * 0}
 
-    monkeypatch.setattr(mask_rcnn, "box_losses", box_losses)
+    monkeypatch.setattr(standard, "box_losses", box_losses)
     with pytest.raises(ValueError, match=message):
         train(small_options(_recipes(data)["detection"], tmp_path))
     assert not (tmp_path / "last").exists()

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from swin_dense.heads.models import Model
+from swin_dense.heads.whole_model import Model
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):

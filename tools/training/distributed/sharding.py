@@ -22,8 +22,8 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from swin_dense.blocks import SwinBlock
-from swin_dense.heads.models import Model, create_model
+from swin_dense.heads.models import create_model
+from swin_dense.heads.whole_model import Model
 
 
 def shard(model: Model, accelerator: Accelerator) -> None:
@@ -33,14 +33,13 @@ def shard(model: Model, accelerator: Accelerator) -> None:
     float32; autocast makes the half precision.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-    for module in list(model.modules()):
-        if isinstance(module, SwinBlock):
-            fully_shard(module, mesh=mesh)
+    for block in model.pyramid.blocks():
+        fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` has been here."""
+    """Tell whether `shard` has been here."""
     return isinstance(model, FSDPModule)
 
 
@@ -89,7 +88,10 @@ def whole_copy(model: Model, device: torch.device) -> Model:
     """A model of its own with all the weights of a sharded one, in every process."""
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))
     copy = create_model(
-        model.config, class_names=model.class_names, category_ids=model.category_ids
+        model.config,
+        backbone=model.config.backbone.without_pretrained(),
+        class_names=model.class_names,
+        category_ids=model.category_ids,
     ).to(device)
     copy.load_state_dict(state)
     return copy

@@ -24,7 +24,7 @@ def test_anchors_are_centred_on_cell_corners_and_not_rounded() -> None:
 def test_anchors_on_padding_of_other_images_take_no_part() -> None:
     # An image of 40 x 20 px pads itself to 64 x 32; the batch is 64 x 96.
     anchors = make_anchors((4, 6), stride=16, scale=1.0, ratios=(1.0,))
-    inside = anchors_in_image(anchors, (40, 20), size_divisor=32).view(4, 6)
+    inside = anchors_in_image(anchors, (40, 20), size_divisor=32, allowed_border=None).view(4, 6)
     assert inside[:, :2].all()
     assert not inside[:, 2:].any()
 
@@ -35,5 +35,5 @@ def test_anchors_beyond_the_allowed_border_take_no_part() -> None:
     assert inside.tolist() == [True, False, False, True]
     inside = anchors_in_image(anchors, (12, 10), size_divisor=32, allowed_border=2)
     assert inside.all()
-    inside = anchors_in_image(anchors - 9, (12, 10), size_divisor=32)
+    inside = anchors_in_image(anchors - 9, (12, 10), size_divisor=32, allowed_border=None)
     assert inside.all(), "without a border, how far an anchor leaves the image does not matter"

@@ -103,7 +103,7 @@ def test_nms_of_very_many_boxes_gives_what_it_gives_in_one_piece(
     boxes, scores = random_boxes(300, generator), torch.rand(300, generator=generator)
     groups = torch.randint(0, 5, (300,), generator=generator)
     expected = batched_nms(boxes, scores, groups, iou_threshold=0.3)
-    monkeypatch.setattr("swin_dense.heads.detection.boxes.box_ops._MAX_JOINT_NMS", 100)
+    monkeypatch.setattr("swin_dense.heads.detection.boxes.box_ops.MAX_JOINT_NMS", 100)
     assert batched_nms(boxes, scores, groups, iou_threshold=0.3).tolist() == expected.tolist()
 
 

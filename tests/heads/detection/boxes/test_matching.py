@@ -26,7 +26,7 @@ def match(iou: list[list[float]], *, match_low_quality: bool = True) -> list[int
 
 
 def slow_match(iou: Tensor) -> list[int]:
-    """The rule of the paper, object by object."""
+    """The rule of the paper, ground truth by ground truth."""
     matches = []
     for column in iou.t():
         best = column.max()
@@ -41,8 +41,8 @@ def slow_match(iou: Tensor) -> list[int]:
     return matches
 
 
-def rois(proposals: list[list[float]], objects: list[list[float]], **changed) -> RoISamples:
-    """Sample with the settings of Mask R-CNN; object i has label i."""
+def rois(proposals: list[list[float]], gt_boxes: list[list[float]], **changed) -> RoISamples:
+    """Sample with the settings of Mask R-CNN; ground truth i has label i."""
     settings = {
         "num_classes": 5,
         "positive_iou": 0.5,
@@ -52,8 +52,8 @@ def rois(proposals: list[list[float]], objects: list[list[float]], **changed) ->
     }
     return sample_rois(
         torch.tensor(proposals, dtype=torch.float32).reshape(-1, 4),
-        torch.tensor(objects, dtype=torch.float32).reshape(-1, 4),
-        torch.arange(len(objects)),
+        torch.tensor(gt_boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.arange(len(gt_boxes)),
         **(settings | changed),
     )
 
@@ -62,16 +62,16 @@ def test_boxes_are_positive_background_or_between() -> None:
     assert match([[0.9, 0.5, 0.1], [0.0, 0.2, 0.2]]) == [0, IGNORED, BACKGROUND]
 
 
-def test_an_object_takes_all_the_boxes_that_overlap_it_most() -> None:
+def test_low_quality_matches_are_all_the_boxes_that_overlap_ground_truth_most() -> None:
     assert match([[0.4, 0.4, 0.35]]) == [0, 0, IGNORED]
     assert match([[0.4, 0.4, 0.35]], match_low_quality=False) == [IGNORED] * 3
 
 
-def test_of_two_objects_that_take_a_box_the_later_wins() -> None:
+def test_of_two_low_quality_matches_of_a_box_the_later_wins() -> None:
     assert match([[0.9, 0.1], [0.5, 0.2]]) == [1, BACKGROUND]
 
 
-def test_boxes_left_out_are_ignored_and_no_object_is_all_background() -> None:
+def test_boxes_left_out_are_ignored_and_without_ground_truth_all_are_background() -> None:
     assert match([[-1.0, 0.1]]) == [IGNORED, BACKGROUND]
     matches = match_boxes(
         torch.zeros(0, 3),
@@ -103,7 +103,6 @@ def test_sampling_fills_up_with_negatives(
 
 
 def test_sampling_draws_each_candidate_equally_often() -> None:
-    torch.manual_seed(0)
     matches = torch.zeros(8, dtype=torch.int64)
     draws = [sample_matches(matches, num_samples=4, positive_fraction=0.5)[0] for _ in range(2000)]
     shares = torch.stack(draws).float().mean(0)
@@ -118,22 +117,22 @@ def test_without_a_number_everything_is_kept() -> None:
     assert negative.tolist() == [False, False, True, False]
 
 
-def test_objects_themselves_are_positives_and_come_first() -> None:
+def test_ground_truth_boxes_are_positives_and_come_first() -> None:
     sample = rois([[0, 0, 10, 10], [50, 50, 60, 60]], [[0, 0, 10, 9]], num_samples=None)
     assert sample.boxes.tolist() == [[0, 0, 10, 9], [0, 0, 10, 10], [50, 50, 60, 60]]
     assert sample.labels.tolist() == [0, 0, 5]
-    assert sample.objects.tolist() == [0, 0]
-    assert sample.are_objects.tolist() == [True, False, False]
+    assert sample.matched_gt_indices.tolist() == [0, 0]
+    assert sample.is_gt.tolist() == [True, False, False]
     assert sample.num_positive == 2
 
 
-def test_an_object_without_area_is_not_trained_on() -> None:
+def test_ground_truth_without_area_is_not_trained_on() -> None:
     sample = rois([[0, 0, 10, 10]], [[4.0, 4, 4, 9]])
     assert sample.labels.tolist() == [5]
     assert sample.num_positive == 0
 
 
-def test_no_objects_or_no_proposals_or_neither() -> None:
+def test_no_ground_truth_or_no_proposals_or_neither() -> None:
     assert rois([[0.0, 0, 9, 9]], []).labels.tolist() == [5]
     assert rois([], [[0.0, 0, 9, 9]]).labels.tolist() == [0]
     empty = rois([], [])

@@ -1,7 +1,8 @@
-"""Albumentations pipelines for semantic segmentation, on top of the geometry in `transforms`.
+"""The segmentation pipelines: augmentation for training, the resize of evaluation.
 
-A crop that is smaller than asked for stays so: normalised pixels are padded with 0, which no uint8
-value stands for, so padding belongs to the batch. There images get zeros and label maps 255.
+Their numbers are the recipes'. A crop that is smaller than asked for stays so: normalised pixels
+are padded with 0, which no uint8 value stands for, so padding belongs to the batch. There images
+get zeros and label maps 255.
 """
 
 from collections.abc import Sequence
@@ -13,40 +14,38 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
-from swin_dense.datasets.transforms.detection import KeepRatioResize, Pipeline, keep_ratio_size
-
-# The published multi-scale scores average these, each with its mirror image.
-MULTI_SCALE_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+from swin_dense.datasets.transforms.pipeline import Pipeline
+from swin_dense.datasets.transforms.resizing import KeepRatioResizeImage, RandomRatioResize
 
 _LEVELS = np.arange(256, dtype=np.uint8)  # the values of a pixel
 
 
 def segmentation_train(
     *,
-    scale: tuple[int, int] = (2048, 512),
-    ratios: tuple[float, float] = (0.5, 2.0),
-    crop: tuple[int, int] = (512, 512),
-    cat_max_ratio: float = 0.75,
-    flip: float = 0.5,
-    photometric: bool = True,
+    scale: tuple[int, int],
+    ratios: tuple[float, float],
+    crop: tuple[int, int],
+    cat_max_ratio: float,
+    flip: float,
+    photometric: bool,
     extra: Sequence[A.BasicTransform] = (),
 ) -> Pipeline:
-    """The augmentation of the ADE20K recipes.
+    """The augmentation of the ADE20K recipes (mmsegmentation's, as released).
 
-    Fit into `scale` times a random ratio, cut out `crop`, mirror, distort colours.
+    Fit into `scale` times a random ratio, crop, flip, distort colours.
 
     Args:
         scale: `(long, short)`, px, as in `keep_ratio_size`.
         ratios: smallest and largest factor on `scale`.
         crop: `(height, width)`, px; an image that is smaller stays as it is.
-        cat_max_ratio: the most of a crop's labelled pixels that one class may have, 0..1; after
-            10 tries any crop is taken.
-        flip: probability in 0..1.
+        cat_max_ratio: largest share of a crop's labelled pixels that one class may have, in
+            (0, 1]; after 10 tries any crop is taken.
+        flip: probability of the horizontal flip, 0..1.
         photometric: distort colours.
-        extra: the user's own transforms, applied last, to the uint8 image and its label map.
+        extra: further transforms, applied last, to the uint8 image and its label map.
 
     Raises:
-        ValueError: a size, ratio or share is out of range.
+        ValueError: a size, ratio or `cat_max_ratio` is out of range.
     """
     pipeline: list[A.BasicTransform] = [
         RandomRatioResize(scale, ratios),
@@ -58,70 +57,27 @@ def segmentation_train(
     return A.Compose([*pipeline, *extra])
 
 
-def segmentation_eval(scale: tuple[int, int] = (2048, 512)) -> Pipeline:
-    """The keep-ratio resize of the image in evaluation; label maps keep their size."""
+def segmentation_eval(scale: tuple[int, int]) -> Pipeline:
+    """The keep-ratio resize of the image in evaluation; label maps keep their size.
+
+    Args:
+        scale: `(long, short)`, px, as in `keep_ratio_size`.
+    """
     return A.Compose([KeepRatioResizeImage([scale])])
 
 
-def multi_scale_views(
-    image: np.ndarray, *, ratios: Sequence[float] = MULTI_SCALE_RATIOS
-) -> list[np.ndarray]:
-    """Resize an image to several ratios of its own size, for multi-scale inference.
-
-    Args:
-        image: `(H, W, 3)` uint8.
-        ratios: factors on both sides; a side becomes `int(side * ratio + 0.5)`, at least 1.
-
-    Returns:
-        `(H_i, W_i, 3)` uint8, one per ratio.
-    """
-    height, width = image.shape[:2]
-    sizes = [
-        (max(1, int(width * ratio + 0.5)), max(1, int(height * ratio + 0.5))) for ratio in ratios
-    ]
-    return [cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for size in sizes]
-
-
-class KeepRatioResizeImage(KeepRatioResize):
-    """Fit the image into a scale and leave the label map at its size: it is compared there."""
-
-    def apply_to_mask(self, mask: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """The label map as it is."""
-        return mask
-
-
-class RandomRatioResize(KeepRatioResize):
-    """Fit the image into a scale times a ratio drawn uniformly; label maps likewise."""
-
-    def __init__(self, scale: tuple[int, int], ratios: tuple[float, float], p: float = 1.0) -> None:
-        super().__init__([scale], p=p)
-        if not 0 < ratios[0] <= ratios[1]:
-            raise ValueError(f"ratios must be positive and rise, got {ratios}")
-        self.ratios = ratios
-
-    def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Draw the ratio; the size follows from it and the image's."""
-        del data
-        ratio = self.py_random.uniform(*self.ratios)
-        long, short = (max(1, int(side * ratio)) for side in self.scales[0])
-        return {"size": keep_ratio_size(params["shape"][:2], (long, short))}
-
-
 class RandomCropOfClasses(A.DualTransform):
-    """Cut out a rectangle in which no class has more than a share of the labelled pixels.
+    """Crop a rectangle in which no class reaches `cat_max_ratio` of the labelled pixels.
 
     Ten places are tried; if none will do, an eleventh is taken as it is (mmsegmentation's
-    `RandomCrop`). A place with a single class does not do either.
+    `RandomCrop`). A place with a single class does not do either; with `cat_max_ratio` 1 the first
+    place is taken.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK)
     num_tries = 10
 
-    def __init__(
-        self, size: tuple[int, int], *, cat_max_ratio: float = 0.75, p: float = 1.0
-    ) -> None:
+    def __init__(self, size: tuple[int, int], *, cat_max_ratio: float, p: float = 1.0) -> None:
         super().__init__(p=p)
         if min(size) < 1:
             raise ValueError(f"size of a crop must be at least 1 px, got {size}")
@@ -146,7 +102,7 @@ class RandomCropOfClasses(A.DualTransform):
         return {"place": place}
 
     def apply(self, img: np.ndarray, *args: Any, place: Any, **params: Any) -> np.ndarray:
-        """Cut an image or a label map."""
+        """Crop an image or a label map."""
         return img[place]
 
     def _draw(self, shape: tuple[int, int]) -> tuple[slice, slice]:
@@ -226,7 +182,7 @@ class PhotometricDistortion(A.ImageOnlyTransform):
 def _change_hsv(
     img: np.ndarray, *, hue: np.ndarray = _LEVELS, saturation: np.ndarray = _LEVELS
 ) -> np.ndarray:
-    """Replace hues and saturations of an RGB image by what tables `(256,)` have for them."""
+    """Replace hues and saturations of an RGB image by those of tables `(256,)`."""
     tables = np.stack([hue, saturation, _LEVELS], axis=1)[None]  # (1, 256, 3)
     changed = cv2.LUT(cv2.cvtColor(img, cv2.COLOR_RGB2HSV), tables)
     return cv2.cvtColor(changed, cv2.COLOR_HSV2RGB)

@@ -1,16 +1,17 @@
-"""Augmentation of segmentation: sizes, the rule of the crop, colours by hand."""
+"""Tests of the segmentation pipelines: sizes, the rule of the crop, colours by hand."""
+
+import random
 
 import cv2
 import numpy as np
 import pytest
+from recipe_pipelines import recipe_segmentation_train
 
-from swin_dense.datasets.transforms.detection import seed_transforms
-from swin_dense.datasets.transforms.semantic import (
+from swin_dense.datasets.transforms.pipeline import seed_transforms
+from swin_dense.datasets.transforms.segmentation import (
     PhotometricDistortion,
     RandomCropOfClasses,
-    multi_scale_views,
     segmentation_eval,
-    segmentation_train,
 )
 
 NO_CHANGE = {"shift": 0.0, "contrast": 1.0, "contrast_first": False, "saturation": 1.0, "turn": 0}
@@ -29,7 +30,7 @@ def make_pair(height: int = 60, width: int = 90) -> tuple[np.ndarray, np.ndarray
 
 def test_image_and_label_map_move_together():
     image, labels = make_pair()
-    pipeline = segmentation_train(
+    pipeline = recipe_segmentation_train(
         scale=(90, 60), ratios=(1.0, 1.0), crop=(32, 40), photometric=False
     )
     for key in range(10):
@@ -41,7 +42,7 @@ def test_image_and_label_map_move_together():
 
 def test_sizes_follow_the_ratio_and_small_images_are_not_padded():
     image, labels = make_pair()
-    pipeline = segmentation_train(scale=(90, 60), ratios=(0.5, 2.0), crop=(64, 64))
+    pipeline = recipe_segmentation_train(scale=(90, 60), ratios=(0.5, 2.0), crop=(64, 64))
     sizes = set()
     for key in range(30):
         seed_transforms(pipeline, key)
@@ -65,7 +66,7 @@ def test_evaluation_resizes_the_image_and_keeps_the_label_map():
 def test_a_crop_with_too_much_of_one_class_is_drawn_again():
     labels = np.zeros((40, 400), dtype=np.uint8)
     labels[:, 300:] = np.arange(100) % 2  # only crops from here are mixed
-    crop = RandomCropOfClasses((40, 100))
+    crop = RandomCropOfClasses((40, 100), cat_max_ratio=0.75)
     shares = []
     for key in range(100):
         seed_transforms(crop, key)
@@ -75,22 +76,30 @@ def test_a_crop_with_too_much_of_one_class_is_drawn_again():
     assert 0.7 < np.mean(np.array(shares) < 0.75) < 0.97
 
 
+class _CountedRandom(random.Random):
+    """Counts the whole numbers drawn."""
+
+    num_drawn = 0
+
+    def randint(self, a: int, b: int) -> int:
+        self.num_drawn += 1
+        return super().randint(a, b)
+
+
 @pytest.mark.parametrize(
-    ("number", "share", "num_draws"),
+    ("num_classes", "cat_max_ratio", "num_places"),
     [
-        (2, 0.75, 1),  # four classes of a quarter each: the first place will do
-        (0, 0.75, 11),  # one class alone: ten tries in vain, and one more that is not looked at
-        (0, 1.0, 1),  # any place will do
+        (4, 0.75, 1),  # four classes of a quarter each: the first place will do
+        (1, 0.75, 11),  # one class alone: ten tries in vain, and one more that is not looked at
+        (1, 1.0, 1),  # any place will do
     ],
 )
-def test_a_crop_is_tried_ten_times(number, share, num_draws, monkeypatch):
-    labels = np.zeros((8, 8), np.uint8) if not number else np.indices((8, 8)).sum(0) % 4
-    crop = RandomCropOfClasses((4, 4), cat_max_ratio=share)
-    draw, drawn = crop._draw, []
-    monkeypatch.setattr(crop, "_draw", lambda shape: drawn.append(draw(shape)) or drawn[-1])
-    place = crop.get_params_dependent_on_data({"shape": (8, 8)}, {"mask": labels.astype(np.uint8)})
-    assert len(drawn) == num_draws
-    assert place == {"place": drawn[-1]}
+def test_a_crop_is_tried_ten_times(num_classes, cat_max_ratio, num_places):
+    labels = (np.indices((8, 8)).sum(0) % num_classes).astype(np.uint8)
+    crop, draws = RandomCropOfClasses((4, 4), cat_max_ratio=cat_max_ratio), _CountedRandom(0)
+    crop.set_random_state(np.random.default_rng(0), draws)
+    crop.get_params_dependent_on_data({"shape": (8, 8)}, {"mask": labels})
+    assert draws.num_drawn == 2 * num_places  # of row and column
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,9 @@ def test_a_crop_is_tried_ten_times(number, share, num_draws, monkeypatch):
     ],
 )
 def test_sizes_by_hand(ratio, size, expected):
-    pipeline = segmentation_train(ratios=(ratio, ratio), crop=(4096, 4096), photometric=False)
+    pipeline = recipe_segmentation_train(
+        ratios=(ratio, ratio), crop=(4096, 4096), photometric=False
+    )
     image = np.zeros((*size, 3), np.uint8)
     moved = pipeline(image=image, mask=image[..., 0])
     assert moved["image"].shape[:2] == moved["mask"].shape == expected
@@ -121,7 +132,15 @@ def test_sizes_by_hand(ratio, size, expected):
     ],
 )
 def test_ignored_pixels_do_not_count_for_the_share(labels, balanced):
-    assert RandomCropOfClasses((1, 4))._is_balanced(np.array(labels, dtype=np.uint8)) == balanced
+    rows = np.array([labels, [0, 0, 1, 1]], dtype=np.uint8)
+    crop = RandomCropOfClasses((1, 4), cat_max_ratio=0.75)
+    num_first = 0
+    for key in range(40):
+        seed_transforms(crop, key)
+        place = crop.get_params_dependent_on_data({"shape": (2, 4)}, {"mask": rows})["place"]
+        num_first += place[0].start == 0
+    # A balanced row is taken every other time, another once in 2^11.
+    assert (num_first > 8) == balanced
 
 
 def test_colours_by_hand():
@@ -189,13 +208,6 @@ def test_each_change_of_colour_is_drawn_half_of_the_time():
     assert max(turns) == 17
 
 
-def test_views_have_the_published_ratios_of_the_image():
-    views = multi_scale_views(np.zeros((5, 7, 3), dtype=np.uint8))
-    assert [view.shape[:2] for view in views] == [
-        (3, 4), (4, 5), (5, 7), (6, 9), (8, 11), (9, 12),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -206,4 +218,4 @@ def test_views_have_the_published_ratios_of_the_image():
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        segmentation_train(**options)
+        recipe_segmentation_train(**options)

@@ -1,0 +1,108 @@
+"""A whole model: a backbone of any kind and its heads, with two doors, losses and results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from torch import Tensor, nn
+
+from swin_dense.padding import ImageBatch
+from swin_dense.protocol import Backbone, BackboneConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that fixes a whole model's architecture.
+
+    Attributes:
+        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
+        num_classes: classes K, without background.
+    """
+
+    backbone: BackboneConfig
+    num_classes: int
+
+
+class Model(nn.Module):
+    """Whole model; a subclass adds the heads and fills in the two doors.
+
+    Args:
+        config: what the model is made of.
+        backbone: stands in for the one that the config describes.
+        class_names: one for each class, or None.
+        category_ids: the id of each class in the data set's annotations, or None.
+
+    Attributes:
+        config: what the model is made of.
+        class_names: name of each label, if known.
+        category_ids: id that each label is written with, if the data set has its own.
+        backbone: gives the pyramid.
+        task: name of the task that it is trained and evaluated for.
+        class_layers: last names of the layers whose rows are the classes; they start anew where a
+            file has other classes.
+
+    Raises:
+        ValueError: there is another number of names or ids than of classes.
+    """
+
+    task: ClassVar[str]
+    class_layers: ClassVar[tuple[str, ...]]
+
+    config: ModelConfig
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        backbone: nn.Module | None = None,
+        class_names: Sequence[str] | None = None,
+        category_ids: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        for name, values in (("class_names", class_names), ("category_ids", category_ids)):
+            if values is not None and len(values) != config.num_classes:
+                raise ValueError(
+                    f"{name} must have one entry for each of {config.num_classes} classes, "
+                    f"got {len(values)}"
+                )
+        self.config = config
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.category_ids = None if category_ids is None else tuple(category_ids)
+        self.backbone = config.backbone.build() if backbone is None else backbone
+
+    @property
+    def pyramid(self) -> Backbone:
+        """The backbone by its protocol: channels, strides, and what training asks of it."""
+        return cast(Backbone, self.backbone)
+
+    def forward(
+        self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]
+    ) -> dict[str, Tensor]:
+        """Compute the losses.
+
+        Args:
+            images: `(3, H, W)` uint8 RGB each, or a batch of them.
+            targets: one an image, of the task's kind.
+
+        Returns:
+            Scalars, already weighted: their sum is what to minimise.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self,
+        images: Sequence[Tensor] | ImageBatch,
+        *,
+        original_sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> list[Any]:
+        """Give the results, as in eval mode whatever the mode of the model.
+
+        Args:
+            images: `(3, H, W)` uint8 RGB each, or a batch of them.
+            original_sizes: (height, width) of each image before it was resized; results are then in
+                that frame. None: results are in the frame of the images given.
+
+        Returns:
+            One an image, of the task's kind.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Other libraries: their backbones under our heads."""

@@ -1,0 +1,48 @@
+"""The notebook runs from its first cell to its last and finds shapes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason='needs pip install -e ".[test]"')
+nbclient = pytest.importorskip("nbclient", reason='needs pip install -e ".[test]"')
+pytest.importorskip("ipykernel", reason='needs pip install -e ".[test]"')
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "finetune.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    folder = tmp_path_factory.mktemp("notebook")
+    client = nbclient.NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    return notebook
+
+
+def outputs(notebook, function):
+    """What the cell that calls a function shows: dictionaries from a MIME type to its data."""
+    (cell,) = [cell for cell in notebook.cells if f"sd.tools.{function}(" in cell.source]
+    return [output.data for output in cell.outputs if "data" in output]
+
+
+def test_it_is_stored_without_outputs():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+def test_its_model_finds_the_new_classes(executed):
+    (shown,) = outputs(executed, "evaluate")
+    scores = ast.literal_eval(shown["text/plain"])
+    assert scores.keys() == {"bbox", "segm"}
+    assert scores["bbox"] > 0.2
+
+
+def test_its_pictures_are_shown(executed):
+    pictures = [shown for shown in outputs(executed, "predict") if "image/jpeg" in shown]
+    assert len(pictures) == 4

@@ -1,0 +1,63 @@
+"""Pasting of masks against a loop over pixels."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from swin_dense.heads.detection.roi_heads.mask_pasting import paste_masks
+
+
+def slow_paste(mask: Tensor, box: list[float], size: tuple[int, int]) -> Tensor:
+    """Bilinear value of the mask at each pixel's centre, 0 beyond its border."""
+    side = len(mask)
+    pasted = torch.zeros(size)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            y = (row + 0.5 - box[1]) / (box[3] - box[1]) * side - 0.5
+            x = (column + 0.5 - box[0]) / (box[2] - box[0]) * side - 0.5
+            for i in (math.floor(y), math.floor(y) + 1):
+                for j in (math.floor(x), math.floor(x) + 1):
+                    if 0 <= i < side and 0 <= j < side:
+                        pasted[row, column] += mask[i, j] * (1 - abs(y - i)) * (1 - abs(x - j))
+    return pasted
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        [2.0, 3.0, 14.0, 11.0],
+        [-5.3, -2.1, 9.7, 30.2],
+        [4.2, 4.2, 5.1, 4.9],
+        [50.0, 50.0, 60.0, 60.0],
+    ],
+)
+def test_pasting_equals_a_loop_over_pixels(box: list[float], generator: torch.Generator) -> None:
+    mask = torch.rand(5, 5, generator=generator)
+    expected = slow_paste(mask, box, (15, 20))
+    pasted = paste_masks(mask[None], torch.tensor([box]), (15, 20), threshold=0.5)[0]
+    clear = (expected - 0.5).abs() > 1e-4
+    assert pasted.dtype == torch.bool
+    assert (pasted == (expected >= 0.5))[clear].all()
+
+
+def test_pasting_in_chunks_equals_pasting_one_by_one(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = torch.rand(5, 7, 7, generator=generator)
+    boxes = torch.tensor(
+        [[1.0, 2, 11, 14], [0, 0, 20, 15], [5, 5, 5, 9], [3, 3, 4, 4], [9, 1, 19, 6]]
+    )
+    expected = paste_masks(masks, boxes, (15, 20))
+    monkeypatch.setattr(
+        "swin_dense.heads.detection.roi_heads.mask_pasting.PASTE_BYTES", 2 * 16 * 15 * 20
+    )
+    monkeypatch.setattr("swin_dense.heads.detection.roi_heads.mask_pasting.ONE_BY_ONE_DEVICES", ())
+    assert torch.equal(paste_masks(masks, boxes, (15, 20)), expected)
+
+
+def test_a_box_without_area_gives_an_empty_mask_and_no_box_none() -> None:
+    pasted = paste_masks(torch.ones(1, 5, 5), torch.tensor([[5.5, 5, 5.5, 9]]), (15, 20))
+    assert not pasted.any()
+    assert paste_masks(torch.zeros(0, 5, 5), torch.zeros(0, 4), (15, 20)).shape == (0, 15, 20)
