@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import swin_dense as sd
+from swin_dense.backbone import SwinConfig, SwinTransformer
 from swin_dense.tools import COMMANDS
 
 
@@ -48,6 +50,19 @@ def test_a_room_that_is_called_passes_its_arguments_on(tmp_path: Path) -> None:
         sd.tools.report(tmp_path / "none")
     with pytest.raises(ValueError, match="one or two runs, got 0"):
         sd.tools.report()
+
+
+def test_a_file_is_converted_and_inspected(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
+    torch.save(SwinTransformer(config).state_dict(), tmp_path / "ours.pth")
+    out = sd.tools.convert(
+        tmp_path / "ours.pth", str(tmp_path / "timm.pth"), to="timm", backbone_only=True
+    )
+    assert out == tmp_path / "timm.pth"
+    assert sd.tools.inspect(out)["layout"] == "timm"
+    with pytest.raises(ValueError, match=r"to must be 'swin_dense' or 'microsoft' or .*got 'tmm'"):
+        sd.tools.convert(tmp_path / "ours.pth", out, to="tmm")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

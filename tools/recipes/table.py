@@ -22,3 +22,8 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def unchanged(recipe: Recipe) -> Recipe:
+    """The recipe of that name as it is in the table; one that is not there as it is given."""
+    return RECIPES.get(recipe.name, recipe)

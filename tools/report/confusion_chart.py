@@ -43,8 +43,9 @@ def confusion_blocks(confusion: Confusion) -> list[str]:
     pairs = _confusion_list(confusion, shares)
     num_rows = len(confusion.names)
     if num_rows <= _MOST_IN_TABLE:
-        what = "share of its row in percent" if confusion.unit == "pixels" else "number of objects"
-        rule = paragraph(f"{words} In each cell is the {what}.", kind="muted")
+        count = f"number of {confusion.unit}"
+        shown = "share of its row in percent" if confusion.is_read_in_shares else count
+        rule = paragraph(f"{words} In each cell is the {shown}.", kind="muted")
         cells = _as_table(confusion, shares)
         return [rule, row(cells, pairs) if num_rows <= _MOST_BESIDE else cells + pairs]
     rule = paragraph(words, kind="muted")
@@ -71,10 +72,7 @@ def _as_table(confusion: Confusion, shares: NDArray[np.float64]) -> str:
     head = "".join(f'<th class="class"><span>{name}</span></th>' for name in names)
     lines = []
     for i, name in enumerate(names):
-        cells = "".join(
-            _cell(int(confusion.counts[i, j]), float(shares[i, j]), i == j, confusion.unit)
-            for j in range(len(names))
-        )
+        cells = "".join(_cell(confusion, shares, i, j) for j in range(len(names)))
         lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         '<div class="scroll"><table class="matrix">\n'
@@ -84,17 +82,18 @@ def _as_table(confusion: Confusion, shares: NDArray[np.float64]) -> str:
     )
 
 
-def _cell(count: int, share: float, is_right: bool, unit: str) -> str:
+def _cell(confusion: Confusion, shares: NDArray[np.float64], i: int, j: int) -> str:
+    count, share = int(confusion.counts[i, j]), float(shares[i, j])
     if not count:
         return "<td></td>"
-    if unit == "pixels":
+    if confusion.is_read_in_shares:
         text = f"{100 * share:.1f}" if share >= 0.0005 else "<0.1"
     else:
         text = in_short(count)
     opacity = _opacity(share)
-    red, green, blue = _rgb(BLUE if is_right else ORANGE)
+    red, green, blue = _rgb(BLUE if i == j else ORANGE)
     ink = "#fff" if opacity > 0.6 else INK
-    title = f"{count} {unit}, {100 * share:.1f}% of the row"
+    title = f"{count} {confusion.unit}, {100 * share:.1f}% of the row"
     return (
         f'<td title="{title}" style="background:rgba({red},{green},{blue},{opacity:.2f});'
         f'color:{ink}">{html.escape(text)}</td>'

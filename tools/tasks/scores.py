@@ -87,6 +87,11 @@ class Confusion:
     rule: str
     has_background: bool = False
 
+    @property
+    def is_read_in_shares(self) -> bool:
+        """True where a cell is best read as a share of its row, not as a count: of pixels."""
+        return self.unit.endswith("pixels")
+
 
 class ScoredImage(NamedTuple):
     """An image and its score; None where there is nothing to find in it or wrong with it."""

@@ -9,7 +9,7 @@ import tyro
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.recipes.recipe import Recipe
-from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.recipes.table import find_recipe, unchanged
 
 _LEAST = {
     "accumulate": 1,
@@ -78,7 +78,7 @@ class Options:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
         recipe = self.recipe
-        if recipe.steps is not None and recipe.epochs != find_recipe(recipe.name).epochs:
+        if recipe.steps is not None and recipe.epochs != unchanged(recipe).epochs:
             raise ValueError(
                 f"--epochs must be without a length in steps, got {recipe.epochs} and --steps "
                 f"{recipe.steps}; add --steps None"
@@ -126,7 +126,7 @@ def with_model_of_init(options: Options) -> Options:
         backbone = replace(model.backbone, **in_training)
         return replace(model, backbone=backbone, num_classes=recipe.model.num_classes)
 
-    if recipe.model != with_recipes(find_recipe(recipe.name).model):
+    if recipe.model != with_recipes(unchanged(recipe).model):
         raise ValueError(
             "--model-from-init must be without flags that change the architecture (--model...), "
             f"which is that of {options.init}"

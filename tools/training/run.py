@@ -13,7 +13,7 @@ from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.recipe import Recipe
-from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.recipes.table import unchanged
 from swin_dense.tools.report.run_report import keep_evaluation, renew_report
 from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_random_state
 from swin_dense.tools.runs.evaluations import drop_later_records
@@ -265,7 +265,7 @@ def _evaluation_interval(options: Options, steps_per_epoch: int) -> int:
 def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
     """Refuse a number of classes by flag that is not the data's."""
     given, there = recipe.model.num_classes, len(dataset.class_names)
-    if given not in (there, find_recipe(recipe.name).model.num_classes):
+    if given not in (there, unchanged(recipe).model.num_classes):
         raise ValueError(
             f"--model.num-classes must be left out or be that of the data, got {given} and {there} "
             f"classes in {recipe.data.root}"

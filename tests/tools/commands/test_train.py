@@ -1,5 +1,6 @@
 """Training as a function: fields of the recipe by dotted names, flags as keywords."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 from training_runs import detection_recipe
 
 import swin_dense as sd
+from swin_dense.backbone import SWIN_VARIANTS
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.tools.commands import train as command
 from swin_dense.tools.commands.train import Run
 from swin_dense.tools.recipes.table import RECIPES
 
@@ -48,6 +51,29 @@ def test_a_look_before_a_run_gives_no_scores(tiny: str, data: Path, tmp_path: Pa
     )
     assert run == Run(tmp_path / "run", None)
     assert not run.last.exists()
+
+
+def test_a_recipe_that_is_in_no_table_is_trained_too(data: Path, tmp_path: Path) -> None:
+    recipe = replace(detection_recipe(data, steps=1), name="of_a_user")
+    run = sd.tools.train(recipe, out=tmp_path / "run", workers=0, device="cpu")
+    assert run.metrics is not None
+
+
+def test_a_backbone_by_name_or_config_comes_before_its_fields(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(command, "train_run", lambda options: seen.append(options.recipe))
+    recipe = detection_recipe(data, steps=1)
+    for backbone in ("swin_s", SWIN_VARIANTS["swin_s"]):
+        fields = {"model.backbone.window_size": 5, "model.backbone": backbone}
+        sd.tools.train(recipe, fields, out=tmp_path)
+    by_name, by_config = (made.model.backbone for made in seen)
+    assert (by_name.depths, by_name.window_size) == ((2, 2, 18, 2), 5)
+    assert by_config == replace(SWIN_VARIANTS["swin_s"], window_size=5)
+    assert by_name.drop_path_rate == recipe.model.backbone.drop_path_rate
+    with pytest.raises(ValueError, match=r"model\.backbone must be BackboneConfig, got 3"):
+        sd.tools.train(recipe, {"model.backbone": 3}, out=tmp_path)
 
 
 def test_without_averaged_weights_the_files_are_the_weights(tmp_path: Path) -> None:

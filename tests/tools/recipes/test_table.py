@@ -15,7 +15,7 @@ from swin_dense.heads.detection.roi_heads import cascade, mask_pasting, standard
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.recipes.recipe import Recipe
-from swin_dense.tools.recipes.table import RECIPES, find_recipe
+from swin_dense.tools.recipes.table import RECIPES, find_recipe, unchanged
 
 # Width, depths, heads of the backbones.
 _T = (96, (2, 2, 6, 2), (3, 6, 12, 24))
@@ -324,3 +324,10 @@ def test_every_published_file_with_our_heads_has_a_recipe_of_its_model() -> None
 def test_an_unknown_recipe_lists_the_known() -> None:
     with pytest.raises(ValueError, match="unknown recipe 'mask_rcnn'; choose one of mask_rcnn_sw"):
         find_recipe("mask_rcnn")
+
+
+def test_a_recipe_is_compared_with_the_one_of_its_name() -> None:
+    recipe = find_recipe("mask_rcnn_demo")
+    assert unchanged(replace(recipe, seed=3)) == recipe
+    renamed = replace(recipe, name="of_a_user", seed=3)
+    assert unchanged(renamed) is renamed

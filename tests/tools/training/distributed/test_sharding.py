@@ -29,6 +29,7 @@ def _step(model: Any) -> torch.optim.Optimizer:
     optimizer = torch.optim.AdamW(model.parameters())
     sum(parameter.square().sum() for parameter in model.parameters()).backward()
     optimizer.step()
+    optimizer.zero_grad()
     return optimizer
 
 
