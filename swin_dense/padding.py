@@ -68,7 +68,7 @@ def batch_images(
     mean: Sequence[float] = PIXEL_MEAN,
     std: Sequence[float] = PIXEL_STD,
 ) -> ImageBatch:
-    """Permutation images to the device, normalise them there and pad them to a common size.
+    """Move images to the device, normalise them there and pad them to a common size.
 
     Each image is copied once, as it is (a quarter of the bytes where it is uint8); from pinned
     memory the copy does not wait. Nothing here makes the host wait for the device.

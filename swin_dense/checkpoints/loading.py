@@ -1,6 +1,6 @@
 """Put the weights of any published file into a module, wholly or not at all.
 
-`load_weights` recognises whose names a file uses (`layouts.py`), brings the weights into our names
+`load_weights` recognises whose names a file uses (`key_maps.py`), brings the weights into our names
 and order, and copies them only if every one has its place. What it passes over, resamples or leaves
 at its initial values is in the report that it returns.
 """

@@ -22,7 +22,7 @@ from swin_dense.tools.tasks.evaluation import evaluate_model
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.tasks.task import Evaluation, Task
 from swin_dense.tools.training import loop
-from swin_dense.tools.training.loading import TrainingBatchSampler, training_loader
+from swin_dense.tools.training.loaders import TrainingBatchSampler, training_loader
 from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr
 from swin_dense.tools.training.run_state import (
     RunState,

@@ -20,7 +20,7 @@ from swin_dense.tools.report.sample_page import NUM_SHOWN, write_sample_page
 from swin_dense.tools.runs.checkpoints import random_state, restore_random_state
 from swin_dense.tools.tasks.evaluation import predict_batches
 from swin_dense.tools.tasks.task import Predictor, Sample, Task
-from swin_dense.tools.training.loading import TrainingBatchSampler
+from swin_dense.tools.training.loaders import TrainingBatchSampler
 from swin_dense.tools.training.loop import Prepare
 from swin_dense.tools.training.setup import Trained
 

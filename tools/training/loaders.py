@@ -14,8 +14,6 @@ from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.tools.tasks.evaluation import loader_options
 from swin_dense.tools.tasks.task import Sample
 
-_PREFETCHED = 2  # batches that each worker reads ahead: more would be memory without use
-
 
 class TrainingBatchSampler(Sampler[list[tuple[int, int]]]):
     """The batches of one epoch after the other, from a step to a step.

@@ -8,7 +8,7 @@ import torch
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.tools.tasks.evaluation import evaluation_loader
-from swin_dense.tools.training.loading import TrainingBatchSampler, training_loader
+from swin_dense.tools.training.loaders import TrainingBatchSampler, training_loader
 
 
 class _Keys(torch.utils.data.Dataset[dict[str, Any]]):
