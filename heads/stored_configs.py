@@ -91,7 +91,8 @@ def has_type(value: object, hint: object) -> bool:
         inner = typing.get_args(hint)[0]
         return isinstance(value, tuple) and all(has_type(part, inner) for part in value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) < float("inf")  # not nan; JSON knows both
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint) if isinstance(hint, type) else False

@@ -30,7 +30,17 @@ ROOMS = {
         *("checkpoints", "adapters", "creation"),
     ),
     "tools": (
-        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
+        *(
+            "printable",
+            "console",
+            "files",
+            "flags",
+            "progress",
+            "recipes",
+            "tasks",
+            "runs",
+            "report",
+        ),
         *("training", "commands", "cli"),
     ),
 }

@@ -21,7 +21,9 @@ from typing import Any
 import tyro
 
 from swin_dense.tools import COMMANDS
+from swin_dense.tools.printable import write_line
 
+_LONGEST_ERROR = 4000  # letters
 _PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, 0 or 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
@@ -53,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         raise
     except (ValueError, OSError) as error:
-        print(f"error: {_in_one_line(_in_words(error))}", file=sys.stderr)
+        write_line(f"error: {_in_one_line(_in_words(error))}")
+        return 2
+    except MemoryError as error:
+        write_line(f"error: more memory was asked for than there is ({str(error) or 'no size'})")
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
@@ -117,7 +125,11 @@ def _in_one_line(text: str) -> str:
     worker = re.match(r"Caught (\w+) in DataLoader worker process", text)
     if worker:
         text = text.rpartition(f"\n{worker[1]}: ")[2]
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    line = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    if len(line) > _LONGEST_ERROR:
+        half = _LONGEST_ERROR // 2
+        line = f"{line[:half]} [{len(line) - 2 * half} letters left out] {line[-half:]}"
+    return line
 
 
 def _overview() -> str:

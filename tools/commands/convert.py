@@ -19,6 +19,7 @@ from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 
 LayoutName = Literal[
     "swin_dense",
@@ -71,8 +72,8 @@ def run(options: Options) -> None:
         options.file, options.out, layout=options.to, backbone_only=options.backbone_only
     )
     if left_out:
-        print(f"left out: {len(left_out)} ({shorten(left_out, most=8)})", file=sys.stderr)
-    print(options.out)
+        write_line(f"left out: {len(left_out)} ({shorten(left_out, most=8)})")
+    write_line(str(options.out), sys.stdout)
 
 
 def convert_file(

@@ -1,6 +1,5 @@
 """`swin-dense demo`: draw data, train on it, evaluate, show; needs no data, weights or network."""
 
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
@@ -74,7 +74,7 @@ def run(options: Options) -> None:
     start = time.perf_counter()
     make_writable(options.out)
     data = options.out / "data"
-    print(f"drawing {options.train_images} + {options.val_images} images", file=sys.stderr)
+    write_line(f"drawing {options.train_images} + {options.val_images} images")
     write_shapes(
         data,
         num_train=options.train_images,
@@ -94,7 +94,7 @@ def run(options: Options) -> None:
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
     page.write_page(path, "Swin on drawn shapes", blocks)
-    print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
+    write_line(f"done in {clock(seconds)}; see {path}")
 
 
 def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:

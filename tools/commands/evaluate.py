@@ -5,9 +5,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
-
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.tools.console import Console
 from swin_dense.tools.files import make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model

@@ -17,12 +17,14 @@ from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.checkpoints.loading import check_values
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
 from swin_dense.heads.checkpoints import read_model_config, read_stored_config
 from swin_dense.heads.models import create_model, find_spec
 from swin_dense.heads.stored_configs import config_as_json
 from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.protocol import BackboneConfig
+from swin_dense.tools.printable import printable
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 
@@ -50,7 +52,8 @@ def run(options: Options) -> None:
         FileNotFoundError: there is no such file.
     """
     facts = inspect_file(options.file)
-    print(json.dumps(facts, indent=2) if options.json else describe(facts))
+    text = json.dumps(facts, indent=2) if options.json else describe(facts)
+    print(text.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
 
 
 def inspect_file(file: Path) -> dict[str, Any]:
@@ -124,7 +127,8 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"beside     {', '.join(facts['other_entries'])}")
     if facts["published"] is not None:
         lines.append(f"published  {_flatten(facts['published'])}")
-    return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
+    lines += [f"warning    {text}" for text in facts["warnings"]]
+    return "\n".join(map(printable, lines))
 
 
 def _read_backbone(checkpoint: Checkpoint, converted: ConvertedState) -> BackboneConfig:
@@ -174,6 +178,7 @@ def _describe_misfit(
 
     try:
         check_fit(build, converted, source=checkpoint.source)
+        check_values(converted.state, source=checkpoint.source)
     except ValueError as error:
         return [str(error)]
     return []

@@ -1,6 +1,5 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,6 +17,7 @@ from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.progress import ProgressLines
 from swin_dense.tools.tasks.drawing import Picture, save_picture
 from swin_dense.tools.tasks.evaluation import autocast, choose_device
@@ -175,7 +175,7 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
         except (ValueError, FileNotFoundError) as error:
             if is_named:
                 raise
-            print(f"skipped: {error}", file=sys.stderr)
+            write_line(f"skipped: {error}")
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile
+from swin_dense.tools.console import Console
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 

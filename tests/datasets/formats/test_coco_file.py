@@ -201,7 +201,7 @@ def test_a_file_that_is_not_coco_is_named(tmp_path: Path, content: Any, message:
 
 def test_bytes_that_are_no_text_are_not_json(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_bytes(b"\xff\xfe\x80")
-    with pytest.raises(ValueError, match=r"odd\.json must be a JSON file"):
+    with pytest.raises(ValueError, match=r"odd\.json must be text in UTF-8"):
         read_coco(tmp_path / "odd.json")
 
 
