@@ -146,7 +146,7 @@ def _size_in_header(encoded: np.ndarray) -> tuple[int, int] | None:
     if start.startswith(b"\xff\xd8"):
         return _jpeg_size(encoded)
     try:
-        with open_image(io.BytesIO(encoded)) as image:
+        with open_image(io.BytesIO(encoded.tobytes())) as image:
             return image.height, image.width
     except UNREADABLE:
         return None

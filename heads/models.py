@@ -22,6 +22,7 @@ from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 from swin_dense.heads.whole_model import Model, ModelConfig
 from swin_dense.protocol import BackboneConfig
+from swin_dense.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,7 @@ def create_model(
     else:
         config = name_or_config
     spec = find_spec(config)
+    check_ranges(config)
     if backbone is not None:
         config = replace(config, backbone=backbone)
     if num_classes is None and class_names is not None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from swin_dense.padding import ImageBatch
 from swin_dense.protocol import Backbone, BackboneConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class ModelConfig:
         backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
         num_classes: classes K, without background.
     """
+
+    ranges: ClassVar[Ranges] = {"num_classes": (1, 20_000)}
 
     backbone: BackboneConfig
     num_classes: int

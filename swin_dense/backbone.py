@@ -21,6 +21,7 @@ from swin_dense.blocks import (
     permute,
 )
 from swin_dense.protocol import BackboneConfig
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.window_plans import plan_blocks
 
 
@@ -43,6 +44,15 @@ class SwinConfig(BackboneConfig):
     """
 
     kind: ClassVar[str] = "swin"
+    ranges: ClassVar[Ranges] = {
+        "embed_dim": (1, 2**14),
+        "depths": (1, 1000),
+        "num_heads": (1, 2**14),
+        "window_size": (1, 64),  # a window's attention is of window_size**4 numbers
+        "patch_size": (1, 256),
+        "in_channels": (1, 2**14),
+        "mlp_ratio": (0, 64),
+    }
 
     embed_dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -89,6 +99,7 @@ class SwinConfig(BackboneConfig):
             raise ValueError(
                 f"frozen_stages must be in -1..{len(self.depths)}, got {self.frozen_stages}"
             )
+        check_ranges(self)
 
     @property
     def stage_channels(self) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from swin_dense.heads.segmentation.resizing import map_size, resize_maps
 from swin_dense.heads.segmentation.uper_head import UPerHead
 from swin_dense.heads.whole_model import Model, ModelConfig
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.ranges import Ranges
 
 IGNORED_LABEL = 255
 
@@ -45,6 +46,12 @@ class UPerNetConfig(ModelConfig):
         auxiliary_channels: width of the auxiliary head on stage 3; None leaves that head out.
         auxiliary_weight: what the auxiliary loss is multiplied by.
     """
+
+    ranges: ClassVar[Ranges] = {
+        "decoder_channels": (1, 2**16),
+        "auxiliary_channels": (1, 2**16),
+        "pool_scales": (1, 256),
+    }
 
     num_classes: int = 150
     decoder_channels: int = 512

@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import write_line
@@ -35,6 +36,14 @@ _NUM_PICTURES = 12
 class Options:
     """Draw a small data set, train a detector and a segmentor on it, evaluate them on held-out
     images, write a report."""
+
+    ranges: ClassVar[Ranges] = {
+        "train_images": (1, 10**6),
+        "val_images": (1, 10**6),
+        "size": (32, 4096),
+        "steps": (1, 10**9),
+        "seed": (0, 2**32 - 1),
+    }
 
     out: Path = Path("demo")
     """Folder for everything."""
@@ -72,6 +81,7 @@ def demo(**flags: Any) -> Path:
 def run(options: Options) -> None:
     """Run the demonstration; raises as `demo`."""
     start = time.perf_counter()
+    check_ranges(options, as_flags=True)
     make_writable(options.out)
     data = options.out / "data"
     write_line(f"drawing {options.train_images} + {options.val_images} images")

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from swin_dense.datasets.images import MAX_MEGAPIXELS, limit_pixels
 from swin_dense.heads.checkpoints import from_checkpoint
+from swin_dense.ranges import Ranges
 from swin_dense.tools.console import Console
 from swin_dense.tools.files import make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
@@ -20,6 +22,8 @@ _KIND = "evaluation_flags"
 class CommonOptions:
     """The scores of a model on a split of a data set: COCO's 12 numbers, or mIoU."""
 
+    ranges: ClassVar[Ranges] = {"batch_size": (1, 256), "workers": (0, 256)}
+
     weights: Path
     """Weights file of a whole model; the architecture is read off it."""
     data: Path
@@ -32,6 +36,8 @@ class CommonOptions:
     """Images predicted together."""
     workers: int = 2
     """Processes that read images; 0: none."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -74,6 +80,7 @@ def run(options: Any) -> None:
 def _evaluate(options: Any) -> Evaluation:
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    limit_pixels(options.max_megapixels)
     flags_of_tasks = split_flags(options, _KIND)
     if options.json is not None:
         make_file_writable(options.json)

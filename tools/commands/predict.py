@@ -5,16 +5,24 @@ from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import numpy as np
 import torch
 import tyro
 
-from swin_dense.datasets.images import image_size, read_image
+from swin_dense.datasets.files import check_file
+from swin_dense.datasets.images import (
+    MAX_MEGAPIXELS,
+    check_pixels,
+    image_size,
+    limit_pixels,
+    read_image,
+)
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import write_line
@@ -33,6 +41,8 @@ _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 class CommonOptions:
     """Run a model over images, folders of images or videos; writes overlays and results."""
 
+    ranges: ClassVar[Ranges] = {"batch_size": (1, 256)}
+
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, folders (searched through) or videos."""
     weights: Path
@@ -41,6 +51,8 @@ class CommonOptions:
     """Folder for the pictures and results."""
     batch_size: int = 1
     """Images predicted together."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -94,6 +106,7 @@ def run(options: Any) -> None:
     flags_of_tasks = split_flags(options, _KIND)
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    limit_pixels(options.max_megapixels)
     sources = list(_find_sources(options.inputs))
     pictures = make_writable(options.out / "overlays")
     model = from_checkpoint(options.weights).to(choose_device(options.device))
@@ -158,10 +171,8 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             if not found:
                 raise ValueError(f"{path} must hold images or videos, got none")
             yield from ((file, str(file.relative_to(path)), False) for file in found)
-        elif path.is_file():
-            yield path, path.name, True
         else:
-            raise FileNotFoundError(f"no image, folder or video {path}")
+            yield check_file(path, "image, folder or video"), path.name, True
 
 
 def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
@@ -179,8 +190,10 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(str(check_file(path, "video")))
     try:
+        height, width = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+        check_pixels((int(capture.get(height)), int(capture.get(width))), path)
         index = 0
         while (answer := capture.read())[0]:
             pixels = cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,10 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.printable import printable
-from swin_dense.tools.recipes.data import DataConfig, SegmentationData
+from swin_dense.tools.recipes.data import LENGTHS, DataConfig, SegmentationData
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
     class_areas,
@@ -49,6 +50,8 @@ _WINDOW = (512, 512)  # px, the published models' training crop
 @dataclass(frozen=True, kw_only=True)
 class SegmentationInference(Inference):
     """Flags of `evaluate` and `predict` for segmentors."""
+
+    ranges: ClassVar[Ranges] = {"crop": LENGTHS, "stride": LENGTHS}
 
     mode: Literal["whole", "slide", "ms_flip"] | None = None
     """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from swin_dense.ranges import check_ranges
 from swin_dense.tools.tasks.detection import DetectionTask
 from swin_dense.tools.tasks.segmentation import SegmentationTask
 from swin_dense.tools.tasks.task import Inference, Task
@@ -77,8 +78,9 @@ def split_flags(options: Any, kind: str) -> dict[str, Inference]:
     """The flags of every task, by its name, out of a command's joined options.
 
     Raises:
-        ValueError: a task refuses a value.
+        ValueError: a number is out of its range, or a task refuses a value.
     """
+    check_ranges(options, as_flags=True)
     found = {}
     for name, task in TASKS.items():
         flags = getattr(task, kind)

@@ -8,7 +8,7 @@ scores, and brings the flags that it alone knows.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.ranges import Ranges
+from swin_dense.tools.recipes.data import LENGTHS, DataConfig
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -36,6 +37,8 @@ Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]
 @dataclass(frozen=True, kw_only=True)
 class Inference:
     """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
+
+    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
 
     scale: tuple[int, int] | None = None
     """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
