@@ -149,7 +149,8 @@ class _Worker:
             self._process = None
 
     def _read(self, seconds: float) -> dict[str, Any] | None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             return None
         line = self._process.stdout.readline()
@@ -158,11 +159,10 @@ class _Worker:
 
 def _work() -> None:
     """Answer each line of stdin, a command line in JSON, by a line of what came of it."""
-    from swin_dense.tools import COMMANDS, cli
+    from swin_dense.tools import cli
     from swin_dense.tools.training import run  # noqa: F401  all that commands import
 
     answers = os.fdopen(os.dup(1), "w")
-    del COMMANDS
     limit = (
         24 << 30
     )  # bytes of addresses; an allocation beyond fails instead of filling the machine
