@@ -248,5 +248,7 @@ def read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
         raise ValueError(f"the config must be a JSON table, got {str(stored)[:80]!r}")
     if kind not in MODEL_SPECS:
         raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_SPECS)}")
-    config = build_config(MODEL_SPECS[kind].config, stored, where="config")
-    return typing.cast(ModelConfig, config)
+    built = build_config(MODEL_SPECS[kind].config, stored, where="config")
+    config = typing.cast(ModelConfig, built)
+    # A file must not make anybody fetch weights, whatever its config asks for.
+    return dataclasses.replace(config, backbone=config.backbone.without_pretrained())

@@ -60,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         write_line(f"error: {_in_one_line(_in_words(error))}")
         return 2
-    except MemoryError as error:
-        write_line(f"error: more memory was asked for than there is ({str(error) or 'no size'})")
-        return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = _in_one_line(str(error))[:200] or "Python gives no size"
+        write_line(f"error: more memory was asked for than there is: {reason}")
         return 2
 
 
@@ -118,6 +121,12 @@ def _in_words(error: ValueError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
     return str(error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell by the error of Python, or by the words of torch's and OpenCV's, which have no class."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "Insufficient memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _in_one_line(text: str) -> str:

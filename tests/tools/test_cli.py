@@ -155,3 +155,22 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 90 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4e12 bytes"),
+    ],
+)
+def test_too_little_memory_is_an_expected_error(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: _Options) -> None:
+        raise error
+
+    _install(monkeypatch, run)
+    assert cli.main(["recipes"]) == 2
+    assert capsys.readouterr().err.startswith("error: more memory was asked for than there is: ")

@@ -28,7 +28,7 @@ def test_what_a_terminal_obeys_is_shown_escaped(text: str, shown: str) -> None:
 
 
 def test_letters_of_every_script_stay() -> None:
-    text = "Straße 東京 می\u200cخواهم 👩\u200d🚒 \u00a0 C:\\temp"
+    text = "Straße 東京 \u0645\u06cc\u200c\u062e 👩\u200d🚒 \u00a0 C:\\temp"
     assert printable(text) == text
 
 
