@@ -33,8 +33,8 @@ class RPNConfig:
         "num_samples": (1, 100_000),
         "train_nms_pre": (1, 100_000),
         "test_nms_pre": (1, 100_000),
-        "train_max_proposals": (1, 100_000),
-        "test_max_proposals": (1, 100_000),
+        "train_max_proposals": (0, 100_000),
+        "test_max_proposals": (0, 100_000),
     }
 
     anchor_scale: float = 8.0

@@ -220,9 +220,7 @@ def pickles(draw: random.Random, material: Path, folder: Path) -> Case:
         path = path.with_suffix(".pkl")
         path.write_bytes(pickle.dumps({"model": {"a": _Runs(folder / CANARY)}}, draw.randrange(5)))
     elif kind == 2:
-        path.write_bytes(
-            pickle.dumps({"state_dict": {"a": np.zeros(2)}, "meta": _multiplied(draw)})
-        )
+        path.write_bytes(_multiplied(draw))
     else:
         changed = bytearray((material / "detector.pth").read_bytes())
         places = range(min(len(changed), 6000)) if kind == 3 else range(len(changed))
@@ -232,26 +230,33 @@ def pickles(draw: random.Random, material: Path, folder: Path) -> Case:
     return Case(family="pickles", words=["inspect", str(path)], is_wrong=kind < 2)
 
 
-def _multiplied(draw: random.Random) -> Any:
-    """A small value that unfolds to 10**40 references, of one of several kinds of containers."""
-    value: Any = draw.choice([(), (1,), ("a",)])
-    wrap: Callable[[Any], Any] = draw.choice(
-        [
-            lambda part: (part,) * 10,
-            lambda part: [part] * 10,
-            lambda part: dict.fromkeys(range(10), part),
-            lambda part: frozenset([(part, place) for place in range(3)]),
-            lambda part: {(part, part): part},
-        ]
-    )
-    for _ in range(40):
-        if not isinstance(value, tuple | frozenset) and wrap([]) == {([], []): []}:
-            break
-        try:
-            value = wrap(value)
-        except TypeError:  # not hashable
-            value = (value,) * 10
-    return value
+def _multiplied(draw: random.Random) -> bytes:
+    """A pickle whose metadata unfolds to 10**12 references and more, written opcode by opcode.
+
+    Python itself could not write those with sets and keys: it would compute their hashes.
+    """
+    good = pickle.dumps({"state_dict": {"a": np.zeros(2)}}, 2)
+    part, levels = draw.choice([b")", b"K\x01", b"]", b"}"]), 40
+
+    def put(level: int) -> bytes:
+        return b"r" + struct.pack("<I", 1000 + level)
+
+    def get(level: int) -> bytes:
+        return b"j" + struct.pack("<I", 1000 + level)
+
+    kind = draw.randrange(5)
+    opcodes = part + put(0) + b"0"
+    for level in range(levels):
+        below = get(level)
+        opcodes += [
+            b"(" + 10 * below + b"t",
+            b"(" + 10 * below + b"l",
+            b"(" + below + 2 * (b"K\x01" + below) + b"K\x02" + b"d",
+            b"(" + b"(" + 2 * below + b"t" + b"K\x07" + b"\x91",
+            b"}" + b"(" + 2 * below + b"t" + b"N" + b"s",
+        ][kind]
+        opcodes += put(level + 1) + b"0"
+    return good[:-1] + b"X\x04\0\0\0meta" + opcodes[:-1] + b"s."
 
 
 # ---------------------------------------------------------------------------------------- data

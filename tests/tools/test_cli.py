@@ -162,7 +162,9 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     [
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 90 GiB"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4e12 bytes"),
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4e12 bytes"
+        ),
     ],
 )
 def test_too_little_memory_is_an_expected_error(

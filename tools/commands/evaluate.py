@@ -78,10 +78,8 @@ def run(options: Any) -> None:
 
 
 def _evaluate(options: Any) -> Evaluation:
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    limit_pixels(options.max_megapixels)
     flags_of_tasks = split_flags(options, _KIND)
+    limit_pixels(options.max_megapixels)
     if options.json is not None:
         make_file_writable(options.json)
     model = from_checkpoint(options.weights).to(choose_device(options.device))

@@ -104,8 +104,6 @@ def predict(
 def run(options: Any) -> None:
     """Predict every input; raises as `predict`."""
     flags_of_tasks = split_flags(options, _KIND)
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     limit_pixels(options.max_megapixels)
     sources = list(_find_sources(options.inputs))
     pictures = make_writable(options.out / "overlays")
