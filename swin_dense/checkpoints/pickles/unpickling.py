@@ -16,7 +16,7 @@ import pickletools
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_names import (
     PickleFault,
     build_storage,
     call,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_names import (
     ArrayRecord,
     Inert,
     PickleFault,
