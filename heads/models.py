@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.configs import SWIN_VARIANTS, BackboneConfig
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
     is_mask_rcnn,
@@ -21,7 +21,6 @@ from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 from swin_dense.heads.whole_model import Model, ModelConfig
-from swin_dense.protocol import BackboneConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from swin_dense.configs import BackboneConfig
 from swin_dense.padding import ImageBatch
-from swin_dense.protocol import Backbone, BackboneConfig
+from swin_dense.protocol import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)

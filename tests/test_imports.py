@@ -26,8 +26,8 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("windows", "untraced", "window_plans", "padding", "protocol", "blocks", "backbone"),
-        *("checkpoints", "adapters", "creation"),
+        *("configs", "windows", "untraced", "window_plans", "padding", "protocol", "blocks"),
+        *("backbone", "checkpoints", "adapters", "creation"),
     ),
     "tools": (
         *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
 from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig

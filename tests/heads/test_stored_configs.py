@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
+from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads.models import MODEL_VARIANTS
 from swin_dense.heads.stored_configs import build_config, has_type
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.segmentation.upernet import UPerNetConfig

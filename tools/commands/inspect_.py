@@ -12,17 +12,16 @@ from typing import Annotated, Any
 import tyro
 from torch import nn
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
 from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
+from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
 from swin_dense.heads.checkpoints import read_model_config, read_stored_config
 from swin_dense.heads.models import create_model, find_spec
 from swin_dense.heads.stored_configs import config_as_json
 from swin_dense.heads.whole_model import ModelConfig
-from swin_dense.protocol import BackboneConfig
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 

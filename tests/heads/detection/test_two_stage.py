@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import RPNConfig
 from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from swin_dense.heads.detection.rpn import RPNHead

@@ -227,7 +227,7 @@ def test_variants_have_the_published_width():
 
 MEASURE = """
 import resource, sys, torch
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 backbone = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 model = UPerNet(UPerNetConfig(backbone=backbone, num_classes=150, decoder_channels=8))

@@ -8,7 +8,7 @@ import pytest
 from training_runs import detection_recipe
 
 import swin_dense as sd
-from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.configs import SWIN_VARIANTS
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.tools.commands import train as command

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from swin_dense.adapters.timm_backbone import TimmConfig
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import BackboneConfig, SwinConfig, TimmConfig
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNetConfig
 from swin_dense.heads.whole_model import Model
-from swin_dense.protocol import BackboneConfig
 from swin_dense.tools.recipes.optim import (
     AdamWConfig,
     PolySchedule,

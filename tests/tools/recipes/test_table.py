@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from swin_dense import padding
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.published import PUBLISHED
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes import matching
 from swin_dense.heads.detection.roi_heads import cascade, mask_pasting, standard
 from swin_dense.heads.models import create_model

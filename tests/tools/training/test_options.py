@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
 from swin_dense.heads.models import create_model
