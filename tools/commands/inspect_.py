@@ -19,9 +19,9 @@ from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
 from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
 from swin_dense.heads.checkpoints import read_model_config, read_stored_config
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import create_model, find_spec
 from swin_dense.heads.stored_configs import config_as_json
-from swin_dense.heads.whole_model import ModelConfig
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 

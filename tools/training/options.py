@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
 

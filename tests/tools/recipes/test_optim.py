@@ -6,7 +6,7 @@ import pytest
 
 from swin_dense.configs import BackboneConfig, SwinConfig, TimmConfig
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.recipes.optim import (
     AdamWConfig,
