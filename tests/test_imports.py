@@ -30,7 +30,7 @@ ROOMS = {
         *("backbone", "checkpoints", "adapters", "creation"),
     ),
     "tools": (
-        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
+        *("files", "flags", "progress", "task_flags", "recipes", "tasks", "runs", "report"),
         *("training", "commands", "cli"),
     ),
 }

@@ -26,6 +26,7 @@ from swin_dense.tools.recipes.optim import AdamWConfig, Schedule
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.runs.log import read_log
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
@@ -34,7 +35,7 @@ from swin_dense.tools.tasks.scores import (
     rank_images,
 )
 from swin_dense.tools.tasks.table import TASKS
-from swin_dense.tools.tasks.task import Evaluation, Inference, Predictor
+from swin_dense.tools.tasks.task import Evaluation, Predictor
 
 _SIDE = 32
 _NAMES = ("dark", "bright")

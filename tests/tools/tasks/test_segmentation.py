@@ -15,11 +15,8 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.tools.recipes.data import SegmentationData
-from swin_dense.tools.tasks.segmentation import (
-    LabelMapWriter,
-    SegmentationInference,
-    SegmentationTask,
-)
+from swin_dense.tools.task_flags import SegmentationInference
+from swin_dense.tools.tasks.segmentation import LabelMapWriter, SegmentationTask
 
 TASK = SegmentationTask()
 
