@@ -37,6 +37,20 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         FileNotFoundError: there is no such file or name, or it cannot be fetched.
         ValueError: the file that was fetched is not the published one.
     """
+    found = find_source(source)
+    if isinstance(found, Path):
+        return found
+    return _fetch_from_hub(found) if isinstance(found, str) else fetch(found)
+
+
+def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
+    """The path that is there, the published file or the hub's address that a source names.
+
+    Nothing is read or fetched: a command checks its flags so before its work.
+
+    Raises:
+        FileNotFoundError: there is no such file or name.
+    """
     path = Path(source)
     name = os.fspath(source)
     try:
@@ -45,15 +59,13 @@ def resolve(source: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise FileNotFoundError(f"{name}: no such file ({error.strerror})") from error
     if found := _HUB_NAME.fullmatch(name):
-        return _fetch_from_hub(_HUB + found[1])
+        return _HUB + found[1]
     file = find_published(name) if os.sep not in name or name in PUBLISHED else None
     if file is None:
         close = difflib.get_close_matches(path.stem, PUBLISHED, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise FileNotFoundError(f"{name}: no such file, and no published file of that name{hint}")
-    if file.url.startswith(_HUB):
-        return _fetch_from_hub(file.url)
-    return fetch(file)
+    return file.url if file.url.startswith(_HUB) else file
 
 
 def fetch(file: PublishedFile) -> Path:
