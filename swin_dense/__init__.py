@@ -8,7 +8,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swin_dense import datasets, heads, tools
     from swin_dense.backbone import SwinTransformer
     from swin_dense.checkpoints.loading import LoadReport, load_weights
     from swin_dense.configs import (

@@ -7,13 +7,10 @@ part of the hash in the published file's name is checked.
 
 import difflib
 import hashlib
-import http.client
 import importlib
 import os
 import re
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
@@ -98,6 +95,9 @@ def cache_folder() -> Path:
 
 def _download(url: str, partial: Path) -> None:
     """Fetch the missing bytes of a file, with a few attempts where the connection breaks."""
+    import http.client  # here, as no other source than a URL needs the network's modules
+    import urllib.error
+
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
@@ -117,6 +117,10 @@ def _download(url: str, partial: Path) -> None:
 
 def _download_rest(url: str, partial: Path) -> bool:
     """One attempt, from where the last one ended; true when the file is whole."""
+    import http
+    import urllib.error
+    import urllib.request
+
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

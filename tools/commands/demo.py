@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
+_LEAST = {"train_images": 1, "val_images": 1, "size": 32, "steps": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,13 @@ class Options:
     """Training steps of each; None: the recipes'."""
     seed: int = 0
     """Of the drawings and of the training."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} must be at least {least}, got {value}")
 
 
 @document_flags(Options)
