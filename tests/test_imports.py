@@ -27,8 +27,8 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("configs", "windows", "untraced", "window_plans", "padding", "protocol", "blocks"),
-        *("backbone", "checkpoints", "adapters", "creation"),
+        *("configs", "windows", "untraced", "window_plans", "window_attention", "padding"),
+        *("protocol", "blocks", "backbone", "checkpoints", "adapters", "creation"),
     ),
     "tools": (
         *("files", "flags", "progress", "task_flags", "recipes", "tasks", "runs", "report"),

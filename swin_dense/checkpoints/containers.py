@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.download import resolve
-from swin_dense.checkpoints.pickles.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_values import (
     ArrayRecord,
     PickleFault,
     TensorRecord,

@@ -16,13 +16,13 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.pickles.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_names import storage_key
+from swin_dense.checkpoints.pickles.pickled_values import (
     PickleFault,
     StorageRecord,
     TensorRecord,
     brief,
     parts_of,
-    storage_key,
 )
 from swin_dense.checkpoints.pickles.unpickling import unpickle
 

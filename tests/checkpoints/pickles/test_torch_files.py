@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_dense.checkpoints.pickles.pickled_names import PickleFault, StorageRecord, TensorRecord
+from swin_dense.checkpoints.pickles.pickled_values import PickleFault, StorageRecord, TensorRecord
 from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle, open_torch_zip
 
 

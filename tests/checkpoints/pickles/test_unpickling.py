@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swin_dense.checkpoints.pickles.pickled_names import ArrayRecord, PickleFault
+from swin_dense.checkpoints.pickles.pickled_values import ArrayRecord, PickleFault
 from swin_dense.checkpoints.pickles.unpickling import unpickle
 
 
