@@ -8,7 +8,7 @@ import pytest
 import torch
 from recipe_pipelines import recipe_segmentation_train
 
-from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.transforms.segmentation import segmentation_eval
 
 NAMES = ("sky", "road", "car")
