@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from swin_dense.datasets.categories import ade20k_classes, read_classes
-from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.transforms.pipeline import Pipeline
