@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from swin_dense.tools.files import check_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -23,6 +25,13 @@ class DataConfig:
     """Split to evaluate on."""
     scale: tuple[int, int]
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def check_root(self) -> None:
+        """See that the root is there, before anything is read or imported for it.
+
+        Raises:
+            FileNotFoundError: it is not; a task whose data are no folder takes any.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +59,10 @@ class DetectionData(DataConfig):
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +94,7 @@ class SegmentationData(DataConfig):
     """Probability of the mirror image."""
     photometric: bool = True
     """Distort brightness, contrast, saturation and hue."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
