@@ -13,11 +13,24 @@ from torch import Tensor
 from swin_dense.backbone import SWIN_VARIANTS
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
+    is_cascade_rcnn,
+    is_faster_rcnn,
     is_mask_rcnn,
     read_detector_config,
 )
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.detection.cascade import (
+    CascadeMaskRCNN,
+    CascadeMaskRCNNConfig,
+    CascadeRCNN,
+    CascadeRCNNConfig,
+)
+from swin_dense.heads.detection.config import TwoStageDetectorConfig
+from swin_dense.heads.detection.mask_rcnn import (
+    FasterRCNN,
+    FasterRCNNConfig,
+    MaskRCNN,
+    MaskRCNNConfig,
+)
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
 from swin_dense.heads.whole_model import Model, ModelConfig
@@ -75,34 +88,27 @@ def add_model(spec: ModelSpec) -> None:
 
 
 # Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
-add_model(
-    ModelSpec(
-        name="mask_rcnn",
-        config=MaskRCNNConfig,
-        model=MaskRCNN,
-        variants={
-            f"mask_rcnn_swin_{size}": MaskRCNNConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
-            for size in "tsbl"
-        },
-        fits=is_mask_rcnn,
-        read_config=read_detector_config,
-    )
+_Fits = Callable[[Mapping[str, Tensor]], bool]
+_DETECTORS: tuple[tuple[str, type[TwoStageDetectorConfig], type[Model], _Fits], ...] = (
+    ("mask_rcnn", MaskRCNNConfig, MaskRCNN, is_mask_rcnn),
+    ("cascade_mask_rcnn", CascadeMaskRCNNConfig, CascadeMaskRCNN, is_cascade_mask_rcnn),
+    ("faster_rcnn", FasterRCNNConfig, FasterRCNN, is_faster_rcnn),
+    ("cascade_rcnn", CascadeRCNNConfig, CascadeRCNN, is_cascade_rcnn),
 )
-add_model(
-    ModelSpec(
-        name="cascade_mask_rcnn",
-        config=CascadeMaskRCNNConfig,
-        model=CascadeMaskRCNN,
-        variants={
-            f"cascade_mask_rcnn_swin_{size}": CascadeMaskRCNNConfig(
-                backbone=SWIN_VARIANTS[f"swin_{size}"]
-            )
-            for size in "tsbl"
-        },
-        fits=is_cascade_mask_rcnn,
-        read_config=read_detector_config,
+for _name, _config, _model, _fits in _DETECTORS:
+    add_model(
+        ModelSpec(
+            name=_name,
+            config=_config,
+            model=_model,
+            variants={
+                f"{_name}_swin_{size}": _config(backbone=SWIN_VARIANTS[f"swin_{size}"])
+                for size in "tsbl"
+            },
+            fits=_fits,
+            read_config=read_detector_config,
+        )
     )
-)
 add_model(
     ModelSpec(
         name="upernet",
