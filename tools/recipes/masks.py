@@ -6,7 +6,7 @@ from swin_dense.heads.detection.config import TwoStageDetectorConfig, mask_confi
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 
-# Beginnings of the names of recipes: with masks, and the same without. The longer come first.
+# Beginnings of the names of recipes: with masks, and the same without.
 _PAIRS = (("cascade_mask_rcnn", "cascade_rcnn"), ("mask_rcnn", "faster_rcnn"))
 
 
@@ -47,13 +47,12 @@ def check_masks(recipe: Recipe, counts: Mapping[str, int]) -> str:
 def find_counterpart(name: str, *, has_masks: bool) -> str:
     """Name of the recipe that is as the one named but for masks.
 
-    Where there is none of that name, it is the one for small sets.
+    Where there is none of that name, it is one for small sets.
     """
-    kind = "mask_rcnn" if has_masks else "faster_rcnn"
     for pair in _PAIRS:
         before, after = reversed(pair) if has_masks else pair
         if name.startswith(before):
-            kind = after
-            if (other := after + name.removeprefix(before)) in RECIPES:
-                return other
-    return f"{kind}_swin_t_finetune"
+            for other in (after + name.removeprefix(before), f"{after}_swin_t_finetune"):
+                if other in RECIPES:
+                    return other
+    return f"{'mask' if has_masks else 'faster'}_rcnn_swin_t_finetune"
