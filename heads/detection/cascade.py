@@ -6,8 +6,6 @@ from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, CascadeRCNN
 from swin_dense.heads.detection.roi_heads.cascade import CascadeRoIHeads
 from swin_dense.heads.detection.two_stage import BOX_CLASS_LAYERS, MASK_HEAD, TwoStageDetector
 
-__all__ = ["CascadeMaskRCNN", "CascadeMaskRCNNConfig", "CascadeRCNN", "CascadeRCNNConfig"]
-
 
 class CascadeRCNN(TwoStageDetector):
     """Cascade R-CNN: the released Cascade Mask R-CNN without its mask heads.

@@ -6,8 +6,6 @@ from swin_dense.heads.detection.config import FasterRCNNConfig, MaskRCNNConfig
 from swin_dense.heads.detection.roi_heads.standard import StandardRoIHeads
 from swin_dense.heads.detection.two_stage import BOX_CLASS_LAYERS, MASK_HEAD, TwoStageDetector
 
-__all__ = ["FasterRCNN", "FasterRCNNConfig", "MaskRCNN", "MaskRCNNConfig"]
-
 
 class FasterRCNN(TwoStageDetector):
     """Faster R-CNN: the released Mask R-CNN without its mask head.

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.loading import initialise, load_weights
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
 from swin_dense.heads.detection.config import (
@@ -21,7 +21,7 @@ from swin_dense.heads.detection.config import (
     MaskRCNNConfig,
     RPNConfig,
 )
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3

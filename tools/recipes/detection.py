@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import (
     BoxConfig,
     FasterRCNNConfig,
