@@ -201,7 +201,7 @@ def test_a_batch_without_any_mask_costs_no_mask_loss(name: str, images: list[Ten
     check_losses(model, losses)
 
 
-@pytest.mark.parametrize(("name", "without"), zip(WITH_MASKS, DETECTORS[2:], strict=True))
+@pytest.mark.parametrize(("name", "without"), list(zip(WITH_MASKS, DETECTORS[2:], strict=True)))
 def test_a_detector_without_masks_is_the_one_with_masks_less_its_mask_head(
     name: str, without: str, images: list[Tensor]
 ) -> None:

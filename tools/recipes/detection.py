@@ -61,7 +61,6 @@ def _without_masks(model: str, epochs: int, *, drop_path: float) -> Recipe:
     return Recipe(
         name=f"{model}{schedule}",
         source=f"not published; the schedule of {with_masks}{schedule}",
-        note=_FP16,
         model=published_model(model, drop_path=drop_path),
         data=BoxData(),
         epochs=epochs,

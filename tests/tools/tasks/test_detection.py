@@ -125,7 +125,8 @@ def test_without_masks_the_scores_and_pictures_are_of_boxes(root: Path) -> None:
     assert table.columns == ("boxes",)
     assert table.by_name.keys() == {f"box {name}" for name in evaluation.metrics["bbox"]}
     picture = evaluation.images.best[0].draw()
-    assert (picture == TASK.draw_beside_truth(dataset, samples[0], results[0], model)).all()
+    drawn = TASK.draw_beside_truth(dataset, samples[0], results[0], model)
+    assert np.abs(picture.astype(int) - drawn).mean() < 1
 
 
 def test_a_model_with_masks_has_scores_of_boxes_alone_on_data_without_masks(
