@@ -39,6 +39,7 @@ class DetectionData(DataConfig):
     """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
+    with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
     """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
@@ -63,6 +64,13 @@ class DetectionData(DataConfig):
     def check_root(self) -> None:
         """See `DataConfig`."""
         check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxData(DetectionData):
+    """A data set in COCO layout of which boxes alone are read, and its augmentation."""
+
+    with_masks: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
