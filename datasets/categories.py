@@ -172,7 +172,7 @@ def _check_names(names: tuple[str, ...], *, where: str | Path) -> tuple[str, ...
 def _parse_csv(text: str, *, where: str | Path) -> ClassList:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     try:
-        rows = list(csv.DictReader(lines))
+        rows = list(csv.DictReader(lines, skipinitialspace=True))
     except csv.Error as error:
         raise ValueError(f"{where} cannot be read as CSV: {error}") from error
     if not rows or "name" not in rows[0]:

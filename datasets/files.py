@@ -3,6 +3,8 @@
 import stat
 from pathlib import Path
 
+MAX_MEGAPIXELS = 200.0  # of an image, unless a flag sets another limit; 0.6 GB decoded
+MEGAPIXELS = (1e-6, 1073.0)  # the range of that limit; OpenCV decodes up to 2**30 px
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",

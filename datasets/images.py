@@ -14,11 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from swin_dense.datasets.files import check_file
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS, check_file
 from swin_dense.datasets.samples import Size
-
-MAX_MEGAPIXELS = 200.0
-_MOST_MEGAPIXELS = 1073.0  # OpenCV's own limit, 2**30 px
 
 # Raised by Pillow for a damaged file.
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -36,13 +33,12 @@ def limit_pixels(megapixels: float) -> None:
     """Set, for this process and the workers that it starts, how large an image may be.
 
     Raises:
-        ValueError: the limit is not above 0, or beyond what OpenCV decodes.
+        ValueError: the limit is below one pixel, or beyond what OpenCV decodes.
     """
     global _max_pixels
-    if not 0 < megapixels <= _MOST_MEGAPIXELS:
-        raise ValueError(
-            f"--max-megapixels must be above 0 and at most {_MOST_MEGAPIXELS:g}, got {megapixels}"
-        )
+    lowest, highest = MEGAPIXELS
+    if not lowest <= megapixels <= highest:
+        raise ValueError(f"megapixels must be in {lowest:g}..{highest:g}, got {megapixels}")
     _max_pixels = int(megapixels * 1e6)
 
 

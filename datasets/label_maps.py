@@ -83,13 +83,14 @@ def labels_from_numbers(
     return np.where(ignored, IGNORED_LABEL, labels).astype(np.uint8)
 
 
-def read_label_map_header(path: str | Path) -> Size:
+def read_label_map_header(path: str | Path, *, colours: bool = False) -> Size:
     """Size of a label map, from the header of its file; raises as `read_class_numbers`.
 
-    The rest is read for its check sums, which is much faster than decoding it.
+    The rest is read for its check sums, which is much faster than decoding it. With `colours` the
+    file may have colours in place of class numbers.
     """
     with check_file(path, "label map file").open("rb") as stream:
-        image = _open_label_map(path, stream)
+        image = _open_label_map(path, stream, colours=colours)
         size = Size(image.height, image.width)
         _guarded(path, "a label map", image.verify)
         return size
@@ -102,11 +103,12 @@ def read_image_header(path: str | Path) -> Size:
         return check_pixels((image.height, image.width), path)
 
 
-def _open_label_map(path: str | Path, stream: BinaryIO) -> Image.Image:
+def _open_label_map(path: str | Path, stream: BinaryIO, *, colours: bool = False) -> Image.Image:
     """Its header alone, checked."""
     image = _guarded(path, "a label map", lambda: open_image(stream))
     check_pixels((image.height, image.width), path)
-    _check_mode(image, path)
+    if not colours:
+        _check_mode(image, path)
     return image
 
 

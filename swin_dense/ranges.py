@@ -13,6 +13,7 @@ from typing import Any
 Range = tuple[float, float]
 Ranges = Mapping[str, Range]
 
+LENGTHS: Range = (1, 32768)  # of the side of an image, px
 _ANY: Range = (-(2**31), 2**31 - 1)
 _LONGEST = 1000  # numbers in one field
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from swin_dense.ranges import Range, Ranges
-
-LENGTHS: Range = (1, 32768)  # px of a side
+from swin_dense.ranges import LENGTHS, Ranges
+from swin_dense.tools.files import check_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,13 @@ class DataConfig:
     scale: tuple[int, int]
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
+    def check_root(self) -> None:
+        """See that the root is there, before anything is read or imported for it.
+
+        Raises:
+            FileNotFoundError: it is not; a task whose data are no folder takes any.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
@@ -40,6 +46,7 @@ class DetectionData(DataConfig):
         "flip": (0, 1),
         **dict.fromkeys(("train_shorts", "train_long", "crop_shorts", "crop_range"), LENGTHS),
     }
+    with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
     """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
@@ -60,6 +67,17 @@ class DetectionData(DataConfig):
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxData(DetectionData):
+    """A data set in COCO layout of which boxes alone are read, and its augmentation."""
+
+    with_masks: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +115,7 @@ class SegmentationData(DataConfig):
     """Probability of the mirror image."""
     photometric: bool = True
     """Distort brightness, contrast, saturation and hue."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")

@@ -8,7 +8,7 @@ scores, and brings the flags that it alone knows.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 from torch import Tensor
 
-from swin_dense.ranges import Ranges
-from swin_dense.tools.recipes.data import LENGTHS, DataConfig
+from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -32,17 +32,6 @@ Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 # Given the task's kind of model, resized images `(3, h, w)` uint8 and the sizes of their originals:
 # results in the frame of the originals.
 Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inference:
-    """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
-
-    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
-
-    scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
-    2048 512 for segmentation)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,13 @@
 """The flags of `swin-dense train`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from swin_dense.datasets.images import MAX_MEGAPIXELS
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
@@ -32,6 +31,7 @@ class Options:
         "accumulate": (1, 2**14),
         "workers": (0, 256),
         "save_minutes": (0, 10**6),
+        "max_megapixels": MEGAPIXELS,
     }
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
@@ -127,6 +127,8 @@ def with_model_of_init(options: Options) -> Options:
     """
     if not options.model_from_init or options.init is None:
         return options
+    from swin_dense.heads.checkpoints import from_checkpoint  # the flags alone need no torch
+
     recipe = options.recipe
     in_training = {
         name: getattr(recipe.model.backbone, name)
@@ -134,6 +136,8 @@ def with_model_of_init(options: Options) -> Options:
     }
 
     def with_recipes(model: ModelConfig) -> ModelConfig:
+        if isinstance(model, kind := type(recipe.model)):  # a Mask R-CNN is a Faster R-CNN and more
+            model = kind(**{field.name: getattr(model, field.name) for field in fields(kind)})
         backbone = replace(model.backbone, **in_training)
         return replace(model, backbone=backbone, num_classes=recipe.model.num_classes)
 

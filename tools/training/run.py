@@ -11,8 +11,9 @@ from accelerate.utils import gather_object
 
 from swin_dense.datasets.images import limit_pixels
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
+from swin_dense.tools.recipes.masks import check_masks
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged
 from swin_dense.tools.report.run_report import keep_evaluation, renew_report
@@ -95,6 +96,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     task = find_task(recipe.task)
     training_data = task.training_data(recipe.data, seed=recipe.seed)
     _check_num_classes(recipe, training_data)
+    remark = check_masks(recipe, getattr(training_data, "annotation_counts", {}))
     epochs = AspectRatioGroupedBatchSampler(
         task.aspect_ratios(training_data),
         recipe.batch_size,
@@ -122,6 +124,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
     ) as log:
         log.note(_describe(recipe, training_data, batches, accelerator))
+        if remark:
+            log.note(remark)
         if state:
             compare_data(state, training_data, log)
         check_model_memory(_without_pretrained(options), accelerator.device)
@@ -281,8 +285,10 @@ def _describe(
 ) -> str:
     names = dataset.class_names
     named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+    counts = getattr(dataset, "annotation_counts", {})
+    counted = "".join(f"{count} {what}, " for what, count in counts.items())
     return (
-        f"{recipe.name}: {len(dataset)} images, {len(names)} "
+        f"{recipe.name}: {len(dataset)} images, {counted}{len(names)} "
         f"class{'' if len(names) == 1 else 'es'} ({named}), "
         f"{batches.num_steps} steps of {recipe.batch_size} images on "
         f"{accelerator.num_processes} x {accelerator.device.type}, "
