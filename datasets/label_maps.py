@@ -35,10 +35,16 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
         ValueError: the file is damaged, states more pixels than are read (`images.limit_pixels`),
             or has colours instead of class numbers.
     """
+    numbers = np.array(load_label_map(path))
+    return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
+
+
+def load_label_map(path: str | Path, *, colours: bool = False) -> Image.Image:
+    """Decode a label map file; raises as `read_class_numbers`, with `colours` not for colours."""
     with check_file(path, "label map file").open("rb") as stream:
-        image = _open_label_map(path, stream)
-        numbers = _guarded(path, "a label map", lambda: np.array(image))
-        return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
+        image = _open_label_map(path, stream, colours=colours)
+        _guarded(path, "a label map", image.load)
+        return image
 
 
 def labels_from_numbers(
