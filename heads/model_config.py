@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swin_dense.configs import BackboneConfig
-from swin_dense.ranges import Ranges
+from swin_dense.configs import BackboneConfig, Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
