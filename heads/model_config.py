@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swin_dense.configs import BackboneConfig, Ranges
+from swin_dense.configs import BackboneConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from swin_dense.configs import BackboneConfig, check_ranges
+from swin_dense.configs import BackboneConfig
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
     is_cascade_rcnn,
@@ -33,6 +33,7 @@ from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

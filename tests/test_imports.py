@@ -27,7 +27,7 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("configs", "windows", "untraced", "window_plans", "window_attention"),
+        *("ranges", "configs", "windows", "untraced", "window_plans", "window_attention"),
         *("padding", "protocol", "blocks", "backbone", "checkpoints", "adapters", "creation"),
     ),
     "tools": (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from swin_dense.configs import LENGTHS, Ranges
+from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
 
 

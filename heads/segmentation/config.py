@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swin_dense.configs import Ranges
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swin_dense.configs import Ranges, check_ranges
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import write_line

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swin_dense.checkpoints.download import find_source
-from swin_dense.configs import Ranges
 from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import check_folder, make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags

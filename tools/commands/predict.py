@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import tyro
 
 from swin_dense.checkpoints.download import find_source
-from swin_dense.configs import Ranges
 from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS, check_file
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import write_line

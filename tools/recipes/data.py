@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from swin_dense.configs import LENGTHS, Ranges
+from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import check_folder
 
 

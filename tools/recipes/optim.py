@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from swin_dense.configs import Ranges
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from swin_dense.configs import BackboneConfig, Ranges, check_ranges, find_backbone
+from swin_dense.configs import BackboneConfig, find_backbone
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.variants import MODEL_VARIANTS
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from swin_dense.configs import check_ranges
+from swin_dense.ranges import check_ranges
 from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     DetectionPrediction,

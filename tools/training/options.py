@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from swin_dense.configs import Ranges, check_ranges
 from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from swin_dense.backbone import SwinConfig
-from swin_dense.configs import Ranges, check_ranges
+from swin_dense.ranges import Ranges, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
