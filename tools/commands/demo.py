@@ -82,14 +82,14 @@ def run(options: Options) -> None:
         size=options.size,
         seed=options.seed,
     )
-    blocks = [
+    blocks: list[str | page.Section] = [
         page.paragraph(
             f"Trained from random weights on {options.train_images} drawn images of "
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
         )
     ]
     for name in _RECIPES:
-        blocks += _run_recipe(find_recipe(name), data, options)
+        blocks.append(_run_recipe(find_recipe(name), data, options))
     seconds = time.perf_counter() - start
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
@@ -97,7 +97,7 @@ def run(options: Options) -> None:
     print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
 
 
-def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
+def _run_recipe(recipe: Recipe, data: Path, options: Options) -> page.Section:
     """Train and evaluate one recipe; gives its part of the report."""
     out = options.out / recipe.task
     recipe = replace(
@@ -111,7 +111,7 @@ def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
         raise KeyboardInterrupt
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
     _draw_pictures(model, recipe.data, out / "overlays")
-    return [page.heading(recipe.task.capitalize(), level=1), *run_blocks(read_run(out))]
+    return page.Section(title=recipe.task.capitalize(), blocks=run_blocks(read_run(out)))
 
 
 def _draw_pictures(model: Model, data: DataConfig, folder: Path) -> None:

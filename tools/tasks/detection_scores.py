@@ -7,7 +7,10 @@ import numpy as np
 from rich.table import Table
 
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator, PrecisionRecall
-from swin_dense.datasets.metrics.detection_confusion import confusion_matrix
+from swin_dense.datasets.metrics.detection_confusion import (
+    DetectionConfusion,
+    count_confusions,
+)
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -15,12 +18,14 @@ from swin_dense.tools.tasks.scores import (
     PrecisionCurves,
     ScoredImage,
     ScoreTable,
+    ThresholdScores,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
 
 SHOWN_SCORE = 0.3  # detections from here on are drawn and counted as confusions
 BACKGROUND = "background"
+_THRESHOLDS = np.arange(1, 100) / 100
 
 _KINDS = {"bbox": "boxes", "segm": "masks"}
 _PREFIXES = {"bbox": "box ", "segm": "mask "}
@@ -49,9 +54,10 @@ def score_detections(
     metrics = {kind: dict(scores[kind]) for kind in _KINDS}
     per_class = scores["per_class"]
     names = tuple(per_class["bbox"])
-    matrix, counts = confusion_matrix(
+    confusion, counts = count_confusions(
         evaluator.truth, evaluator.detections, score_threshold=SHOWN_SCORE
     )
+    matrix = confusion.matrix
     images = (
         ScoredImage(place, image_id, image.f1)
         for place, (image_id, image) in enumerate(counts.items())
@@ -82,7 +88,19 @@ def score_detections(
         curves={
             _KINDS[kind]: _as_curves(table) for kind, table in evaluator.precision_recall().items()
         },
+        thresholds=_threshold_scores(confusion),
         write_results=evaluator.write_results,
+    )
+
+
+def _threshold_scores(confusion: DetectionConfusion) -> ThresholdScores:
+    counts = confusion.count_from(_THRESHOLDS)
+    return ThresholdScores(
+        thresholds=_THRESHOLDS,
+        num_right=counts.num_right,
+        num_found=counts.num_found,
+        num_objects=counts.num_objects,
+        shown=SHOWN_SCORE,
     )
 
 

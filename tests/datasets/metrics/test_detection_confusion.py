@@ -16,7 +16,7 @@ from swin_dense.datasets.metrics.detection_confusion import (
     DetectionConfusion,
     ImageCounts,
     box_ious,
-    confusion_matrix,
+    count_confusions,
     match_greedily,
 )
 
@@ -153,7 +153,9 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_path: Path) -> None:
     content, detections = random_case(seed)
     path = write_coco(tmp_path, content)
-    matrix, counts = confusion_matrix(read_coco(path), detections, score_threshold=threshold)
+    truth_file = read_coco(path)
+    confusion, counts = count_confusions(truth_file, detections, score_threshold=threshold)
+    matrix = confusion.matrix
     assert matrix[:3].sum() == sum(image.num_objects for image in counts.values())
     assert np.trace(matrix) == sum(image.num_matched for image in counts.values())
     assert matrix[:, :3].sum() == sum(image.num_detections for image in counts.values())
