@@ -17,7 +17,6 @@ COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", 
 _SIZE = (4.5, 2.6)  # inches of 72 pt
 _FONT = 10.8  # pt: 12 px on a page of 400 px, whose chart is 360 px wide, and larger on wider ones
 _MOST_POINTS = 200
-_SAME = 1e-3  # values that differ by less, of the largest, are one
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -65,6 +64,7 @@ def line_chart(
     x_range: tuple[float | None, float | None] = (0, None),
     y_range: tuple[float | None, float | None] = (None, None),
     texts: Sequence[tuple[float, float, str]] = (),
+    same: float = 1e-3,
 ) -> str:
     """A figure with its title above and its legend below.
 
@@ -79,11 +79,12 @@ def line_chart(
         x_range: of the horizontal axis; None fits an end.
         y_range: of the vertical axis; None fits an end.
         texts: x, y and what is written beside that point.
+        same: values that differ by less, as a share of the largest, count as one value.
     """
-    constant = _describe_constant(lines, x_name=x_name)
+    constant = _describe_constant(lines, x_name=x_name, same=same)
     if constant:
-        title_and_words = heading(title, level=3) + paragraph(constant)
-        return f'<figure class="constant">{title_and_words}</figure>'
+        name = heading(f"{title}:", level=3)
+        return f'<figure class="constant">{name} {paragraph(constant)}</figure>'
     names: list[tuple[str, str, str]] = []
     with rc_context(_STYLE):
         figure = Figure(figsize=_SIZE, layout="constrained")
@@ -127,7 +128,7 @@ def line_chart(
     return f"<figure>{heading(title, level=3)}{svg}{below}</figure>"
 
 
-def _describe_constant(lines: Sequence[Line], *, x_name: str) -> str:
+def _describe_constant(lines: Sequence[Line], *, x_name: str, same: float) -> str:
     """The values of lines that are all of one point or of one value; "" for lines to draw."""
     words: list[tuple[str, str]] = []
     for line in lines:
@@ -139,16 +140,21 @@ def _describe_constant(lines: Sequence[Line], *, x_name: str) -> str:
         if line.kind == "dashed" or not points:
             continue
         low, high = min(y for _, y in points), max(y for _, y in points)
-        if len(points) > 1 and high - low > _SAME * max(abs(low), abs(high)):
+        if len(points) > 1 and high - low > same * max(abs(low), abs(high)):
             return ""
         place = f"at {x_name} {points[0][0]:g}" if len(points) == 1 else f"at every {x_name}"
-        words.append((f"{line.name} {high:.4g}".strip(), place))
+        value = " to ".join(dict.fromkeys((_short(low), _short(high))))
+        words.append((f"{line.name} {value}".strip(), place))
     if not words:
         return "No values."
     places = {place for _, place in words}
     if len(places) == 1:
         return f"{', '.join(value for value, _ in words)} {places.pop()}."
     return f"{', '.join(f'{value} {place}' for value, place in words)}."
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def thin(

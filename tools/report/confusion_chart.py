@@ -67,7 +67,7 @@ def _as_table(confusion: Confusion, shares: NDArray[np.float64]) -> str:
         lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         '<div class="scroll"><table class="matrix">\n'
-        f'<thead><tr><th class="axis">truth ↓ &nbsp; taken for →</th>{head}</tr></thead>\n<tbody>\n'
+        f'<thead><tr><th class="axis">truth ↓<br>taken for →</th>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
         + "\n</tbody>\n</table></div>"
     )

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 from swin_dense.tools.report.comparison import comparison_blocks
-from swin_dense.tools.report.confusion_chart import confusion_blocks
 from swin_dense.tools.report.page import (
     Section,
     heading,
@@ -18,6 +17,7 @@ from swin_dense.tools.report.page import (
 from swin_dense.tools.report.score_text import in_percent, in_points
 from swin_dense.tools.report.sections import (
     class_section,
+    confusion_section,
     precision_section,
     score_section,
     training_section,
@@ -103,7 +103,7 @@ def run_blocks(run: RunFolder) -> list[str | Section]:
         score_section(run),
         class_section(last),
         precision_section(last),
-        Section(title="Confusion matrix", blocks=confusion_blocks(last.confusion)),
+        confusion_section(last),
         *_picture_sections(last),
     ]
 

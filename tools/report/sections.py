@@ -1,4 +1,4 @@
-"""The sections of a run's report: training, scores, classes, precision and recall."""
+"""The sections of a run's report: training, scores, classes, precision and recall, confusions."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 
 from swin_dense.tools.report.charts import COLOURS, Line, line_chart
+from swin_dense.tools.report.confusion_chart import confusion_blocks
 from swin_dense.tools.report.page import Bar, Section, bars, heading, paragraph, row, table
 from swin_dense.tools.report.score_text import in_percent, in_points, in_short
 from swin_dense.tools.report.style import INK
@@ -38,6 +39,7 @@ def training_section(run: RunFolder) -> Section:
         [over_steps(run, "memory_mib", factor=1 / 1024)],
         x_name="step",
         y_range=(0, None),
+        same=0.05,
     )
     charts = row(*_loss_charts(run), lr, speed, memory)
     return Section(title="Training", blocks=[charts])
@@ -116,11 +118,17 @@ def precision_section(record: EvaluationRecord) -> Section:
             recall_chart(f"{found.capitalize()}, mean over classes", means),
             _class_curves(found, curves, record.classes, recall),
         ]
-    blocks = [row(*charts)]
+    if record.thresholds is not None:
+        charts.append(_threshold_chart(record.thresholds))
+    return Section(title=title, blocks=[row(*charts)])
+
+
+def confusion_section(record: EvaluationRecord) -> Section:
+    """The matrix; before it, where predictions have scores, what a threshold would change."""
+    blocks = confusion_blocks(record.confusion)
     if record.thresholds is not None:
         blocks = [paragraph(_describe_thresholds(record.thresholds)), *blocks]
-        blocks.append(row(_threshold_chart(record.thresholds)))
-    return Section(title=title, blocks=blocks)
+    return Section(title="Confusion matrix", blocks=blocks)
 
 
 def recall_chart(
@@ -258,23 +266,26 @@ def _describe_thresholds(scores: ThresholdScores) -> str:
     """The threshold that pictures are made at beside the best one for F1."""
     shown = int(np.abs(scores.thresholds - scores.shown).argmin())
     best = scores.best
-    words = f"From a score of {scores.shown:g} on, {_describe_threshold(scores, shown)}"
+    right = int(scores.num_right[shown])
+    words = (
+        f"From a score of {scores.shown:g} on, {right} of {scores.num_objects} objects are found, "
+        f"and {int(scores.num_found[shown]) - right} detections are wrong (of no object, of "
+        f"another class, or a second one of an object): {_describe_threshold(scores, shown)}."
+    )
     if scores.f1[best] <= scores.f1[shown]:
-        return f"{words}; no other threshold gives a higher F1."
+        return f"{words} No other threshold gives a higher F1."
+    right = int(scores.num_right[best])
     return (
-        f"{words}. F1 is highest from a score of {scores.thresholds[best]:.2f} on: "
-        f"{_describe_threshold(scores, best)}."
+        f"{words} F1 is highest from a score of {scores.thresholds[best]:.2f} on: {right} found, "
+        f"{int(scores.num_found[best]) - right} wrong, {_describe_threshold(scores, best)}."
     )
 
 
 def _describe_threshold(scores: ThresholdScores, place: int) -> str:
-    right, found = int(scores.num_right[place]), int(scores.num_found[place])
-    precision = in_percent(right / found if found else None)
-    return (
-        f"{right} of {scores.num_objects} objects are found and {found - right} detections are "
-        f"false: precision {precision}, recall {in_percent(float(scores.recall[place]))}, "
-        f"F1 {in_percent(float(scores.f1[place]))}"
-    )
+    found = int(scores.num_found[place])
+    precision = in_percent(float(scores.precision[place]) if found else None)
+    recall, f1 = in_percent(float(scores.recall[place])), in_percent(float(scores.f1[place]))
+    return f"precision {precision}, recall {recall}, F1 {f1}"
 
 
 def _threshold_chart(scores: ThresholdScores) -> str:

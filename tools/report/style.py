@@ -128,13 +128,12 @@ figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
   padding: .3rem 0; }
 .matrix thead th.class span { writing-mode: vertical-rl; transform: rotate(180deg);
   display: inline-block; max-height: 9rem; overflow: hidden; text-overflow: ellipsis; }
-.matrix .axis { color: var(--muted); text-align: left; white-space: normal;
-  vertical-align: bottom; }
+.matrix .axis { color: var(--muted); text-align: left; vertical-align: bottom; }
 .heat { max-height: 46rem; border: 1px solid var(--rule); }
 .heat svg { display: block; max-width: none; }
 
 .pictures { display: grid; gap: 1rem; margin-top: .6rem; align-items: start;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(14.5rem, 1fr)); }
 .picture > summary { list-style: none; cursor: zoom-in; }
 .picture > summary::-webkit-details-marker { display: none; }
 .picture img { display: block; width: 100%; height: auto; background: #fff; }
@@ -157,6 +156,9 @@ figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
   nav ul ul { padding: 0; margin: 0; }
   nav li { display: flex; flex: none; }
   nav a, nav a.group { border: 0; padding: .6rem .5rem; white-space: nowrap; }
+  .pictures { grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); }
+  .bars > div { gap: .5rem;
+    grid-template-columns: minmax(0, 5.5rem) minmax(3rem, 1fr) 5.3rem 5.3rem; }
   .picture[open] img { min-width: min(40rem, 200vw); max-width: none; max-height: none; }
   .picture[open] > summary { justify-items: start; }
 }
