@@ -17,6 +17,7 @@ from swin_dense.tools.training.options import Options as TrainOptions
 
 if TYPE_CHECKING:
     from swin_dense.heads.whole_model import Model
+    from swin_dense.tools.report.page import Section
 
 _RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
@@ -86,7 +87,7 @@ def run(options: Options) -> None:
         size=options.size,
         seed=options.seed,
     )
-    blocks: list[str | page.Section] = [
+    blocks: list[str | Section] = [
         page.paragraph(
             f"Trained from random weights on {options.train_images} drawn images of "
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
@@ -101,7 +102,7 @@ def run(options: Options) -> None:
     print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
 
 
-def _run_recipe(recipe: Recipe, data: Path, options: Options) -> page.Section:
+def _run_recipe(recipe: Recipe, data: Path, options: Options) -> "Section":
     """Train and evaluate one recipe; gives its part of the report."""
     from swin_dense.heads.checkpoints import from_checkpoint
     from swin_dense.tools.report import page

@@ -14,8 +14,8 @@ from swin_dense.tools.report.page import heading, legend, paragraph
 from swin_dense.tools.report.style import BLUE, FAINT, GRID, INK, MUTED, ORANGE, RULE, themed
 
 COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", "#8a5a44")
-_SIZE = (4.5, 2.6)  # inches of 72 pt
-_FONT = 10.8  # pt: 12 px on a page of 400 px, whose chart is 360 px wide, and larger on wider ones
+_SIZE = (4.3, 2.55)  # inches of 72 pt
+_FONT = 11.3  # pt: 12 px in a chart of 330 px, on a page of 360 px, and larger on wider ones
 _MOST_POINTS = 200
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _STYLE: dict[Any, Any] = {

@@ -96,7 +96,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .row + .row { margin-top: 1.4rem; }
 figure { margin: 0; }
 figure > img { display: block; max-width: 100%; height: auto; }
-figure > svg { display: block; width: 100%; height: auto; max-width: 29rem; }
+figure > svg { display: block; width: 100%; height: auto; max-width: 26rem; }
 figure h3 { margin: .2rem 0 .3rem; }
 figure svg text { font-family: inherit !important; }
 figure.constant h3, figure.constant p { display: inline; font-size: .9rem; }

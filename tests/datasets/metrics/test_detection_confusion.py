@@ -188,6 +188,28 @@ def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_p
     assert off_diagonal > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_from_a_threshold_are_those_of_a_matrix_at_that_threshold(
+    seed: int, tmp_path: Path
+) -> None:
+    content, detections = random_case(seed)
+    truth = read_coco(write_coco(tmp_path, content))
+    thresholds = np.array([0.0, 0.05, 0.3, 0.7, 1.0])
+    confusion, _ = count_confusions(truth, detections, score_threshold=0.5)
+    counted = confusion.count_from(thresholds)
+    for place, threshold in enumerate(thresholds):
+        alone, _ = count_confusions(truth, detections, score_threshold=float(threshold))
+        assert counted.num_right[place] == np.trace(alone.matrix)
+        assert counted.num_found[place] == alone.matrix[:, :3].sum()
+        assert counted.num_objects == alone.matrix[:3].sum()
+
+
+def test_nothing_to_count_is_zero_at_every_threshold() -> None:
+    counted = DetectionConfusion(2, score_threshold=0.3).count_from(np.array([0.1, 0.5]))
+    assert counted.num_right.tolist() == counted.num_found.tolist() == [0, 0]
+    assert counted.num_objects == 0
+
+
 def test_no_more_than_100_detections_of_a_class_count() -> None:
     detections = [(RIGHT, CAT, 0.9)] * 100 + [(LEFT, CAT, 0.8), (LEFT, DOG, 0.8)]
     cells, _ = count([(LEFT, CAT)], detections)
