@@ -7,7 +7,7 @@ import numpy as np
 from swin_dense.tools.report.charts import Line, line_chart
 from swin_dense.tools.report.page import Bar, Section, bars, legend, paragraph, row, table
 from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points, in_short
-from swin_dense.tools.report.sections import over_steps, recall_chart
+from swin_dense.tools.report.sections import MEMORY_IS_SAME, over_steps, recall_chart
 from swin_dense.tools.report.style import BLUE, ORANGE
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run
@@ -88,7 +88,8 @@ def _training_section(runs: tuple[RunFolder, RunFolder], names: tuple[str, str])
             over_steps(run, key, name=name, colour=colour, factor=factor)
             for run, name, colour in zip(runs, names, _COLOURS, strict=True)
         ]
-        charts.append(line_chart(title, lines, x_name="step", y_range=(0, None)))
+        same = MEMORY_IS_SAME if key == "memory_mib" else 1e-3
+        charts.append(line_chart(title, lines, x_name="step", y_range=(0, None), same=same))
     return Section(title="Training", blocks=[row(*charts)])
 
 

@@ -54,7 +54,7 @@ def write_sample_page(
     left_out = getattr(dataset, "report", {})
     seen = paragraph("How often each was seen in the samples that were looked at.", kind="muted")
     class_table = table(("class", "label", task.annotation_unit), _count_classes(dataset, counts))
-    blocks = [
+    blocks: list[str | Section] = [
         paragraph(
             f"{len(dataset)} images and {len(dataset.class_names)} classes. The first "
             f"{len(figures)} samples of the training, augmented, as the model is given them. A "

@@ -20,6 +20,7 @@ from swin_dense.tools.tasks.scores import (
     ThresholdScores,
 )
 
+MEMORY_IS_SAME = 0.05  # share of the most; less is not worth a chart
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
@@ -39,7 +40,7 @@ def training_section(run: RunFolder) -> Section:
         [over_steps(run, "memory_mib", factor=1 / 1024)],
         x_name="step",
         y_range=(0, None),
-        same=0.05,
+        same=MEMORY_IS_SAME,
     )
     charts = row(*_loss_charts(run), lr, speed, memory)
     return Section(title="Training", blocks=[charts])

@@ -222,17 +222,17 @@ def _thresholds_as_lists(scores: ThresholdScores | None) -> dict[str, Any] | Non
 def _read_thresholds(content: Mapping[str, Any] | None) -> ThresholdScores | None:
     if content is None:
         return None
-    columns = {
-        "thresholds": np.array(content["thresholds"], np.float64),
-        "num_right": np.array(content["num_right"], np.int64),
-        "num_found": np.array(content["num_found"], np.int64),
-    }
-    lengths = {len(column) for column in columns.values()}
+    scores = ThresholdScores(
+        thresholds=np.array(content["thresholds"], np.float64),
+        num_right=np.array(content["num_right"], np.int64),
+        num_found=np.array(content["num_found"], np.int64),
+        num_objects=int(content["num_objects"]),
+        shown=float(content["shown"]),
+    )
+    lengths = {len(scores.thresholds), len(scores.num_right), len(scores.num_found)}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"thresholds must have a count of each kind, got {sorted(lengths)}")
-    return ThresholdScores(
-        **columns, num_objects=int(content["num_objects"]), shown=float(content["shown"])
-    )
+    return scores
 
 
 def _read_curves(content: Mapping[str, Any]) -> PrecisionCurves:

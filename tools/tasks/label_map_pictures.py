@@ -17,6 +17,7 @@ from swin_dense.tools.tasks.drawing import (
 )
 
 _BACKGROUNDS = ("background", "_background_", GROUND_NAME)
+_GREY = (138, 148, 160)
 
 
 def class_colours(num_classes: int, given: np.ndarray | None = None) -> np.ndarray:
@@ -35,6 +36,13 @@ def background_labels(class_names: Sequence[str]) -> list[int]:
     It goes by the name: "background", or the "ground" of drawn shapes.
     """
     return [label for label, name in enumerate(class_names) if name.lower() in _BACKGROUNDS]
+
+
+def chart_colours(class_names: Sequence[str], colours: np.ndarray) -> np.ndarray:
+    """The colours `(K, 3)` with grey for the background, which has none in the pictures."""
+    shown = colours.copy()
+    shown[background_labels(class_names)] = _GREY
+    return shown
 
 
 def class_areas(labels: Tensor, num_classes: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, Segme
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
     background_labels,
+    chart_colours,
     class_areas,
     class_colours,
     draw_with_legend,
@@ -209,7 +210,9 @@ class SegmentationTask:
         def draw(image: ScoredImage) -> Picture:
             return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
 
-        colours = class_colours(model.config.num_classes, dataset.colours)
+        colours = chart_colours(
+            dataset.class_names, class_colours(model.config.num_classes, dataset.colours)
+        )
         return score_label_maps(evaluator, dataset.class_names, images, draw, colours=colours)
 
     def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
