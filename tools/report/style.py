@@ -88,8 +88,8 @@ th { font-weight: 600; } thead th { color: var(--muted); font-weight: 500; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .words th:nth-child(2), .words td:nth-child(2) { text-align: left; }
 
-.row { display: grid; gap: 1.4rem 2.2rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
+.row { display: grid; gap: 1.4rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20.5rem), 1fr)); }
 .row > * { min-width: 0; }
 .row > :has(> figure.constant) { grid-column: 1 / -1; order: 1; }
 .row > :has(> figure.constant) + :has(> figure.constant) { margin-top: -1.2rem; }
