@@ -15,6 +15,7 @@ from swin_dense.tools.tasks.scores import (
     PrecisionCurves,
     ScoredImage,
     ScoreTable,
+    in_percent,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -120,14 +121,14 @@ def _defined(score: float) -> float | None:
 
 
 def _score_table(metrics: dict[str, dict[str, float]]) -> Table:
-    table = Table("", *_KINDS.values())
+    table = Table("percent", *_KINDS.values())
     for name in metrics["bbox"]:
-        table.add_row(name, *(f"{metrics[kind][name]:.4f}" for kind in _KINDS))
+        table.add_row(name, *(in_percent(metrics[kind][name]) for kind in _KINDS))
     return table
 
 
 def _class_table(per_class: Any) -> Table:
-    table = Table("class", "box AP", "mask AP")
+    table = Table("class", "box AP", "mask AP", caption="percent")
     for name in per_class["bbox"]:
-        table.add_row(name, *(f"{per_class[kind][name]:.4f}" for kind in _KINDS))
+        table.add_row(name, *(in_percent(per_class[kind][name]) for kind in _KINDS))
     return table
