@@ -26,7 +26,16 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("windows", "untraced", "window_plans", "padding", "protocol", "blocks", "backbone"),
+        *(
+            "windows",
+            "untraced",
+            "window_plans",
+            "window_attention",
+            "padding",
+            "protocol",
+            "blocks",
+            "backbone",
+        ),
         *("checkpoints", "adapters", "creation"),
     ),
     "tools": (
