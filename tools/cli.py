@@ -21,6 +21,8 @@ from typing import Any
 import tyro
 
 from swin_dense.tools import COMMANDS
+from swin_dense.tools.files import refuse_url
+from swin_dense.tools.flags import join_help_lines
 
 _PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[0] not in COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
+        for word in words[1:]:
+            refuse_url(re.sub("^--[^=]*=", "", word))
         status = _run(words[0], words[1:])
         sys.stdout.flush()
         return status
@@ -79,6 +83,8 @@ def _run(command: str, words: list[str]) -> int:
 
 def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
     """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
+    if not {"-h", "--help"}.isdisjoint(words):
+        join_help_lines(options_type, default)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
