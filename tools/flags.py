@@ -149,7 +149,7 @@ def join_help_lines(kind: type, default: Any = None) -> None:
     for owner in kind.__mro__:
         texts = _read_field_texts(owner)
         for field in getattr(owner, "__dataclass_fields__", {}).values():
-            if field.name in texts and field.name in owner.__dict__.get("__annotations__", {}):
+            if field.name in texts:
                 text = " ".join(texts[field.name].split())
                 field.metadata = types.MappingProxyType({**field.metadata, "help": text})
     for field in dataclasses.fields(kind) if default is not None else ():

@@ -29,6 +29,7 @@ from swin_dense.tools.training.run_state import (
     RunState,
     check_new_folder,
     compare_data,
+    find_resumed,
     load_initial,
     recipe_as_json,
     state_to_resume,
@@ -78,6 +79,8 @@ def _train_in_folder(options: Options, accelerator: Accelerator) -> Evaluation |
             f"batch_size must be divisible by processes x --accumulate, got "
             f"{options.recipe.batch_size} and {accelerator.num_processes} x {options.accumulate}"
         )
+    if options.resume:
+        find_resumed(options.run)  # before a folder is made under a mistyped name
     run_folder = make_writable(options.run)
     if not accelerator.is_main_process:
         return _train(options, accelerator)
