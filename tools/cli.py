@@ -18,13 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from swin_dense import __version__
 from swin_dense.tools import COMMANDS
 from swin_dense.tools.files import refuse_url
-from swin_dense.tools.flags import join_help_lines
-
-_PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"swin-dense {__version__}")
+        return 0
     try:
         if words[0] not in COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
@@ -83,16 +82,19 @@ def _run(command: str, words: list[str]) -> int:
 
 def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
     """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
+    import tyro
+
+    from swin_dense.tools.flags import join_help_lines
+
+    parsing = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     if not {"-h", "--help"}.isdisjoint(words):
         join_help_lines(options_type, default)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             if default is None:
-                return tyro.cli(options_type, prog=program, args=words, config=_PARSING)
-            return tyro.cli(
-                options_type, prog=program, args=words, default=default, config=_PARSING
-            )
+                return tyro.cli(options_type, prog=program, args=words, config=parsing)
+            return tyro.cli(options_type, prog=program, args=words, default=default, config=parsing)
     except SystemExit as stop:
         if not stop.code:
             raise  # --help
@@ -132,6 +134,7 @@ def _overview() -> str:
     return "\n".join(
         [
             "usage: swin-dense COMMAND [--flag value ...]",
+            "       swin-dense --version",
             "",
             "Swin Transformer detection and segmentation on today's PyTorch.",
             "",

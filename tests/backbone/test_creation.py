@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 import swin_dense as sd
-from swin_dense.creation import BACKBONE_KINDS, create_backbone, find_backbone
+from swin_dense.configs import BACKBONE_KINDS, find_backbone
+from swin_dense.creation import create_backbone
 
 TINY = sd.SwinConfig(embed_dim=4, depths=(1, 1), num_heads=(1, 1), window_size=2, out_indices=(0,))
 

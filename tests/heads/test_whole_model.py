@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
-from swin_dense.heads.whole_model import Model, ModelConfig
+from swin_dense.backbone import SwinTransformer
+from swin_dense.configs import SwinConfig
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.heads.whole_model import Model
 
 TINY = SwinConfig(embed_dim=4, depths=(1, 1), num_heads=(1, 1), window_size=2, out_indices=(0, 1))
 CONFIG = ModelConfig(backbone=TINY, num_classes=2)

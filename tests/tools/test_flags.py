@@ -144,5 +144,5 @@ def test_help_is_one_paragraph_also_of_inner_configs(capsys: pytest.CaptureFixtu
 
 
 def test_urls_are_refused_where_paths_are_asked_for() -> None:
-    with pytest.raises(ValueError, match="^https://a.b/c.jpg is a URL, which is not fetched"):
+    with pytest.raises(ValueError, match=r"^https://a.b/c.jpg is a URL, which is not fetched"):
         make_options(_Options, {"file": "https://a.b/c.jpg"})

@@ -2,17 +2,14 @@
 
 import json
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
+from swin_dense.tools.runs.names import RECIPE_FILE, check_run
 from swin_dense.tools.tasks.table import find_task_of_recipe
 from swin_dense.tools.tasks.task import Task
-
-RECIPE_FILE = "recipe.json"
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +66,8 @@ def read_run(path: Path) -> RunFolder:
     Raises:
         ValueError: it is not the folder of a run, or its recipe cannot be read.
     """
+    check_run(path)
     recipe_file = path / RECIPE_FILE
-    if not recipe_file.is_file():
-        fault = f"it has no {RECIPE_FILE}" if path.is_dir() else "no such folder"
-        raise ValueError(
-            f"RUN must be the folder of a run, got {path}: {fault}{suggest_runs(path)}"
-        )
     try:
         recipe = json.loads(recipe_file.read_text())
         if not isinstance(recipe["name"], str) or not isinstance(recipe["data"], dict):
@@ -104,23 +97,6 @@ def read_run(path: Path) -> RunFolder:
         evaluations=evaluations,
         faults=faults,
     )
-
-
-def suggest_runs(path: Path) -> str:
-    """`; the runs there are: ...` for a path that is no run: those in it, or else beside it.
-
-    Those with names like the path's come first; an empty string where there is none.
-    """
-    for folder in (path, path.parent, Path("runs")):
-        found = sorted(recipe.parent for recipe in folder.glob(f"*/{RECIPE_FILE}"))
-        if found:
-            names = [run.name for run in found]
-            near = get_close_matches(path.name, names, n=_MOST_NAMED, cutoff=0.5)
-            ordered = [*near, *(name for name in names if name not in near)]
-            more = ", ..." if len(ordered) > _MOST_NAMED else ""
-            shown = ", ".join(str(folder / name) for name in ordered[:_MOST_NAMED])
-            return f"; the runs there are: {shown}{more}"
-    return ""
 
 
 def describe_run(run: RunFolder) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from swin_dense.heads.detection.targets import DetectionResult
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import atomic_write, make_file_writable
+from swin_dense.tools.files import atomic_write
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
+from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction, Inference
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
     detection_score_name,
@@ -38,31 +39,7 @@ from swin_dense.tools.tasks.detection_scores import (
 )
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
 from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor, Sample
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation(Inference):
-    """Flags of `evaluate` for detectors."""
-
-    results: Path | None = None
-    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
-
-    def __post_init__(self) -> None:
-        if self.results is not None:
-            make_file_writable(self.results)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionPrediction(Inference):
-    """Flags of `predict` for detectors."""
-
-    score_threshold: float = 0.3
-    """Detection: what scores less is left out, 0..1."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.score_threshold <= 1:
-            raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
+from swin_dense.tools.tasks.task import Evaluation, Gather, Predictor, Sample
 
 
 class DetectionTask:

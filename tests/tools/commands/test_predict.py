@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.models import create_model
 from swin_dense.tools.commands.predict import predict

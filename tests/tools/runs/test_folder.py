@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from run_writer import detection_evaluation, segmentation_evaluation, write_run
 
-from swin_dense.tools.runs.folder import describe_progress, describe_run, read_run, suggest_runs
+from swin_dense.tools.runs.folder import describe_progress, describe_run, read_run
+from swin_dense.tools.runs.names import suggest_runs
 
 
 @pytest.mark.parametrize("names_task", [True, False])

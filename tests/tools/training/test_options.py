@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.training import options as training_options
@@ -36,7 +36,7 @@ def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(training_options, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="--track wandb must have .*; pip install wandb$"):
+    with pytest.raises(ValueError, match=r"--track wandb must have .*; pip install wandb$"):
         Options(recipe=find_recipe("mask_rcnn_demo"), track="wandb")
 
 
