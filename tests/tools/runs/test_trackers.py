@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
@@ -69,12 +69,12 @@ NAMES = ("wandb", "mlflow", "comet_ml", "aim")
 
 
 @pytest.fixture(autouse=True)
-def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeTracker]:
+def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[FakeTracker]]:
     """The fakes that are made, in the place of accelerate's trackers; nobody is logged in."""
     PartialState(cpu=True)
     made: list[FakeTracker] = []
-    monkeypatch.setattr(FakeTracker, "made", made)
-    monkeypatch.setattr(FakeTracker, "fault", lambda tracker, call: None)
+    monkeypatch.setattr(FakeTracker, "made", made, raising=False)
+    monkeypatch.setattr(FakeTracker, "fault", lambda tracker, call: None, raising=False)
     for name in NAMES:
         monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, name, FakeTracker)
     for variable in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "COMET_API_KEY"):
@@ -91,7 +91,8 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[FakeTracker]:
     comet.__dict__.update(get_config=lambda key: None, ExperimentConfig=dict)
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     monkeypatch.setitem(sys.modules, "comet_ml", comet)
-    return made
+    yield made
+    PartialState._reset_state()
 
 
 def _fail(*calls: str) -> Callable[[FakeTracker, str], None]:
