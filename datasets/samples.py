@@ -26,6 +26,7 @@ class DetectionSample(TypedDict):
     lengths, concatenated: `mask_counts` `(S,)` int32, and `mask_num_runs` `(G,)` int64, the number
     of runs of each object. Runs go down the columns, alternate between outside and inside, start
     with outside for every object, and sum to `H*W` (`masks.bitmaps_from_runs` expands them).
+    `has_mask` `(G,)` bool: false for the objects annotated with a box alone, whose mask is empty.
     """
 
     image: Tensor
@@ -35,6 +36,7 @@ class DetectionSample(TypedDict):
     labels: Tensor
     mask_counts: Tensor
     mask_num_runs: Tensor
+    has_mask: Tensor
 
 
 class SegmentationSample(TypedDict):

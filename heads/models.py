@@ -13,12 +13,20 @@ from torch import Tensor
 from swin_dense.configs import BackboneConfig
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
+    is_cascade_rcnn,
+    is_faster_rcnn,
     is_mask_rcnn,
     read_detector_config,
 )
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
+from swin_dense.heads.detection.config import (
+    CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    TwoStageDetectorConfig,
+)
+from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
@@ -81,26 +89,24 @@ def add_model(spec: ModelSpec) -> None:
     MODEL_VARIANTS.update(spec.variants)
 
 
-add_model(
-    ModelSpec(
-        name="mask_rcnn",
-        config=MaskRCNNConfig,
-        model=MaskRCNN,
-        variants=variants_of(MaskRCNNConfig),
-        fits=is_mask_rcnn,
-        read_config=read_detector_config,
-    )
+_Fits = Callable[[Mapping[str, Tensor]], bool]
+_DETECTORS: tuple[tuple[str, type[TwoStageDetectorConfig], type[Model], _Fits], ...] = (
+    ("mask_rcnn", MaskRCNNConfig, MaskRCNN, is_mask_rcnn),
+    ("cascade_mask_rcnn", CascadeMaskRCNNConfig, CascadeMaskRCNN, is_cascade_mask_rcnn),
+    ("faster_rcnn", FasterRCNNConfig, FasterRCNN, is_faster_rcnn),
+    ("cascade_rcnn", CascadeRCNNConfig, CascadeRCNN, is_cascade_rcnn),
 )
-add_model(
-    ModelSpec(
-        name="cascade_mask_rcnn",
-        config=CascadeMaskRCNNConfig,
-        model=CascadeMaskRCNN,
-        variants=variants_of(CascadeMaskRCNNConfig),
-        fits=is_cascade_mask_rcnn,
-        read_config=read_detector_config,
+for _name, _config, _model, _fits in _DETECTORS:
+    add_model(
+        ModelSpec(
+            name=_name,
+            config=_config,
+            model=_model,
+            variants=variants_of(_config),
+            fits=_fits,
+            read_config=read_detector_config,
+        )
     )
-)
 add_model(
     ModelSpec(
         name="upernet",

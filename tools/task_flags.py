@@ -21,7 +21,7 @@ class DetectionEvaluation(Inference):
     """Flags of `evaluate` for detectors."""
 
     results: Path | None = None
-    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
+    """Detection: file for what was found, as COCO results (a box and its mask in one)."""
 
     def __post_init__(self) -> None:
         if self.results is not None:

@@ -52,6 +52,11 @@ class CocoAnnotation(NamedTuple):
     polygons: list[np.ndarray]
     run_lengths: CompressedMask | None
 
+    @property
+    def has_mask(self) -> bool:
+        """False where there is a box alone."""
+        return bool(self.polygons) or self.run_lengths is not None
+
 
 class CocoFile(NamedTuple):
     """A checked file: `categories` by rising id; `left_out` counts the polygons that were."""

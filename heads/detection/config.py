@@ -85,6 +85,10 @@ class MaskConfig:
     num_convs: int = 4
     channels: int = 256
 
+    def __post_init__(self) -> None:
+        if self.roi_size < 1:
+            raise ValueError(f"mask.roi_size must be at least 1, got {self.roi_size}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TwoStageDetectorConfig(ModelConfig):
@@ -96,7 +100,6 @@ class TwoStageDetectorConfig(ModelConfig):
         fpn_channels: channels of every level of the pyramid.
         rpn: region proposal network.
         box: box head.
-        mask: mask head.
         size_divisor: images are padded to a multiple of this, px.
     """
 
@@ -104,7 +107,6 @@ class TwoStageDetectorConfig(ModelConfig):
     fpn_channels: int = 256
     rpn: RPNConfig = field(default_factory=RPNConfig)
     box: BoxConfig = field(default_factory=BoxConfig)
-    mask: MaskConfig = field(default_factory=MaskConfig)
     size_divisor: int = 32
 
     def __post_init__(self) -> None:
@@ -114,7 +116,6 @@ class TwoStageDetectorConfig(ModelConfig):
             "size_divisor": self.size_divisor,
             "box.roi_size": self.box.roi_size,
             "box.num_fcs": self.box.num_fcs,
-            "mask.roi_size": self.mask.roi_size,
         }
         for part, sampler in (("rpn", self.rpn), ("box", self.box)):
             if sampler.num_samples is not None:
@@ -136,8 +137,8 @@ class TwoStageDetectorConfig(ModelConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskRCNNConfig(TwoStageDetectorConfig):
-    """Mask R-CNN; defaults are the released COCO models'.
+class FasterRCNNConfig(TwoStageDetectorConfig):
+    """Faster R-CNN; defaults are the released Mask R-CNN models', which differ in nothing else.
 
     Attributes:
         positive_iou: overlap with ground truth from which a proposal is positive; below it is
@@ -149,6 +150,17 @@ class MaskRCNNConfig(TwoStageDetectorConfig):
     delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskRCNNConfig(FasterRCNNConfig):
+    """Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        mask: mask head.
+    """
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+
 def _cascade_rpn_config() -> RPNConfig:
     return RPNConfig(allowed_border=0, smooth_l1_beta=1 / 9, train_max_proposals=2000)
 
@@ -158,8 +170,8 @@ def _cascade_box_config() -> BoxConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
-    """Cascade Mask R-CNN; defaults are the released COCO models'.
+class CascadeRCNNConfig(TwoStageDetectorConfig):
+    """Cascade R-CNN; defaults are the released Cascade Mask R-CNN models'.
 
     Attributes:
         stage_ious: per stage the overlap with ground truth from which a box is positive.
@@ -189,3 +201,19 @@ class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
         if len(set(lengths.values())) != 1 or not self.stage_ious:
             got = ", ".join(f"{length} {name}" for name, length in lengths.items())
             raise ValueError(f"each stage must have one overlap, stds and weight, got {got}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeMaskRCNNConfig(CascadeRCNNConfig):
+    """Cascade Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        mask: mask head of each stage.
+    """
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+
+def mask_config(config: ModelConfig) -> MaskConfig | None:
+    """The part of a two-stage detector's config that is its mask head; None for one without."""
+    return config.mask if isinstance(config, MaskRCNNConfig | CascadeMaskRCNNConfig) else None

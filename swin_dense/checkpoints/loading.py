@@ -8,7 +8,7 @@ at its initial values is in the report that it returns.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -102,7 +102,8 @@ def initialise(
     """Start the training of a whole model from a file.
 
     A file with the same parts (backbone, neck, ...) goes into the whole model; of any other, the
-    backbone goes into the model's.
+    backbone goes into the model's. Parts that the model names as optional are left out, such as the
+    mask head of a Mask R-CNN that a Faster R-CNN starts from.
 
     Args:
         model: a model with a `backbone`.
@@ -119,6 +120,8 @@ def initialise(
     name, converted = _read(source, model)
     has_same_parts = _parts(converted.state) == _parts(model.state_dict())
     target = model if has_same_parts else model.get_submodule("backbone")
+    if has_same_parts:
+        converted = _without_parts(converted, getattr(model, "optional_parts", ()))
     return load_converted(target, converted, source=name, new_classes=new_classes)
 
 
@@ -181,6 +184,13 @@ def _read(
         return name, convert_state_dict(source)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _without_parts(converted: ConvertedState, parts: Sequence[str]) -> ConvertedState:
+    """The weights without those whose names begin with one of `parts`; they count as dropped."""
+    unused = tuple(key for key in converted.state if key.startswith(tuple(parts)))
+    state = {key: value for key, value in converted.state.items() if key not in unused}
+    return replace(converted, state=state, dropped=(*converted.dropped, *unused))
 
 
 def _parts(state: Mapping[str, Tensor]) -> set[str]:

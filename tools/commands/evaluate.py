@@ -53,8 +53,9 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
             explains each.
 
     Returns:
-        The machine-readable scores, as `--json` writes them. Detection: `bbox` and `segm` with
-        COCO's 12 numbers each, fractions, -1 where a size has no object. Segmentation: `mIoU`,
+        The machine-readable scores, as `--json` writes them. Detection: `bbox`, and `segm` where
+        model and data have masks, with COCO's 12 numbers each, fractions, -1 where a size has no
+        object. Segmentation: `mIoU`,
         `mAcc`, `aAcc`, `IoU` of each class, fractions, and the areas behind them, pixels.
 
     Raises:

@@ -57,11 +57,12 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
     Returns:
         `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
-        `cascade_mask_rcnn`, `upernet`, `classifier`, `backbone` or `unknown heads`); `backbone`
-        (its config, with the variant's name); `model` (the whole model's config, or None);
-        `num_classes`, `class_names`, `category_ids`; `num_tensors`, `num_parameters`, `dtypes`;
-        `dropped` (names of what loading passes over); `other_entries` of the file; `published`
-        (what is known of a file of that name, or None); `warnings`.
+        `cascade_mask_rcnn`, `faster_rcnn`, `cascade_rcnn`, `upernet`, `classifier`, `backbone` or
+        `unknown heads`); `backbone` (its config, with the variant's name); `model` (the whole
+        model's config, or None); `num_classes`, `class_names`, `category_ids`; `num_tensors`,
+        `num_parameters`, `dtypes`; `dropped` (names of what loading passes over);
+        `other_entries` of the file; `published` (what is known of a file of that name, or None);
+        `warnings`.
 
     Raises:
         ValueError: the file cannot be read safely, or no known layout fits it.

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from swin_dense.tools.files import check_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -24,12 +26,20 @@ class DataConfig:
     scale: tuple[int, int]
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
+    def check_root(self) -> None:
+        """See that the root is there, before anything is read or imported for it.
+
+        Raises:
+            FileNotFoundError: it is not; a task whose data are no folder takes any.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
     """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
+    with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
     """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
@@ -50,6 +60,17 @@ class DetectionData(DataConfig):
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxData(DetectionData):
+    """A data set in COCO layout of which boxes alone are read, and its augmentation."""
+
+    with_masks: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +103,7 @@ class SegmentationData(DataConfig):
     """Probability of the mirror image."""
     photometric: bool = True
     """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")

@@ -1,6 +1,6 @@
 """The flags of `swin-dense train`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -133,6 +133,8 @@ def with_model_of_init(options: Options) -> Options:
     }
 
     def with_recipes(model: ModelConfig) -> ModelConfig:
+        if isinstance(model, kind := type(recipe.model)):  # a Mask R-CNN is a Faster R-CNN and more
+            model = kind(**{field.name: getattr(model, field.name) for field in fields(kind)})
         backbone = replace(model.backbone, **in_training)
         return replace(model, backbone=backbone, num_classes=recipe.model.num_classes)
 

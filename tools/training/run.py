@@ -13,6 +13,7 @@ from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import describe_left_out
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
+from swin_dense.tools.recipes.masks import check_masks
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged
 from swin_dense.tools.report.run_report import keep_evaluation, renew_report
@@ -96,6 +97,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     task = find_task(recipe.task)
     training_data = task.training_data(recipe.data, seed=recipe.seed)
     _check_num_classes(recipe, training_data)
+    remark = check_masks(recipe, getattr(training_data, "annotation_counts", {}))
     epochs = AspectRatioGroupedBatchSampler(
         task.aspect_ratios(training_data),
         recipe.batch_size,
@@ -126,6 +128,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         left_out = getattr(training_data, "report", None)
         if left_out:
             log.note(f"left out of training: {describe_left_out(left_out)}")
+        if remark:
+            log.note(remark)
         if state:
             compare_data(state, training_data, log)
         torch.manual_seed(recipe.seed)
@@ -287,8 +291,10 @@ def _describe(
 ) -> str:
     names = dataset.class_names
     named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+    counts = getattr(dataset, "annotation_counts", {})
+    counted = "".join(f"{count} {what}, " for what, count in counts.items())
     return (
-        f"{recipe.name}: {len(dataset)} images, {len(names)} "
+        f"{recipe.name}: {len(dataset)} images, {counted}{len(names)} "
         f"class{'' if len(names) == 1 else 'es'} ({named}), "
         f"{batches.num_steps} steps of {recipe.batch_size} images on "
         f"{accelerator.num_processes} x {accelerator.device.type}, "

@@ -66,6 +66,23 @@ def test_a_folder_gives_an_overlay_for_each_image_and_one_coco_file(
     assert Image.open(out / "overlays" / "a.jpg").size == (60 * 8, 40 * 8)
 
 
+def test_a_model_without_masks_gives_boxes(images: Path, tmp_path: Path) -> None:
+    config = replace(
+        find_recipe("faster_rcnn_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    save_model(create_model(config, class_names=("cat", "dog")), tmp_path / "a.safetensors")
+    _predict(tmp_path / "a.safetensors", tmp_path / "out", images / "a.jpg")
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert content["annotations"]
+    for entry in content["annotations"]:
+        assert "segmentation" not in entry
+        assert entry["area"] == pytest.approx(entry["bbox"][2] * entry["bbox"][3])
+    drawn = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.jpg")).astype(int)
+    plain = Image.open(images / "a.jpg").resize(drawn.shape[1::-1], Image.Resampling.BICUBIC)
+    assert np.abs(drawn - np.asarray(plain)).max() > 100  # the boxes
+
+
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(
     weights: Path, images: Path, tmp_path: Path
 ) -> None:
