@@ -58,4 +58,5 @@ class SegmentationEvaluation(SegmentationInference):
     """Flags of `evaluate` alone, for segmentors."""
 
     reduce_zero_label: bool = True
-    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
+    """Segmentation: read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1
+    are the classes."""

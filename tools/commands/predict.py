@@ -1,6 +1,8 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -90,12 +92,19 @@ def predict(
 
 def run(options: Any) -> None:
     """Predict every input; raises as `predict`."""
+    if not options.inputs:
+        raise ValueError("predict must have images, folders or videos as inputs, got none")
     flags_of_tasks = split_flags(options, _KIND)
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    sources = list(_find_sources(options.inputs))
+    sources = _tell_apart(list(_find_sources(options.inputs)))
     find_source(options.weights)
     pictures = make_writable(options.out / "overlays")
+    if any(pictures.iterdir()):
+        print(
+            f"{options.out} has results already; those of the same names are replaced",
+            file=sys.stderr,
+        )
 
     from swin_dense.heads.checkpoints import from_checkpoint
     from swin_dense.tools.progress import ProgressLines
@@ -172,6 +181,18 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             yield path, path.name, True
         else:
             raise FileNotFoundError(f"no image, folder or video {path}")
+
+
+def _tell_apart(sources: list[tuple[Path, str, bool]]) -> list[tuple[Path, str, bool]]:
+    """Sources with names from the folder that all of them are in, where two have one name."""
+    uses = Counter(name for _, name, _ in sources)
+    if len(uses) == len(sources):
+        return sources
+    shared = os.path.commonpath([path.absolute().parent for path, _, _ in sources])
+    return [
+        (path, os.path.relpath(path.absolute(), shared) if uses[name] > 1 else name, is_named)
+        for path, name, is_named in sources
+    ]
 
 
 def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
