@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from swin_dense.ranges import Ranges, check_ranges
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -73,6 +75,15 @@ class SwinConfig(BackboneConfig):
     """
 
     kind: ClassVar[str] = "swin"
+    ranges: ClassVar[Ranges] = {
+        "embed_dim": (1, 2**14),
+        "depths": (1, 1000),
+        "num_heads": (1, 2**14),
+        "window_size": (1, 64),  # a window's attention is of window_size**4 numbers
+        "patch_size": (1, 256),
+        "in_channels": (1, 2**14),
+        "mlp_ratio": (0, 64),
+    }
 
     embed_dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -119,6 +130,7 @@ class SwinConfig(BackboneConfig):
             raise ValueError(
                 f"frozen_stages must be in -1..{len(self.depths)}, got {self.frozen_stages}"
             )
+        check_ranges(self)
 
     @property
     def stage_channels(self) -> tuple[int, ...]:

@@ -103,6 +103,8 @@ def hold(folder: Path) -> Iterator[None]:
     message = f"{folder} is in use by a live run; choose another --out"
     if path in _held:
         raise ValueError(message)
+    if path.exists() and not path.is_file():  # opening a pipe would wait without end
+        raise ValueError(f"{path} must be an ordinary file; choose another --out")
     with path.open("w") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -75,7 +75,7 @@ class Checkpoint:
     def category_ids(self) -> list[int] | None:
         """The ids of COCO's categories that the file stores, in label order; None without any."""
         ids = self.metadata.get("category_ids")
-        if not isinstance(ids, list) or not all(isinstance(value, int) for value in ids):
+        if not isinstance(ids, list) or not all(type(value) is int for value in ids):
             return None
         return ids if all(abs(value) < 2**63 for value in ids) else None
 
@@ -132,6 +132,8 @@ def _find_file(path: Path) -> Path:
 
 def _read_hub_config(path: Path) -> object:
     """The config that transformers and timm store beside weights; None if absent or no JSON."""
+    if not path.is_file():  # a pipe would wait without end
+        return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

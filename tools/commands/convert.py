@@ -14,6 +14,7 @@ import tyro
 from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,8 +75,8 @@ def run(options: Options) -> None:
     if left_out:
         from swin_dense.checkpoints.conversion import shorten
 
-        print(f"left out: {len(left_out)} ({shorten(left_out, most=8)})", file=sys.stderr)
-    print(options.out)
+        write_line(f"left out: {len(left_out)} ({shorten(left_out, most=8)})")
+    write_line(str(options.out), sys.stdout)
 
 
 def convert_file(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import check_folder
 
 
@@ -16,6 +17,8 @@ class DataConfig:
     """
 
     task: ClassVar[str]
+
+    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
 
     root: Path
     """Folder of the data set."""
@@ -39,6 +42,10 @@ class DetectionData(DataConfig):
     """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        **dict.fromkeys(("train_shorts", "train_long", "crop_shorts", "crop_range"), LENGTHS),
+    }
     with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
@@ -78,6 +85,12 @@ class SegmentationData(DataConfig):
     """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
 
     task: ClassVar[str] = "segmentation"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        "crop": LENGTHS,
+        "ratios": (0, 16),
+        "cat_max_ratio": (0, 1),
+    }
 
     root: Path = Path("data/ADEChallengeData2016")
     """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the

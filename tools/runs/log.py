@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from swin_dense.tools.console import Console
 from swin_dense.tools.files import atomic_write, finite_or_none
+from swin_dense.tools.printable import printable
 from swin_dense.tools.runs.trackers import RunTracker
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import in_percent
@@ -147,14 +148,14 @@ class RunLog:
     def picture(self, step: int, name: str, pixels: Picture) -> None:
         """Show a picture in TensorBoard and the tracker, `(H, W, 3)` RGB."""
         if self._board is not None:
-            self._board.add_image(name, pixels, step, dataformats="HWC")
+            self._board.add_image(printable(name), pixels, step, dataformats="HWC")
         if self._tracker is not None:
             self._tracker.picture(step, name, pixels)
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
         if self._is_main:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def _write(self, figures: Mapping[str, Any], step: int) -> None:
         if self._run is None or self._board is None:
@@ -166,7 +167,7 @@ class RunLog:
         folder = "metrics" if "metrics" in figures else "training"
         for name, value in scalars.items():
             if name != "step":
-                self._board.add_scalar(f"{folder}/{name}", value, step)
+                self._board.add_scalar(f"{folder}/{printable(name)}", value, step)
         if self._tracker is not None:
             finite = line.get("metrics", line)
             self._tracker.log(

@@ -3,11 +3,13 @@
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
 
@@ -25,6 +27,13 @@ _LEAST = {
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Train a recipe; every field of it is a flag."""
+
+    ranges: ClassVar[Ranges] = {
+        "accumulate": (1, 2**14),
+        "workers": (0, 256),
+        "save_minutes": (0, 10**6),
+        "max_megapixels": MEGAPIXELS,
+    }
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     out: Path | None = None
@@ -57,6 +66,8 @@ class Options:
     """Parts that a process computes each step in, to save memory."""
     workers: int = 4
     """Processes that read images, for each training process; 0: none."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     log_every: int = 50
     """Steps between two lines of the log."""
     save_every: int = 1000
@@ -80,6 +91,7 @@ class Options:
             if (getattr(self, name) or 0) < least:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        check_ranges(self, as_flags=True)
         recipe = self.recipe
         if recipe.steps is not None and recipe.epochs != unchanged(recipe).epochs:
             raise ValueError(

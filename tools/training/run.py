@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
+from swin_dense.datasets.images import limit_pixels
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import describe_left_out
 from swin_dense.heads.model_config import ModelConfig
@@ -38,6 +39,7 @@ from swin_dense.tools.training.run_state import (
 from swin_dense.tools.training.sanity_check import has_annotations, sanity_check, show_samples
 from swin_dense.tools.training.setup import (
     Trained,
+    check_model_memory,
     create_accelerator,
     distribute,
     resolve_launcher,
@@ -63,6 +65,7 @@ def train(options: Options) -> Evaluation | None:
         FileNotFoundError: the data or the weights are missing.
     """
     options = resolve_launcher(with_scaled_lr(with_model_of_init(options)))
+    limit_pixels(options.max_megapixels)
     accelerator = create_accelerator(options)
     is_alone = accelerator.num_processes == 1
     try:
@@ -132,6 +135,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             log.note(remark)
         if state:
             compare_data(state, training_data, log)
+        check_model_memory(_without_pretrained(options), accelerator.device)
         torch.manual_seed(recipe.seed)
         model = task.create_model(_without_pretrained(options), training_data)
         load_initial(model, options, log)

@@ -157,7 +157,7 @@ def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Pa
     ("changes", "message"),
     [
         ({"score_threshold": 1.5}, "--score-threshold must be in 0..1, got 1.5"),
-        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size must be in 1..256, got 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(
