@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator, SemanticScores
-from swin_dense.tools.tasks.drawing import Picture
+from swin_dense.tools.tasks.drawing import Picture, as_hex
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
@@ -34,6 +34,8 @@ def score_label_maps(
     class_names: Sequence[str],
     images: Sequence[ScoredImage],
     draw: Callable[[ScoredImage], Picture],
+    *,
+    colours: np.ndarray | None = None,
 ) -> Evaluation:
     """Everything that an evaluation gives.
 
@@ -42,6 +44,7 @@ def score_label_maps(
         class_names: of its K classes.
         images: all of them with their scores.
         draw: puts the ground truth of an image beside its prediction.
+        colours: `(K, 3)` uint8 RGB, of the classes in the pictures; None: `class_colour`'s.
     """
     scores = evaluator.compute()
     headline: dict[str, float | None] = {
@@ -63,6 +66,7 @@ def score_label_maps(
             scores={"IoU": scores["IoU"], "accuracy": accuracy},
             counts=scores["area_label"],
             unit="pixels",
+            colours=() if colours is None else tuple(as_hex(colour) for colour in colours),
         ),
         confusion=Confusion(
             names=names, counts=evaluator.matrix.cpu().numpy(), unit="pixels", rule=_RULE
