@@ -100,17 +100,15 @@ def _score_section(
 ) -> Section:
     task = runs[0].task
     first, second = (task.score_table(record.metrics).by_name for record in last)
-    rows = [
-        [name, in_percent(value), in_percent(second[name]), _difference(value, second[name])]
-        for name, value in first.items()
-    ]
+    scores = {name: (first.get(name), second.get(name)) for name in [*first, *second]}
+    rows = [[name, *map(in_percent, pair), _difference(*pair)] for name, pair in scores.items()]
     columns = [
         "",
         *(f"{name}, step {record.step}" for name, record in zip(names, last, strict=True)),
         "difference",
     ]
     charts = []
-    for key in last[0].headline:
+    for key in dict.fromkeys([*last[0].headline, *last[1].headline]):
         lines = []
         for run, name, colour in zip(runs, names, _COLOURS, strict=True):
             values = [record.headline.get(key) for record in run.evaluations]
@@ -175,6 +173,8 @@ def _precision_sections(
         return []
     charts = []
     for found, curves in last[0].curves.items():
+        if found not in last[1].curves:
+            continue
         for at in curves.means:
             lines = []
             for record, name, colour in zip(last, names, _COLOURS, strict=True):

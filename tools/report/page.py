@@ -11,6 +11,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from swin_dense.tools.files import atomic_write
+from swin_dense.tools.printable import printable
 from swin_dense.tools.report.style import STYLE, themed
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -33,6 +34,7 @@ def write_page(path: Path, title: str, blocks: Sequence[str | Section]) -> None:
     """Write blocks of HTML under a title as one page, beside its final name and renamed.
 
     Sections are listed beside the page, or above it where the window is narrow.
+    Control characters and marks for the order of letters, wherever they come from, are escaped.
 
     Args:
         path: the file.
@@ -49,7 +51,7 @@ def write_page(path: Path, title: str, blocks: Sequence[str | Section]) -> None:
         f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"{contents}<main>\n<h1>{name}</h1>\n{content}\n</main>\n</body>\n</html>\n"
     )
-    atomic_write(path, page)
+    atomic_write(path, "\n".join(map(printable, page.split("\n"))))
 
 
 def _lay_out(blocks: Sequence[str | Section], prefix: str) -> tuple[str, str]:

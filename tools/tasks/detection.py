@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_masks
 from torch import Tensor
 
 from swin_dense.datasets.categories import COCO_CATEGORIES
@@ -20,9 +19,10 @@ from swin_dense.datasets.masks import (
     CompressedMask,
     bitmaps_from_runs,
     compress_bitmaps,
-    decompress,
+    mask_area,
+    run_lengths,
 )
-from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
+from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 from swin_dense.heads.detection.targets import DetectionResult
 from swin_dense.heads.models import create_model
@@ -69,7 +69,12 @@ class DetectionTask:
             flip=data.flip,
         )
         return CocoDetection(
-            data.root, data.train_split, transforms=transforms, drop_empty=True, seed=seed
+            data.root,
+            data.train_split,
+            transforms=transforms,
+            drop_empty=True,
+            with_masks=data.with_masks,
+            seed=seed,
         )
 
     def evaluation_data(
@@ -82,7 +87,9 @@ class DetectionTask:
         """The split to evaluate on as it is, resized; it names its classes itself."""
         del model
         transforms = detection_eval(scale or data.scale)
-        return CocoDetection(data.root, data.val_split, transforms=transforms)
+        return CocoDetection(
+            data.root, data.val_split, transforms=transforms, with_masks=data.with_masks
+        )
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
         """Width / height of each image."""
@@ -119,17 +126,21 @@ class DetectionTask:
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
     ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
-        """Batch and targets on the device; masks become bitmaps there."""
-        del data
+        """Batch and targets on the device; masks, if they are read, become bitmaps there."""
         images = batch_images([sample["image"] for sample in samples], device=device)
         targets = []
         for sample, size in zip(samples, images.sizes, strict=True):
             moved = {
                 name: sample[name].to(device, non_blocking=True)
-                for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
+                for name in ("boxes", "labels", "mask_counts", "mask_num_runs", "has_mask")
             }
-            masks = bitmaps_from_runs(moved["mask_counts"], moved["mask_num_runs"], size)
-            targets.append({"boxes": moved["boxes"], "labels": moved["labels"], "masks": masks})
+            target = {"boxes": moved["boxes"], "labels": moved["labels"]}
+            if data.with_masks:
+                runs = (moved["mask_counts"], moved["mask_num_runs"])
+                target["masks"] = bitmaps_from_runs(*runs, size)
+                if not bool(sample["has_mask"].all()):  # of the sample: it is on the CPU
+                    target["has_mask"] = moved["has_mask"]
+            targets.append(target)
         return images, targets
 
     def evaluate(
@@ -140,18 +151,28 @@ class DetectionTask:
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
-        """The 12 COCO numbers for boxes and for masks, and what is behind them."""
+        """The 12 COCO numbers for boxes and for masks, and what is behind them.
+
+        Those for masks where the model gives some and the data has some.
+        """
         labels = torch.tensor(match_classes(model, dataset))
         evaluator = CocoEvaluator(dataset)
+        gives_masks = False
         for samples, results in predictions:
             known = [_relabel(result, labels) for result in results]
+            gives_masks |= any("masks" in result for result in results)
             evaluator.update([sample["image_id"] for sample in samples], known)
         if gather is not None:
-            parts = gather([(evaluator.detections, evaluator.seen)])
+            parts = gather([(evaluator.detections, evaluator.seen, gives_masks)])
             evaluator = CocoEvaluator(dataset)
-            for detections, seen in parts:
+            for detections, seen, others_give_masks in parts:
                 evaluator.merge(detections, seen)
-        return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
+                gives_masks |= others_give_masks
+        return score_detections(
+            evaluator,
+            draw=partial(_draw_found, dataset, evaluator),
+            kinds=KINDS if gives_masks and evaluator.has_masks else ("bbox",),
+        )
 
     def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
         """A COCO results file, with `--results`."""
@@ -164,7 +185,7 @@ class DetectionTask:
         return DetectionWriter(path, model, score_threshold=flags.score_threshold)
 
     def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
-        """COCO's 12 numbers for boxes and for masks."""
+        """COCO's 12 numbers for boxes, and for masks where there are some."""
         return detection_score_table(metrics)
 
     def score_name(self, name: str) -> str:
@@ -225,8 +246,8 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
 class DetectionWriter:
     """Collects detections and writes them as one COCO-format file.
 
-    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed
-    run lengths; pycocotools and every tool for COCO files reads it.
+    The file has `images`, `categories` and `annotations` with a `score` each, masks, if the model
+    gives some, as compressed run lengths; pycocotools and every tool for COCO files reads it.
 
     Args:
         path: of the file.
@@ -255,21 +276,23 @@ class DetectionWriter:
         self._images.append(
             {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
         )
-        runs = compress_bitmaps(kept["masks"].cpu().numpy())
+        runs = compress_bitmaps(kept["masks"].cpu().numpy()) if "masks" in kept else None
         columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
-        for (x1, y1, x2, y2), score, label, segmentation in zip(*columns, runs, strict=True):
-            self._annotations.append(
-                {
-                    "id": len(self._annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": self._ids[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": score,
-                    "segmentation": segmentation | {"counts": segmentation["counts"].decode()},
-                    "area": float(coco_masks.area(segmentation)),
-                    "iscrowd": 0,
-                }
-            )
+        for place, ((x1, y1, x2, y2), score, label) in enumerate(zip(*columns, strict=True)):
+            annotation = {
+                "id": len(self._annotations) + 1,
+                "image_id": image_id,
+                "category_id": self._ids[label],
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": score,
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": 0,
+            }
+            if runs is not None:
+                counts = runs[place]["counts"].decode()
+                annotation["segmentation"] = {**runs[place], "counts": counts}
+                annotation["area"] = float(mask_area(runs[place]))
+            self._annotations.append(annotation)
         return draw_detections(image, kept, self._names)
 
     def close(self) -> None:
@@ -312,8 +335,10 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
-        "masks": _bitmaps([entry["segmentation"] for entry in found], dataset.sizes[index]),
     }
+    masks = [entry["segmentation"] for entry in found if "segmentation" in entry]
+    if masks:
+        result["masks"] = _bitmaps(masks, dataset.sizes[index])
     return _draw(dataset, index, result, dataset.class_names)
 
 
@@ -327,8 +352,9 @@ def _draw(
     annotated = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
-        "masks": _bitmaps(truth.masks(size), size),
     }
+    if truth.has_mask.any():
+        annotated["masks"] = _bitmaps(truth.masks(size), size)
     kept = {name: value[result["scores"] >= SHOWN_SCORE] for name, value in result.items()}
     pictures = [
         draw_detections(image, annotated, dataset.class_names),
@@ -339,6 +365,4 @@ def _draw(
 
 def _bitmaps(masks: Sequence[CompressedMask], size: tuple[int, int]) -> Tensor:
     """`(N, H, W)` bool."""
-    if not masks:
-        return torch.zeros(0, *size, dtype=torch.bool)
-    return torch.from_numpy(decompress(masks))
+    return bitmaps_from_runs(*run_lengths(masks), size)

@@ -1,5 +1,6 @@
 """Two runs beside each other: names, differences, classes in common."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from run_writer import detection_evaluation, segmentation_evaluation, write_run
@@ -29,6 +30,25 @@ def test_folders_of_one_name_are_named_by_their_paths(tmp_path: Path) -> None:
     page = _html(*runs)
     assert str(tmp_path / "a" / "run") in page
     assert "+25.0" in page
+
+
+def test_a_run_without_masks_is_compared_with_one_that_has_some(tmp_path: Path) -> None:
+    full = detection_evaluation(0.25)
+    boxes = replace(
+        detection_evaluation(0.5),
+        metrics={"bbox": full.metrics["bbox"]},
+        headline={key: value for key, value in full.headline.items() if "bbox" in key},
+        curves={"boxes": full.curves["boxes"]},
+    )
+    runs = [
+        read_run(write_run(tmp_path / name, evaluation))
+        for name, evaluation in (("masks", full), ("boxes", boxes))
+    ]
+    for pair in (runs, runs[::-1]):
+        page = "".join(comparison_blocks(*pair))
+        assert "<td>mask AP50</td>" in page
+        assert "Boxes, IoU 0.50" in page
+        assert "Masks, IoU" not in page
 
 
 def test_scores_of_segmentation_are_compared_under_their_names(tmp_path: Path) -> None:
