@@ -80,7 +80,8 @@ def predict(
         `label_maps` and `classes.txt`.
 
     Raises:
-        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        ValueError: a flag is out of range, or there is no input; or, when all is done, an input
+            that was named itself could not be read.
         FileNotFoundError: an input or the weights are missing.
     """
     inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
@@ -103,7 +104,8 @@ def run(options: Any) -> None:
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)
-    frames = _read_frames(sources)
+    unreadable: list[str] = []
+    frames = _read_frames(sources, unreadable)
     progress = ProgressLines()
     num_done = 0
     try:
@@ -116,10 +118,16 @@ def run(options: Any) -> None:
                     videos.add(frame.video, picture)
             num_done += len(chunk)
             progress.show(f"{num_done} done, last {chunk[-1].name}")
+            chunk.clear()  # large images: the next ones are read without these in memory
+            shown.clear()
+            del frame, picture
     finally:  # an input that cannot be read must not cost what was found in those before it
         progress.finish()
         videos.close()
         writer.close()
+    if unreadable:
+        kept = f"; the results of {num_done} others are in {options.out}" if num_done else ""
+        raise ValueError("; ".join(unreadable) + kept)
     if num_done == 0:
         raise ValueError("none of the inputs could be read")
 
@@ -164,18 +172,23 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             raise FileNotFoundError(f"no image, folder or video {path}")
 
 
-def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
-    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -> Iterator[_Frame]:
+    """Every image and every frame.
+
+    A file that cannot be read does not stop the others: of a folder it is only reported, of one
+    that was named itself the message goes to `unreadable`.
+    """
     for path, name, is_named in sources:
         try:
             if path.suffix.lower() in _VIDEO_SUFFIXES:
                 yield from _video_frames(path, name)
             else:
                 yield _Frame(name, read_image(path))
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
             if is_named:
-                raise
-            print(f"skipped: {error}", file=sys.stderr)
+                unreadable.append(str(error))
+            else:
+                print(f"skipped: {error}", file=sys.stderr)
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:

@@ -1,6 +1,5 @@
 """Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,25 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_masks
 from torch import Tensor
 
-from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.images import image_size
-from swin_dense.datasets.masks import (
-    CompressedMask,
-    bitmaps_from_runs,
-    compress_bitmaps,
-    decompress,
-)
+from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
-from swin_dense.heads.detection.targets import DetectionResult
+from swin_dense.datasets.transforms.pipeline import compose
+from swin_dense.datasets.transforms.resizing import keep_ratio_size
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import atomic_write, make_file_writable
+from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
@@ -37,30 +30,67 @@ from swin_dense.tools.tasks.detection_scores import (
     score_detections,
 )
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
+from swin_dense.tools.tasks.results.coco_writer import DetectionWriter
+from swin_dense.tools.tasks.results.compact import keep_detections, predict_compactly
+from swin_dense.tools.tasks.results.tiled import in_tiles
 from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor, Sample
+from swin_dense.tools.tasks.task import (
+    Evaluation,
+    Gather,
+    Inference,
+    Predict,
+    Predictor,
+    Sample,
+)
+
+_SMALLEST_TILE = 64  # px
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation(Inference):
+class DetectionInference(Inference):
+    """Flags of `evaluate` and `predict` for detectors."""
+
+    tiles: int | None = None
+    """Detection: cut images that are larger into square tiles of that side, px, for objects that
+    the resize would make too small; tiles keep the image's resolution, unless --scale is smaller.
+    None: no tiles."""
+    overlap: int = 200
+    """Detection: px that neighbouring --tiles share; objects up to that size are whole in one."""
+
+    def __post_init__(self) -> None:
+        if self.tiles is None:
+            if self.overlap != DetectionInference.overlap:
+                raise ValueError(f"--overlap is for --tiles, got {self.overlap} without tiles")
+        elif self.tiles < _SMALLEST_TILE:
+            raise ValueError(f"--tiles must be at least {_SMALLEST_TILE} px, got {self.tiles}")
+        elif not 0 <= self.overlap <= self.tiles // 2:
+            raise ValueError(
+                f"--overlap must be in 0..{self.tiles // 2}, half of --tiles, got {self.overlap}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionEvaluation(DetectionInference):
     """Flags of `evaluate` for detectors."""
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (boxes and masks in one)."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.results is not None:
             make_file_writable(self.results)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionPrediction(Inference):
+class DetectionPrediction(DetectionInference):
     """Flags of `predict` for detectors."""
 
     score_threshold: float = 0.3
     """Detection: what scores less is left out, 0..1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.score_threshold <= 1:
             raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
 
@@ -102,9 +132,9 @@ class DetectionTask:
         scale: tuple[int, int] | None,
         model: Model | None = None,
     ) -> CocoDetection:
-        """The split to evaluate on as it is, resized; it names its classes itself."""
+        """The split to evaluate on, resized where there is a scale; it names its classes itself."""
         del model
-        transforms = detection_eval(scale or data.scale)
+        transforms = compose([]) if scale is None else detection_eval(scale)
         return CocoDetection(data.root, data.val_split, transforms=transforms)
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
@@ -129,15 +159,27 @@ class DetectionTask:
         match_classes(model, dataset)
 
     def predictor(self, flags: Inference) -> Predictor:
-        """Whole images, resized."""
-        return Predictor(scale=flags.scale or DetectionData().scale, predict=_predict)
+        """Whole images, resized, or tiles as well; masks as compressed run lengths."""
+        threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
+        predict: Predict = partial(predict_compactly, score_threshold=threshold)
+        scale = flags.scale or DetectionData().scale
+        if not isinstance(flags, DetectionInference) or flags.tiles is None:
+            return Predictor(scale=scale, predict=predict)
+        tiled = in_tiles(
+            predict,
+            side=flags.tiles,
+            overlap=flags.overlap,
+            resize=partial(_resize, scale=scale),
+            shrink=partial(_shrink, scale=flags.scale),
+        )
+        return Predictor(scale=None, predict=tiled)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        no_points = np.zeros((0, 2), np.float32)
-        transforms = detection_eval(scale or DetectionData().scale)
-        resized = transforms(image=image, keypoints=no_points)["image"]
-        return torch.from_numpy(resized).permute(2, 0, 1)
+        if scale is not None:
+            no_points = np.zeros((0, 2), np.float32)
+            image = detection_eval(scale)(image=image, keypoints=no_points)["image"]
+        return torch.from_numpy(image).permute(2, 0, 1)
 
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
@@ -159,7 +201,7 @@ class DetectionTask:
         self,
         model: Model,
         dataset: CocoDetection,
-        predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
+        predictions: Iterable[tuple[list[Sample], list[dict[str, Any]]]],
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
@@ -198,7 +240,7 @@ class DetectionTask:
         self,
         dataset: CocoDetection,
         sample: Sample,
-        result: dict[str, Tensor],
+        result: dict[str, Any],
         model: Model,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
@@ -245,83 +287,13 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     return [place.get(name, -1) for name in names]
 
 
-class DetectionWriter:
-    """Collects detections and writes them as one COCO-format file.
-
-    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed
-    run lengths; pycocotools and every tool for COCO files reads it.
-
-    Args:
-        path: of the file.
-        model: gives the class names and category ids.
-        score_threshold: detections below it are left out.
-    """
-
-    def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
-        num_classes: int = model.config.num_classes
-        self._path = path
-        self._threshold = score_threshold
-        names, ids = model.class_names, model.category_ids
-        coco = tuple(COCO_CATEGORIES.values())
-        if ids is None and (names == coco or (names is None and num_classes == len(coco))):
-            # published files do not store ids, and the oldest no names; these are COCO's
-            names, ids = coco, tuple(COCO_CATEGORIES)
-        self._names = names or tuple(f"class {i}" for i in range(num_classes))
-        self._ids = ids or tuple(range(1, num_classes + 1))
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-
-    def add(self, name: str, image: Tensor, result: dict[str, Tensor]) -> Picture:
-        """Keep the detections of an image and draw them."""
-        kept = {key: value[result["scores"] >= self._threshold] for key, value in result.items()}
-        image_id = len(self._images) + 1
-        self._images.append(
-            {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
-        )
-        runs = compress_bitmaps(kept["masks"].cpu().numpy())
-        columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
-        for (x1, y1, x2, y2), score, label, segmentation in zip(*columns, runs, strict=True):
-            self._annotations.append(
-                {
-                    "id": len(self._annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": self._ids[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": score,
-                    "segmentation": segmentation | {"counts": segmentation["counts"].decode()},
-                    "area": float(coco_masks.area(segmentation)),
-                    "iscrowd": 0,
-                }
-            )
-        return draw_detections(image, kept, self._names)
-
-    def close(self) -> None:
-        """Write the file, beside its final name and renamed."""
-        categories = [
-            {"id": category_id, "name": name}
-            for category_id, name in zip(self._ids, self._names, strict=True)
-        ]
-        content = {
-            "images": self._images,
-            "categories": categories,
-            "annotations": self._annotations,
-        }
-        atomic_write(self._path, json.dumps(content))
-
-
-def _predict(
-    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
-) -> list[DetectionResult]:
-    return model.predict(images, original_sizes=original_sizes)
-
-
-def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+def _relabel(result: dict[str, Any], labels: Tensor) -> dict[str, Any]:
     """The result with the data set's labels, without classes that the data set has not."""
     moved = labels.to(result["labels"].device)[result["labels"]]
     known = moved >= 0
     if bool(known.all()):
         return result | {"labels": moved}
-    return {name: value[known] for name, value in (result | {"labels": moved}).items()}
+    return keep_detections(result | {"labels": moved}, known)
 
 
 def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredImage) -> Picture:
@@ -335,24 +307,23 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
-        "masks": _bitmaps([entry["segmentation"] for entry in found], dataset.sizes[index]),
+        "masks": [entry["segmentation"] for entry in found],
     }
     return _draw(dataset, index, result, dataset.class_names)
 
 
 def _draw(
-    dataset: CocoDetection, index: int, result: dict[str, Tensor], names: Sequence[str]
+    dataset: CocoDetection, index: int, result: dict[str, Any], names: Sequence[str]
 ) -> Picture:
     pixels = dataset.load_image(index)  # (H, W, 3)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
-    size = image_size(pixels)
     truth = dataset.load_instances(index)
     annotated = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
-        "masks": _bitmaps(truth.masks(size), size),
+        "masks": truth.masks(image_size(pixels)),
     }
-    kept = {name: value[result["scores"] >= SHOWN_SCORE] for name, value in result.items()}
+    kept = keep_detections(result, result["scores"] >= SHOWN_SCORE)
     pictures = [
         draw_detections(image, annotated, dataset.class_names),
         draw_detections(image, kept, names),
@@ -360,8 +331,14 @@ def _draw(
     return side_by_side(pictures, ["ground truth", "prediction"])
 
 
-def _bitmaps(masks: Sequence[CompressedMask], size: tuple[int, int]) -> Tensor:
-    """`(N, H, W)` bool."""
-    if not masks:
-        return torch.zeros(0, *size, dtype=torch.bool)
-    return torch.from_numpy(decompress(masks))
+def _resize(image: Tensor, *, scale: tuple[int, int]) -> Tensor:
+    """`(3, H, W)` uint8 fitted into a scale."""
+    return DetectionTask().resize(image.permute(1, 2, 0).numpy(), scale)
+
+
+def _shrink(image: Tensor, *, scale: tuple[int, int] | None) -> Tensor:
+    """The same where the image is larger than the scale; else it stays as it is."""
+    size = (image.shape[1], image.shape[2])
+    if scale is None or keep_ratio_size(size, scale) >= size:
+        return image
+    return _resize(image, scale=scale)
