@@ -169,17 +169,15 @@ class DetectionTask:
             predict,
             side=flags.tiles,
             overlap=flags.overlap,
-            resize=partial(_resize, scale=scale),
+            resize=partial(_fit_tensor, scale=scale),
             shrink=partial(_shrink, scale=flags.scale),
         )
         return Predictor(scale=None, predict=tiled)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        if scale is not None:
-            no_points = np.zeros((0, 2), np.float32)
-            image = detection_eval(scale)(image=image, keypoints=no_points)["image"]
-        return torch.from_numpy(image).permute(2, 0, 1)
+        resized = image if scale is None else _fit(image, scale)
+        return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
@@ -331,9 +329,17 @@ def _draw(
     return side_by_side(pictures, ["ground truth", "prediction"])
 
 
-def _resize(image: Tensor, *, scale: tuple[int, int]) -> Tensor:
-    """`(3, H, W)` uint8 fitted into a scale."""
-    return DetectionTask().resize(image.permute(1, 2, 0).numpy(), scale)
+def _fit(image: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    """`(H, W, 3)` uint8, resized as in evaluation."""
+    no_points = np.zeros((0, 2), np.float32)
+    resized: np.ndarray = detection_eval(scale)(image=image, keypoints=no_points)["image"]
+    return resized
+
+
+def _fit_tensor(image: Tensor, *, scale: tuple[int, int]) -> Tensor:
+    """The same of `(3, H, W)` uint8."""
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(_fit(pixels, scale)).permute(2, 0, 1)
 
 
 def _shrink(image: Tensor, *, scale: tuple[int, int] | None) -> Tensor:
@@ -341,4 +347,4 @@ def _shrink(image: Tensor, *, scale: tuple[int, int] | None) -> Tensor:
     size = (image.shape[1], image.shape[2])
     if scale is None or keep_ratio_size(size, scale) >= size:
         return image
-    return _resize(image, scale=scale)
+    return _fit_tensor(image, scale=scale)

@@ -103,7 +103,8 @@ def _split(start: int, end: int, *, across: int) -> Iterator[tuple[int, int]]:
 def _find_edges(columns: Tensor) -> tuple[Tensor, Tensor]:
     """Where the runs of `(columns, rows)` bool begin and end, in turn: column and row of each."""
     padded = F.pad(columns.contiguous(), (1, 1))
-    return (padded[:, 1:] != padded[:, :-1]).nonzero(as_tuple=True)
+    column, row = (padded[:, 1:] != padded[:, :-1]).nonzero(as_tuple=True)
+    return column, row
 
 
 def _count_runs(edges: Tensor, num_pixels: int) -> list[int]:
