@@ -150,7 +150,7 @@ def _read_text(path: Path) -> str:
 
 def _parse_csv(text: str, *, where: str | Path) -> ClassList:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.DictReader(lines))
+    rows = list(csv.DictReader(lines, skipinitialspace=True))
     if not rows or "name" not in rows[0]:
         raise ValueError(f"{where} must have a header with `name` and one line a class")
     try:

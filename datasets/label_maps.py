@@ -19,7 +19,7 @@ IGNORED_LABEL = 255
 _CLASS_NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 
 # Raised by Pillow for a damaged file; the last where a damaged header states a giant image.
-_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 
 
 def read_class_numbers(path: str | Path) -> np.ndarray:
@@ -39,7 +39,7 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
             return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
     except FileNotFoundError:
         raise FileNotFoundError(f"no label map file {path}") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
@@ -85,18 +85,20 @@ def labels_from_numbers(
     return np.where(ignored, IGNORED_LABEL, labels).astype(np.uint8)
 
 
-def read_label_map_header(path: str | Path) -> Size:
+def read_label_map_header(path: str | Path, *, colours: bool = False) -> Size:
     """Size of a label map, from the header of its file; raises as `read_class_numbers`.
 
-    The rest is read for its check sums, which is much faster than decoding it.
+    The rest is read for its check sums, which is much faster than decoding it. With `colours` the
+    file may have colours in place of class numbers.
     """
     try:
         with Image.open(path) as image:
-            _check_mode(image, path)
+            if not colours:
+                _check_mode(image, path)
             size = Size(image.height, image.width)
             image.verify()
             return size
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a label map: {error}") from error
 
 
@@ -105,7 +107,7 @@ def read_image_header(path: str | Path) -> Size:
     try:
         with Image.open(path) as image:
             return Size(image.height, image.width)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 

@@ -17,15 +17,15 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.configs import BackboneConfig, SwinConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS, ModelSpec, create_model, find_spec
 from swin_dense.heads.stored_configs import build_config, config_as_json, has_type
-from swin_dense.heads.whole_model import Model, ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.heads.whole_model import Model
 
 
 def from_checkpoint(source: str | os.PathLike[str]) -> Model:

@@ -6,9 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.creation import BACKBONE_KINDS
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import BACKBONE_KINDS, BackboneConfig, SwinConfig
 
 
 def config_as_json(config: Any) -> dict[str, Any]:

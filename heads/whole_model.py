@@ -1,26 +1,13 @@
 """A whole model: a backbone of any kind and its heads, with two doors, losses and results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.padding import ImageBatch
-from swin_dense.protocol import Backbone, BackboneConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Everything that fixes a whole model's architecture.
-
-    Attributes:
-        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
-        num_classes: classes K, without background.
-    """
-
-    backbone: BackboneConfig
-    num_classes: int
+from swin_dense.protocol import Backbone
 
 
 class Model(nn.Module):

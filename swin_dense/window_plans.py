@@ -24,9 +24,6 @@ from swin_dense.windows import (
     sort_by_kind,
 )
 
-# The attention bias is read in rows whose start is a multiple of this many elements: the fused GPU
-# kernels would otherwise copy it into such rows for every window.
-_ROW_ALIGNMENT = 8
 # A forward needs one a stage.
 _CACHED_PLANS = 32
 _CACHED_TABLES = 32
@@ -213,10 +210,3 @@ def _cached_window_table(
     compute: Callable[[int], np.ndarray], window: int, device: torch.device
 ) -> Tensor:
     return torch.from_numpy(compute(window)).to(device)
-
-
-def aligned_rows(bias: Tensor) -> Tensor:
-    """The same `(..., L, L)` values, each row starting at a multiple of 8 elements."""
-    length = bias.shape[-1]
-    padded = torch.nn.functional.pad(bias, (0, -length % _ROW_ALIGNMENT))
-    return padded[..., :length]

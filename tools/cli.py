@@ -18,11 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from swin_dense import __version__
 from swin_dense.tools import COMMANDS
-
-_PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"swin-dense {__version__}")
+        return 0
     try:
         if words[0] not in COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
@@ -79,14 +79,15 @@ def _run(command: str, words: list[str]) -> int:
 
 def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
     """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
+    import tyro
+
+    parsing = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             if default is None:
-                return tyro.cli(options_type, prog=program, args=words, config=_PARSING)
-            return tyro.cli(
-                options_type, prog=program, args=words, default=default, config=_PARSING
-            )
+                return tyro.cli(options_type, prog=program, args=words, config=parsing)
+            return tyro.cli(options_type, prog=program, args=words, default=default, config=parsing)
     except SystemExit as stop:
         if not stop.code:
             raise  # --help
@@ -126,6 +127,7 @@ def _overview() -> str:
     return "\n".join(
         [
             "usage: swin-dense COMMAND [--flag value ...]",
+            "       swin-dense --version",
             "",
             "Swin Transformer detection and segmentation on today's PyTorch.",
             "",

@@ -39,6 +39,17 @@ def make_file_writable(path: Path) -> Path:
     return path
 
 
+def check_folder(path: Path, *, flag: str) -> None:
+    """See that a folder that a flag names is there.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not path.is_dir():
+        fault = "not a folder" if path.exists() else "no such folder"
+        raise FileNotFoundError(f"{flag} must be a folder, got {path}: {fault}")
+
+
 def atomic_write(path: Path, text: str) -> None:
     """Write a text file beside its final name and rename it: it is never seen half written."""
     partial = path.with_name(f".{path.name}.partial")

@@ -8,9 +8,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from swin_dense.checkpoints.architecture import count_numbers, read_shape
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import BoxConfig, CascadeMaskRCNNConfig, MaskRCNNConfig
 
 _Config = TypeVar("_Config", MaskRCNNConfig, CascadeMaskRCNNConfig)
 

@@ -4,8 +4,6 @@ from swin_dense.heads.detection.config import CascadeMaskRCNNConfig
 from swin_dense.heads.detection.roi_heads.cascade import CascadeRoIHeads
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 
-__all__ = ["CascadeMaskRCNN", "CascadeMaskRCNNConfig"]
-
 
 class CascadeMaskRCNN(TwoStageDetector):
     """Cascade Mask R-CNN as released with Swin.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

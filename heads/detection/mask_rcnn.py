@@ -4,8 +4,6 @@ from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.heads.detection.roi_heads.standard import StandardRoIHeads
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 
-__all__ = ["MaskRCNN", "MaskRCNNConfig"]
-
 
 class MaskRCNN(TwoStageDetector):
     """Mask R-CNN as released with Swin.

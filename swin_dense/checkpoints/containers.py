@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.download import resolve
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_values import (
     ArrayRecord,
     PickleFault,
     TensorRecord,
     brief,
     parts_of,
 )
-from swin_dense.checkpoints.torch_files import StoredValues, open_pickle, open_torch_zip
+from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle, open_torch_zip
 
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")

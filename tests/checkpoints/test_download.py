@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from swin_dense.checkpoints import download
 from swin_dense.checkpoints.download import fetch, resolve
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile
 
@@ -144,7 +143,7 @@ def test_no_network_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(download.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(
         FileNotFoundError,
         match=r"no route to host\); is there a network\? 0 bytes .* give its path",

@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
 from swin_dense.checkpoints.loading import initialise, load_weights, resample_table
+from swin_dense.configs import SwinConfig
 from swin_dense.creation import create_backbone
 from swin_dense.heads import MaskRCNNConfig, UPerNetConfig, create_model
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig

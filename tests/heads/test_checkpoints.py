@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import to_layout
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import (
     CascadeMaskRCNNConfig,
     MaskRCNNConfig,

@@ -8,13 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.detection.config import (
+    BoxConfig,
+    CascadeMaskRCNNConfig,
+    MaskConfig,
+    MaskRCNNConfig,
+    RPNConfig,
+)
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3

@@ -17,7 +17,8 @@ from training_runs import BACKBONE, assert_same, weights
 
 import swin_dense as sd
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.cli import main
 from swin_dense.tools.recipes.data import DataConfig
@@ -25,6 +26,7 @@ from swin_dense.tools.recipes.optim import AdamWConfig, Schedule
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.runs.log import read_log
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
@@ -33,7 +35,7 @@ from swin_dense.tools.tasks.scores import (
     rank_images,
 )
 from swin_dense.tools.tasks.table import TASKS
-from swin_dense.tools.tasks.task import Evaluation, Inference, Predictor
+from swin_dense.tools.tasks.task import Evaluation, Predictor
 
 _SIDE = 32
 _NAMES = ("dark", "bright")

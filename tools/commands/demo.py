@@ -4,31 +4,23 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from swin_dense.datasets.shapes import write_shapes
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
-from swin_dense.tools.report import page
-from swin_dense.tools.report.run_report import REPORT_FILE, run_blocks
-from swin_dense.tools.runs.checkpoints import WEIGHTS_FILE
-from swin_dense.tools.runs.folder import read_run
-from swin_dense.tools.runs.log import clock
-from swin_dense.tools.tasks.drawing import save_picture
-from swin_dense.tools.tasks.evaluation import choose_device, evaluation_loader, predict_batches
+from swin_dense.tools.runs.names import REPORT_FILE, WEIGHTS_FILE
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.training.options import Options as TrainOptions
-from swin_dense.tools.training.run import train
+
+if TYPE_CHECKING:
+    from swin_dense.heads.whole_model import Model
 
 _RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
+_LEAST = {"train_images": 1, "val_images": 1, "size": 32, "steps": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +40,13 @@ class Options:
     """Training steps of each; None: the recipes'."""
     seed: int = 0
     """Of the drawings and of the training."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} must be at least {least}, got {value}")
 
 
 @document_flags(Options)
@@ -73,6 +72,11 @@ def run(options: Options) -> None:
     """Run the demonstration; raises as `demo`."""
     start = time.perf_counter()
     make_writable(options.out)
+
+    from swin_dense.datasets.shapes import write_shapes
+    from swin_dense.tools.report import page
+    from swin_dense.tools.runs.log import clock
+
     data = options.out / "data"
     print(f"drawing {options.train_images} + {options.val_images} images", file=sys.stderr)
     write_shapes(
@@ -99,6 +103,13 @@ def run(options: Options) -> None:
 
 def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
     """Train and evaluate one recipe; gives its part of the report."""
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.report import page
+    from swin_dense.tools.report.run_report import run_blocks
+    from swin_dense.tools.runs.folder import read_run
+    from swin_dense.tools.tasks.evaluation import choose_device
+    from swin_dense.tools.training.run import train
+
     out = options.out / recipe.task
     recipe = replace(
         recipe,
@@ -114,8 +125,13 @@ def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
     return [page.heading(recipe.task.capitalize(), level=1), *run_blocks(read_run(out))]
 
 
-def _draw_pictures(model: Model, data: DataConfig, folder: Path) -> None:
+def _draw_pictures(model: "Model", data: DataConfig, folder: Path) -> None:
     """Write held-out images with the ground truth beside the prediction into `folder`."""
+    import torch
+
+    from swin_dense.tools.tasks.drawing import save_picture
+    from swin_dense.tools.tasks.evaluation import evaluation_loader, predict_batches
+
     task = find_task(model.task)
     make_writable(folder)
     predictor = task.predictor(task.evaluation_flags(scale=data.scale))

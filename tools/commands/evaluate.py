@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.tools.files import make_file_writable, write_json
+from swin_dense.checkpoints.download import find_source
+from swin_dense.tools.files import check_folder, make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
-from swin_dense.tools.tasks.task import Evaluation
+
+if TYPE_CHECKING:
+    from swin_dense.tools.tasks.task import Evaluation
 
 _KIND = "evaluation_flags"
 
@@ -67,17 +66,27 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
 
 def run(options: Any) -> None:
     """Evaluate and print the scores; raises as `evaluate`."""
+    evaluation = _evaluate(options)
+
+    from rich.console import Console
+
     console = Console()
-    for table in _evaluate(options).tables:
+    for table in evaluation.tables:
         console.print(table)
 
 
-def _evaluate(options: Any) -> Evaluation:
+def _evaluate(options: Any) -> "Evaluation":
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     flags_of_tasks = split_flags(options, _KIND)
     if options.json is not None:
         make_file_writable(options.json)
+    find_source(options.weights)
+    check_folder(options.data, flag="--data")
+
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
+
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)

@@ -6,23 +6,22 @@ from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cv2
-import numpy as np
-import torch
 import tyro
 
-from swin_dense.datasets.images import image_size, read_image
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import Model
+from swin_dense.checkpoints.download import find_source
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.progress import ProgressLines
-from swin_dense.tools.tasks.drawing import Picture, save_picture
-from swin_dense.tools.tasks.evaluation import autocast, choose_device
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
-from swin_dense.tools.tasks.task import PredictionWriter, Predictor, Task
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+
+    from swin_dense.heads.whole_model import Model
+    from swin_dense.tools.tasks.drawing import Picture
+    from swin_dense.tools.tasks.task import PredictionWriter, Predictor, Task
 
 _KIND = "prediction_flags"
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -52,7 +51,7 @@ class _Frame:
     """One image to predict; `video` is the file that it is a frame of."""
 
     name: str
-    pixels: np.ndarray = field(repr=False)  # (H, W, 3) uint8 RGB
+    pixels: "np.ndarray" = field(repr=False)  # (H, W, 3) uint8 RGB
     video: Path | None = None
 
 
@@ -96,7 +95,14 @@ def run(options: Any) -> None:
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     sources = list(_find_sources(options.inputs))
+    find_source(options.weights)
     pictures = make_writable(options.out / "overlays")
+
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.progress import ProgressLines
+    from swin_dense.tools.tasks.drawing import save_picture
+    from swin_dense.tools.tasks.evaluation import choose_device
+
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
@@ -132,20 +138,24 @@ def run(options: Any) -> None:
         raise ValueError("none of the inputs could be read")
 
 
-@torch.no_grad()
 def _predict(
-    model: Model,
-    task: Task,
-    predictor: Predictor,
+    model: "Model",
+    task: "Task",
+    predictor: "Predictor",
     frames: list[_Frame],
     precision: str,
-    writer: PredictionWriter,
-) -> list[Picture]:
+    writer: "PredictionWriter",
+) -> "list[Picture]":
     """Results of a few images go to the writer; their pictures come back."""
+    import torch
+
+    from swin_dense.datasets.images import image_size
+    from swin_dense.tools.tasks.evaluation import autocast
+
     device = next(model.parameters()).device
     resized = [task.resize(frame.pixels, predictor.scale) for frame in frames]
     sizes = [image_size(frame.pixels) for frame in frames]
-    with autocast(device, precision):
+    with torch.no_grad(), autocast(device, precision):
         results = predictor.predict(model, resized, sizes)
     images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in frames]  # (3, H, W)
     return [
@@ -178,6 +188,8 @@ def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -
     A file that cannot be read does not stop the others: of a folder it is only reported, of one
     that was named itself the message goes to `unreadable`.
     """
+    from swin_dense.datasets.images import read_image
+
     for path, name, is_named in sources:
         try:
             if path.suffix.lower() in _VIDEO_SUFFIXES:
@@ -192,6 +204,8 @@ def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
+    import cv2
+
     capture = cv2.VideoCapture(str(path))
     try:
         index = 0
@@ -213,7 +227,9 @@ class _VideoWriter:
         self._current: Path | None = None
         self._writer: cv2.VideoWriter | None = None
 
-    def add(self, video: Path, picture: Picture) -> None:
+    def add(self, video: Path, picture: "Picture") -> None:
+        import cv2
+
         if video != self._current or self._writer is None:
             self.close()
             capture = cv2.VideoCapture(str(video))

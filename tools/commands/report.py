@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from swin_dense.tools.files import make_file_writable
-from swin_dense.tools.report.run_report import write_run_report
+from swin_dense.tools.runs.names import check_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,11 @@ def report(*runs: str | PathLike[str], out: str | PathLike[str] | None = None) -
             be written.
     """
     page = None if out is None else make_file_writable(Path(out))
+    for run in runs:
+        check_run(Path(run))
+
+    from swin_dense.tools.report.run_report import write_run_report
+
     return write_run_report([Path(run) for run in runs], page)
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.configs import SwinConfig
+from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig, RPNConfig
 from swin_dense.tools.recipes.data import DetectionData
 from swin_dense.tools.recipes.optim import AdamWConfig, StepSchedule
 from swin_dense.tools.recipes.recipe import Recipe, published_model

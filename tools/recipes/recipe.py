@@ -5,10 +5,9 @@ from typing import Annotated
 
 import tyro
 
-from swin_dense.creation import find_backbone
-from swin_dense.heads.models import MODEL_VARIANTS
-from swin_dense.heads.whole_model import ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import BackboneConfig, find_backbone
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.heads.variants import MODEL_VARIANTS
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 

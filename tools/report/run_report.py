@@ -17,10 +17,10 @@ from swin_dense.tools.report.sections import (
 from swin_dense.tools.runs.evaluations import EvaluationRecord, KeptPicture, record_evaluation
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run, read_run
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.runs.names import REPORT_FILE
 from swin_dense.tools.runs.results_table import write_results_table
 from swin_dense.tools.tasks.task import Evaluation
 
-REPORT_FILE = "report.html"
 _COMPARISON_FILE = "comparison.html"
 
 

@@ -1,7 +1,7 @@
 """Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,13 @@ from swin_dense.datasets.transforms.resizing import keep_ratio_size
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
+from swin_dense.tools.task_flags import (
+    DetectionEvaluation,
+    DetectionInference,
+    DetectionPrediction,
+    Inference,
+)
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
     detection_score_name,
@@ -34,65 +39,7 @@ from swin_dense.tools.tasks.results.coco_writer import DetectionWriter
 from swin_dense.tools.tasks.results.compact import keep_detections, predict_compactly
 from swin_dense.tools.tasks.results.tiled import in_tiles
 from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
-from swin_dense.tools.tasks.task import (
-    Evaluation,
-    Gather,
-    Inference,
-    Predict,
-    Predictor,
-    Sample,
-)
-
-_SMALLEST_TILE = 64  # px
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionInference(Inference):
-    """Flags of `evaluate` and `predict` for detectors."""
-
-    tiles: int | None = None
-    """Detection: cut images that are larger into square tiles of that side, px, for objects that
-    the resize would make too small; tiles keep the image's resolution, unless --scale is smaller.
-    None: no tiles."""
-    overlap: int = 200
-    """Detection: px that neighbouring --tiles share; objects up to that size are whole in one."""
-
-    def __post_init__(self) -> None:
-        if self.tiles is None:
-            if self.overlap != DetectionInference.overlap:
-                raise ValueError(f"--overlap is for --tiles, got {self.overlap} without tiles")
-        elif self.tiles < _SMALLEST_TILE:
-            raise ValueError(f"--tiles must be at least {_SMALLEST_TILE} px, got {self.tiles}")
-        elif not 0 <= self.overlap <= self.tiles // 2:
-            raise ValueError(
-                f"--overlap must be in 0..{self.tiles // 2}, half of --tiles, got {self.overlap}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation(DetectionInference):
-    """Flags of `evaluate` for detectors."""
-
-    results: Path | None = None
-    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.results is not None:
-            make_file_writable(self.results)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionPrediction(DetectionInference):
-    """Flags of `predict` for detectors."""
-
-    score_threshold: float = 0.3
-    """Detection: what scores less is left out, 0..1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.score_threshold <= 1:
-            raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
+from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Predictor, Sample
 
 
 class DetectionTask:

@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -31,15 +32,6 @@ Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 # Given the task's kind of model, resized images `(3, h, w)` uint8 and the sizes of their originals:
 # results in the frame of the originals.
 Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inference:
-    """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
-
-    scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
-    2048 512 for segmentation)."""
 
 
 @dataclass(frozen=True, kw_only=True)

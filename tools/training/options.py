@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
 
@@ -116,6 +115,8 @@ def with_model_of_init(options: Options) -> Options:
     """
     if not options.model_from_init or options.init is None:
         return options
+    from swin_dense.heads.checkpoints import from_checkpoint  # the flags alone need no torch
+
     recipe = options.recipe
     in_training = {
         name: getattr(recipe.model.backbone, name)

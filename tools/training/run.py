@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged

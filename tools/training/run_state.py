@@ -16,8 +16,6 @@ from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import (
-    EMA_FILE,
-    WEIGHTS_FILE,
     find_checkpoint,
     load_state,
     random_state,
@@ -25,6 +23,7 @@ from swin_dense.tools.runs.checkpoints import (
     save_checkpoint,
 )
 from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE
 from swin_dense.tools.training.distributed.sharding import (
     load_optimizer_state,
     load_whole_weights,

@@ -12,11 +12,11 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from swin_dense.heads.whole_model import Model
-from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.tasks.evaluation import choose_device
 from swin_dense.tools.training.distributed.batch_norm import synchronise_norms
 from swin_dense.tools.training.distributed.sharding import is_sharded, shard, whole_copy
 from swin_dense.tools.training.ema import ModelEMA
+from swin_dense.tools.training.optimizer import create_optimizer
 from swin_dense.tools.training.options import Options
 
 _FSDP_VARIABLE = "ACCELERATE_USE_FSDP"  # set by `accelerate launch --use_fsdp` and its config file

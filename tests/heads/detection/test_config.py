@@ -2,7 +2,7 @@
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import (
     BoxConfig,
     CascadeMaskRCNNConfig,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.cli import main

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.models import create_model
 from swin_dense.tools.commands.predict import predict
@@ -140,7 +140,7 @@ def test_a_failure_does_not_cost_what_was_found_before(
             raise MemoryError
         return np.asarray(Image.open(path))
 
-    monkeypatch.setattr("swin_dense.tools.commands.predict.read_image", read)
+    monkeypatch.setattr("swin_dense.datasets.images.read_image", read)
     with pytest.raises(MemoryError):
         _predict(weights, tmp_path / "out", images)
     found = json.loads((tmp_path / "out" / "predictions.json").read_text())

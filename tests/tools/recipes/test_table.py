@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from swin_dense import padding
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.published import PUBLISHED
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes import matching
 from swin_dense.heads.detection.roi_heads import cascade, mask_pasting, standard
 from swin_dense.heads.models import create_model
-from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES, find_recipe, unchanged
+from swin_dense.tools.training.optimizer import create_optimizer
 
 # Width, depths, heads of the backbones.
 _T = (96, (2, 2, 6, 2), (3, 6, 12, 24))

@@ -13,13 +13,8 @@ from pycocotools.coco import COCO
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.tools.recipes.data import DetectionData
-from swin_dense.tools.tasks.detection import (
-    DetectionEvaluation,
-    DetectionPrediction,
-    DetectionTask,
-    DetectionWriter,
-    match_classes,
-)
+from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction
+from swin_dense.tools.tasks.detection import DetectionTask, DetectionWriter, match_classes
 from swin_dense.tools.tasks.scores import ScoreTable
 
 TASK = DetectionTask()

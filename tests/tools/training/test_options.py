@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr

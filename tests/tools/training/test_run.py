@@ -15,7 +15,7 @@ from training_runs import BACKBONE, assert_same, detection_recipe, losses, small
 from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.tools.commands.train import choose_default, describe_choices
 from swin_dense.tools.files import hold
 from swin_dense.tools.recipes.recipe import Recipe

@@ -2,7 +2,7 @@
 
 import torch
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.config import MaskConfig, TwoStageDetectorConfig
 from swin_dense.heads.detection.roi_heads.mask_head import (

@@ -10,11 +10,8 @@ import torch
 from torch import Tensor
 
 from swin_dense.datasets.masks import decompress
-from swin_dense.tools.tasks.detection import (
-    DetectionEvaluation,
-    DetectionPrediction,
-    DetectionTask,
-)
+from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction
+from swin_dense.tools.tasks.detection import DetectionTask
 from swin_dense.tools.tasks.results.compact import predict_compactly
 from swin_dense.tools.tasks.results.tiled import in_tiles
 
