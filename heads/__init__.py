@@ -1,4 +1,4 @@
-"""Whole models on a pyramid of features: Mask R-CNN, Cascade Mask R-CNN, and UPerNet.
+"""Whole models on a pyramid of features: detectors with and without masks, and UPerNet.
 
 Each name is imported when it is first asked for, the configs and their table without torch.
 """
@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swin_dense.heads.checkpoints import from_checkpoint, save_model
-    from swin_dense.heads.detection.cascade import CascadeMaskRCNN
-    from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
-    from swin_dense.heads.detection.mask_rcnn import MaskRCNN
+    from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
+    from swin_dense.heads.detection.config import (
+        CascadeMaskRCNNConfig,
+        CascadeRCNNConfig,
+        FasterRCNNConfig,
+        MaskRCNNConfig,
+    )
+    from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
     from swin_dense.heads.model_config import ModelConfig
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
     from swin_dense.heads.pretrained import from_pretrained, save_pretrained
@@ -24,6 +29,10 @@ __all__ = [
     "MODEL_VARIANTS",
     "CascadeMaskRCNN",
     "CascadeMaskRCNNConfig",
+    "CascadeRCNN",
+    "CascadeRCNNConfig",
+    "FasterRCNN",
+    "FasterRCNNConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
     "Model",
@@ -44,6 +53,10 @@ _PLACES = {
     "MODEL_VARIANTS": "variants",
     "CascadeMaskRCNN": "detection.cascade",
     "CascadeMaskRCNNConfig": "detection.config",
+    "CascadeRCNN": "detection.cascade",
+    "CascadeRCNNConfig": "detection.config",
+    "FasterRCNN": "detection.mask_rcnn",
+    "FasterRCNNConfig": "detection.config",
     "MaskRCNN": "detection.mask_rcnn",
     "MaskRCNNConfig": "detection.config",
     "Model": "whole_model",

@@ -13,18 +13,27 @@ from torch import Tensor
 from swin_dense.configs import BackboneConfig
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
+    is_cascade_rcnn,
+    is_faster_rcnn,
     is_mask_rcnn,
     read_detector_config,
 )
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
+from swin_dense.heads.detection.config import (
+    CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    TwoStageDetectorConfig,
+)
+from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,26 +90,24 @@ def add_model(spec: ModelSpec) -> None:
     MODEL_VARIANTS.update(spec.variants)
 
 
-add_model(
-    ModelSpec(
-        name="mask_rcnn",
-        config=MaskRCNNConfig,
-        model=MaskRCNN,
-        variants=variants_of(MaskRCNNConfig),
-        fits=is_mask_rcnn,
-        read_config=read_detector_config,
-    )
+_Fits = Callable[[Mapping[str, Tensor]], bool]
+_DETECTORS: tuple[tuple[str, type[TwoStageDetectorConfig], type[Model], _Fits], ...] = (
+    ("mask_rcnn", MaskRCNNConfig, MaskRCNN, is_mask_rcnn),
+    ("cascade_mask_rcnn", CascadeMaskRCNNConfig, CascadeMaskRCNN, is_cascade_mask_rcnn),
+    ("faster_rcnn", FasterRCNNConfig, FasterRCNN, is_faster_rcnn),
+    ("cascade_rcnn", CascadeRCNNConfig, CascadeRCNN, is_cascade_rcnn),
 )
-add_model(
-    ModelSpec(
-        name="cascade_mask_rcnn",
-        config=CascadeMaskRCNNConfig,
-        model=CascadeMaskRCNN,
-        variants=variants_of(CascadeMaskRCNNConfig),
-        fits=is_cascade_mask_rcnn,
-        read_config=read_detector_config,
+for _name, _config, _model, _fits in _DETECTORS:
+    add_model(
+        ModelSpec(
+            name=_name,
+            config=_config,
+            model=_model,
+            variants=variants_of(_config),
+            fits=_fits,
+            read_config=read_detector_config,
+        )
     )
-)
 add_model(
     ModelSpec(
         name="upernet",
@@ -158,6 +165,7 @@ def create_model(
     else:
         config = name_or_config
     spec = find_spec(config)
+    check_ranges(config)
     if backbone is not None:
         config = replace(config, backbone=backbone)
     if num_classes is None and class_names is not None:

@@ -1,20 +1,28 @@
 """Whole models by the names of their variants; nothing of torch is imported for them."""
 
 from swin_dense.configs import SWIN_VARIANTS
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
+from swin_dense.heads.detection.config import (
+    CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    TwoStageDetectorConfig,
+)
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
+
+_DETECTORS: dict[str, type[TwoStageDetectorConfig]] = {
+    "mask_rcnn": MaskRCNNConfig,
+    "cascade_mask_rcnn": CascadeMaskRCNNConfig,
+    "faster_rcnn": FasterRCNNConfig,
+    "cascade_rcnn": CascadeRCNNConfig,
+}
 
 # Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
 MODEL_VARIANTS: dict[str, ModelConfig] = {
     **{
-        f"mask_rcnn_swin_{size}": MaskRCNNConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
-        for size in "tsbl"
-    },
-    **{
-        f"cascade_mask_rcnn_swin_{size}": CascadeMaskRCNNConfig(
-            backbone=SWIN_VARIANTS[f"swin_{size}"]
-        )
+        f"{name}_swin_{size}": config(backbone=SWIN_VARIANTS[f"swin_{size}"])
+        for name, config in _DETECTORS.items()
         for size in "tsbl"
     },
     **{

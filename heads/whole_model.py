@@ -27,6 +27,8 @@ class Model(nn.Module):
         task: name of the task that it is trained and evaluated for.
         class_layers: last names of the layers whose rows are the classes; they start anew where a
             file has other classes.
+        optional_parts: beginnings of the names of parts that this model does not have and related
+            ones do; a training that starts from such a file leaves them out.
 
     Raises:
         ValueError: there is another number of names or ids than of classes.
@@ -34,6 +36,7 @@ class Model(nn.Module):
 
     task: ClassVar[str]
     class_layers: ClassVar[tuple[str, ...]]
+    optional_parts: ClassVar[tuple[str, ...]] = ()
 
     config: ModelConfig
 

@@ -21,15 +21,23 @@ from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 
+BOX_CLASS_LAYERS = ("fc_cls", "fc_reg")
+MASK_HEAD = "roi_head.mask_head."
+"""Beginning of the names of a mask head's weights."""
+
 
 class TwoStageDetector(Model):
     """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
     Arguments as `Model`'s.
+
+    Attributes:
+        gives_masks: true if it learns masks and its results have some.
     """
 
     task: ClassVar[str] = "detection"
-    class_layers: ClassVar[tuple[str, ...]] = ("fc_cls", "fc_reg", "conv_logits")
+    class_layers: ClassVar[tuple[str, ...]] = BOX_CLASS_LAYERS
+    gives_masks: ClassVar[bool] = False
 
     config: TwoStageDetectorConfig
 
@@ -65,7 +73,8 @@ class TwoStageDetector(Model):
 
         Args:
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
-            targets: the objects of each image; there may be none.
+            targets: the objects of each image; there may be none. Masks are asked for where the
+                model gives some.
 
         Returns:
             Scalars, already weighted: their sum is to be minimised.
@@ -74,8 +83,16 @@ class TwoStageDetector(Model):
             ValueError: targets do not fit the images.
         """
         batch = self._batch(images)
-        check_targets(targets, batch.sizes, num_classes=self.config.num_classes)
-        targets = [move_target(target, batch.pixels.device) for target in targets]
+        check_targets(
+            targets,
+            batch.sizes,
+            num_classes=self.config.num_classes,
+            with_masks=self.gives_masks,
+        )
+        targets = [
+            move_target(target, batch.pixels.device, with_masks=self.gives_masks)
+            for target in targets
+        ]
         rpn = self.config.rpn
         gt_boxes = [target["boxes"] for target in targets]
 

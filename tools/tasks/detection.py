@@ -14,7 +14,7 @@ from torch import Tensor
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import bitmaps_from_runs
-from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
+from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
 from swin_dense.datasets.transforms.pipeline import compose
 from swin_dense.datasets.transforms.resizing import keep_ratio_size
@@ -69,7 +69,12 @@ class DetectionTask:
             flip=data.flip,
         )
         return CocoDetection(
-            data.root, data.train_split, transforms=transforms, drop_empty=True, seed=seed
+            data.root,
+            data.train_split,
+            transforms=transforms,
+            drop_empty=True,
+            with_masks=data.with_masks,
+            seed=seed,
         )
 
     def evaluation_data(
@@ -82,7 +87,9 @@ class DetectionTask:
         """The split to evaluate on, resized where there is a scale; it names its classes itself."""
         del model
         transforms = compose([]) if scale is None else detection_eval(scale)
-        return CocoDetection(data.root, data.val_split, transforms=transforms)
+        return CocoDetection(
+            data.root, data.val_split, transforms=transforms, with_masks=data.with_masks
+        )
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
         """Width / height of each image."""
@@ -129,17 +136,21 @@ class DetectionTask:
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
     ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
-        """Batch and targets on the device; masks become bitmaps there."""
-        del data
+        """Batch and targets on the device; masks, if they are read, become bitmaps there."""
         images = batch_images([sample["image"] for sample in samples], device=device)
         targets = []
         for sample, size in zip(samples, images.sizes, strict=True):
             moved = {
                 name: sample[name].to(device, non_blocking=True)
-                for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
+                for name in ("boxes", "labels", "mask_counts", "mask_num_runs", "has_mask")
             }
-            masks = bitmaps_from_runs(moved["mask_counts"], moved["mask_num_runs"], size)
-            targets.append({"boxes": moved["boxes"], "labels": moved["labels"], "masks": masks})
+            target = {"boxes": moved["boxes"], "labels": moved["labels"]}
+            if data.with_masks:
+                runs = (moved["mask_counts"], moved["mask_num_runs"])
+                target["masks"] = bitmaps_from_runs(*runs, size)
+                if not bool(sample["has_mask"].all()):  # of the sample: it is on the CPU
+                    target["has_mask"] = moved["has_mask"]
+            targets.append(target)
         return images, targets
 
     def evaluate(
@@ -150,18 +161,28 @@ class DetectionTask:
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
-        """The 12 COCO numbers for boxes and for masks, and what is behind them."""
+        """The 12 COCO numbers for boxes and for masks, and what is behind them.
+
+        Those for masks where the model gives some and the data has some.
+        """
         labels = torch.tensor(match_classes(model, dataset))
         evaluator = CocoEvaluator(dataset)
+        gives_masks = False
         for samples, results in predictions:
             known = [_relabel(result, labels) for result in results]
+            gives_masks |= any("masks" in result for result in results)
             evaluator.update([sample["image_id"] for sample in samples], known)
         if gather is not None:
-            parts = gather([(evaluator.detections, evaluator.seen)])
+            parts = gather([(evaluator.detections, evaluator.seen, gives_masks)])
             evaluator = CocoEvaluator(dataset)
-            for detections, seen in parts:
+            for detections, seen, others_give_masks in parts:
                 evaluator.merge(detections, seen)
-        return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
+                gives_masks |= others_give_masks
+        return score_detections(
+            evaluator,
+            draw=partial(_draw_found, dataset, evaluator),
+            kinds=KINDS if gives_masks and evaluator.has_masks else ("bbox",),
+        )
 
     def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
         """A COCO results file, with `--results`."""
@@ -174,7 +195,7 @@ class DetectionTask:
         return DetectionWriter(path, model, score_threshold=flags.score_threshold)
 
     def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
-        """COCO's 12 numbers for boxes and for masks."""
+        """COCO's 12 numbers for boxes, and for masks where there are some."""
         return detection_score_table(metrics)
 
     def score_name(self, name: str) -> str:
@@ -252,8 +273,10 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
-        "masks": [entry["segmentation"] for entry in found],
     }
+    masks = [entry["segmentation"] for entry in found if "segmentation" in entry]
+    if masks:
+        result["masks"] = masks
     return _draw(dataset, index, result, dataset.class_names)
 
 
@@ -266,8 +289,9 @@ def _draw(
     annotated = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
-        "masks": truth.masks(image_size(pixels)),
     }
+    if truth.has_mask.any():
+        annotated["masks"] = truth.masks(image_size(pixels))
     kept = keep_detections(result, result["scores"] >= SHOWN_SCORE)
     pictures = [
         draw_detections(image, annotated, dataset.class_names),

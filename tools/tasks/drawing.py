@@ -18,6 +18,7 @@ from torch import Tensor
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.masks import MaskCrop, crop_mask
+from swin_dense.tools.printable import printable
 
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -29,16 +30,29 @@ _LONGEST_NAME = 24  # characters of a class name in a legend
 _GOLDEN_RATIO = 0.618033988749895
 
 
+@lru_cache(maxsize=1024)
 def class_colour(label: int) -> tuple[int, int, int]:
-    """Colour of a class, RGB 0..255.
+    """Colour of a class, RGB 0..255, in pictures and charts alike.
 
     Neighbouring labels are far apart in hue; those whose hues come close (5, 8 or 13 labels apart)
-    differ in brightness.
+    differ in luminance. All can be seen on white, on black and on most images.
     """
     hue = (0.02 + label * _GOLDEN_RATIO) % 1.0
-    value = (1.0, 0.62, 0.82)[label % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.6)[label // 9 % 2], value)
+    saturation = (0.9, 0.6)[label // 9 % 2]
+    luminance = (0.24, 0.14, 0.38)[label % 3]
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        lightness = (low + high) / 2
+        colour = colorsys.hls_to_rgb(hue, lightness, saturation)
+        low, high = (low, lightness) if _luminance(colour) > luminance else (lightness, high)
+    red, green, blue = colour
     return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def as_hex(colour: Sequence[int]) -> str:
+    """RGB 0..255 as `#rrggbb`."""
+    red, green, blue = (int(part) for part in colour)
+    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def draw_detections(
@@ -85,13 +99,20 @@ def draw_detections(
     return picture
 
 
-def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) -> Picture:
+def draw_label_map(
+    image: Tensor,
+    labels: Tensor,
+    colours: NDArray[np.uint8],
+    *,
+    unpainted: Sequence[int] = (),
+) -> Picture:
     """Tint each pixel of an image in the colour of its class, with dark lines between classes.
 
     Args:
         image: `(3, H, W)` uint8 RGB.
         labels: `(H, W)` integers in 0..K-1; pixels with 255 (ignored) stay as they are.
         colours: `(K, 3)` RGB.
+        unpainted: labels whose pixels stay as they are too: the background.
 
     Returns:
         `(s H, s W, 3)` uint8 RGB: small images are enlarged by a whole number s, others are not.
@@ -106,6 +127,7 @@ def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) ->
         )
     found = labels.cpu().numpy().astype(np.uint8)
     found = np.repeat(np.repeat(found, scale, axis=0), scale, axis=1)  # (s H, s W)
+    found[np.isin(found, unpainted)] = IGNORED_LABEL
     table = np.zeros((256, 3), np.float32)
     table[: len(colours)] = colours
     tinted = picture * (1 - _LABEL_OPACITY) + table[found] * _LABEL_OPACITY
@@ -123,6 +145,7 @@ def draw_legend(
     *,
     height: int,
     remarks: Sequence[str] = (),
+    unpainted: Sequence[int] = (),
 ) -> Picture:
     """Draw a column of colours and class names, as many as there is room for.
 
@@ -132,6 +155,7 @@ def draw_legend(
         colours: `(K, 3)` RGB.
         height: px of the legend.
         remarks: what stands behind each name, such as its share.
+        unpainted: labels that are not tinted in the picture; they are shown without a colour.
 
     Returns:
         `(height, width, 3)`; the width depends on `class_names` alone, so that all frames of a
@@ -140,7 +164,7 @@ def draw_legend(
     font, row = _font(_LEGEND_FONT), _LEGEND_FONT + 8
     names = [
         name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-        for name in class_names
+        for name in map(printable, class_names)
     ]
     width = round(max(font.getlength(f"{name}  100.0%") for name in names)) + 2 * row
     page = Image.new("RGB", (width, height), (255, 255, 255))
@@ -150,7 +174,8 @@ def draw_legend(
     for place, label in enumerate(shown):
         top = place * row
         swatch = (6, top + 4, row + 2, top + row)
-        pen.rectangle(swatch, fill=tuple(colours[label].tolist()), outline=(60, 60, 60))
+        fill = (255, 255, 255) if label in unpainted else tuple(colours[label].tolist())
+        pen.rectangle(swatch, fill=fill, outline=(60, 60, 60))
         text = names[label] if not remarks else f"{names[label]}  {remarks[place]}"
         pen.text((row + 10, top + 3), text, fill=(0, 0, 0), font=font)
     if len(shown) < len(labels):
@@ -201,6 +226,12 @@ def save_picture(picture: Picture, path: Path) -> None:
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     Image.fromarray(picture).save(partial, quality=92)
     partial.replace(path)
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    """Relative luminance of RGB 0..1, 0..1 (WCAG 2.2; the sRGB curve as a power)."""
+    red, green, blue = (part**2.2 for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _canvas(image: Tensor) -> tuple[Picture, int]:
@@ -324,7 +355,8 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _caption(class_names: Sequence[str], label: int) -> str:
-    return class_names[label] if label < len(class_names) else f"class {label}"
+    name = class_names[label] if label < len(class_names) else f"class {label}"
+    return printable(name)
 
 
 @lru_cache(maxsize=8)

@@ -25,10 +25,13 @@ from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
+from swin_dense.tools.printable import printable
 from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
+    background_labels,
+    chart_colours,
     class_areas,
     class_colours,
     draw_with_legend,
@@ -208,7 +211,10 @@ class SegmentationTask:
         def draw(image: ScoredImage) -> Picture:
             return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
 
-        return score_label_maps(evaluator, dataset.class_names, images, draw)
+        colours = chart_colours(
+            dataset.class_names, class_colours(model.config.num_classes, dataset.colours)
+        )
+        return score_label_maps(evaluator, dataset.class_names, images, draw, colours=colours)
 
     def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
         """Nothing: `predict` writes label maps."""
@@ -268,7 +274,8 @@ class LabelMapWriter:
         partial_path = path.with_name(f".{path.stem}.partial.png")
         Image.fromarray(labels.numpy()).save(partial_path)
         partial_path.replace(path)
-        picture = draw_label_map(image, labels, self._colours)
+        unpainted = background_labels(self._class_names)
+        picture = draw_label_map(image, labels, self._colours, unpainted=unpainted)
         areas = class_areas(labels, len(self._colours))
         shown = largest_first(areas)
         legend = draw_legend(
@@ -277,12 +284,13 @@ class LabelMapWriter:
             self._colours,
             height=len(picture),
             remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+            unpainted=unpainted,
         )
         return np.concatenate([picture, legend], axis=1)
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
-        atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
+        atomic_write(self._out / "classes.txt", "\n".join(map(printable, self._class_names)) + "\n")
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:

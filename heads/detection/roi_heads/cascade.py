@@ -1,4 +1,4 @@
-"""RoI heads of Cascade Mask R-CNN (Cai and Vasconcelos 2018, 2019): a head of each kind a stage."""
+"""RoI heads of Cascade (Mask) R-CNN (Cai and Vasconcelos 2018, 2019): heads of each stage."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.box_ops import clip_boxes, decode_boxes
 from swin_dense.heads.detection.boxes.matching import sample_rois
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, CascadeRCNNConfig
 from swin_dense.heads.detection.roi_heads.box_head import box_losses, build_box_head
 from swin_dense.heads.detection.roi_heads.interface import RoIHeads
 from swin_dense.heads.detection.roi_heads.mask_head import (
@@ -27,20 +27,21 @@ from swin_dense.padding import ImageBatch
 
 
 class CascadeRoIHeads(RoIHeads):
-    """A box head and a mask head per stage; each stage refines the boxes of the one before.
+    """A box head per stage, and where the config has one a mask head; each stage refines boxes.
 
     Args:
         config: of the whole model.
         strides: of the levels that boxes are pooled from, px.
     """
 
-    def __init__(self, config: CascadeMaskRCNNConfig, *, strides: Sequence[int]) -> None:
+    def __init__(self, config: CascadeRCNNConfig, *, strides: Sequence[int]) -> None:
         super().__init__()
         self.config = config
         self.strides = tuple(strides)
         stages = range(len(config.stage_ious))
         self.bbox_head = nn.ModuleList(build_box_head(config) for _ in stages)
-        self.mask_head = nn.ModuleList(build_mask_head(config) for _ in stages)
+        if isinstance(config, CascadeMaskRCNNConfig):
+            self.mask_head = nn.ModuleList(build_mask_head(config) for _ in stages)
 
     def forward(
         self,
@@ -52,7 +53,6 @@ class CascadeRoIHeads(RoIHeads):
         """See `RoIHeads`; each stage's losses are named `s0.loss_cls` and so on."""
         config = self.config
         gt_boxes = [target["boxes"] for target in targets]
-        gt_masks = [target["masks"] for target in targets]
         losses: dict[str, Tensor] = {}
         for stage, weight in enumerate(config.stage_loss_weights):
             samples = [
@@ -78,15 +78,16 @@ class CascadeRoIHeads(RoIHeads):
                 delta_stds=config.stage_delta_stds[stage],
                 giou_weight=config.giou_weight,
             )
-            stage_losses["loss_mask"] = mask_head_loss(
-                self.mask_head[stage],
-                pyramid,
-                samples,
-                gt_masks,
-                strides=self.strides,
-                roi_size=config.mask.roi_size,
-                batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
-            )
+            if isinstance(config, CascadeMaskRCNNConfig):
+                stage_losses["loss_mask"] = mask_head_loss(
+                    self.mask_head[stage],
+                    pyramid,
+                    samples,
+                    targets,
+                    strides=self.strides,
+                    roi_size=config.mask.roi_size,
+                    batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
+                )
             losses |= {f"s{stage}.{name}": weight * loss for name, loss in stage_losses.items()}
             # The next stage samples from the refined boxes, but ground truth only as it is.
             labels = torch.cat([sample.labels for sample in samples])
@@ -126,13 +127,15 @@ class CascadeRoIHeads(RoIHeads):
             sizes=sizes,
         )
         detections = drop_low_scores(detections, score_threshold)
-        masks = predict_masks(
-            list(self.mask_head),
-            pyramid,
-            detections,
-            strides=self.strides,
-            roi_size=self.config.mask.roi_size,
-        )
+        masks = None
+        if isinstance(self.config, CascadeMaskRCNNConfig):
+            masks = predict_masks(
+                list(self.mask_head),
+                pyramid,
+                detections,
+                strides=self.strides,
+                roi_size=self.config.mask.roi_size,
+            )
         return rescale_to_original(
             detections,
             masks,

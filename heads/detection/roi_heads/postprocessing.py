@@ -113,7 +113,7 @@ def drop_low_scores(
 
 def rescale_to_original(
     detections: Sequence[Detections],
-    masks: Sequence[Tensor],
+    masks: Sequence[Tensor] | None,
     *,
     sizes: Sequence[tuple[int, int]],
     original_sizes: Sequence[tuple[int, int]],
@@ -126,7 +126,7 @@ def rescale_to_original(
 
     Args:
         detections: one per image, in the input frame.
-        masks: `(N, m, m)` in 0..1 per image, each of its box.
+        masks: `(N, m, m)` in 0..1 per image, each of its box; None: results have no masks.
         sizes: true (height, width) of each input image.
         original_sizes: (height, width) of each image before it was resized.
         mask_form: of the results.
@@ -136,17 +136,13 @@ def rescale_to_original(
     """
     paste = paste_masks if mask_form == "bitmaps" else paste_run_lengths
     results: list[DetectionResult] = []
-    for (boxes, scores, labels), probabilities, size, original in zip(
-        detections, masks, sizes, original_sizes, strict=True
+    for image, ((boxes, scores, labels), size, original) in enumerate(
+        zip(detections, sizes, original_sizes, strict=True)
     ):
         y, x = size[0] / original[0], size[1] / original[1]
         boxes = boxes / torch.tensor([x, y, x, y]).to(boxes.device, non_blocking=True)
-        results.append(
-            {
-                "boxes": boxes,
-                "scores": scores,
-                "labels": labels,
-                "masks": paste(probabilities, boxes, original),
-            }
-        )
+        result: DetectionResult = {"boxes": boxes, "scores": scores, "labels": labels}
+        if masks is not None:
+            result["masks"] = paste(masks[image], boxes, original)
+        results.append(result)
     return results

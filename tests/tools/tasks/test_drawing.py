@@ -9,6 +9,7 @@ from PIL import Image
 
 from swin_dense.datasets.masks import compress_masks
 from swin_dense.tools.tasks.drawing import (
+    as_hex,
     class_colour,
     draw_detections,
     draw_label_map,
@@ -108,6 +109,18 @@ def test_twenty_classes_have_twenty_colours() -> None:
     assert len({class_colour(label) for label in range(20)}) == 20
 
 
+def test_colours_can_be_seen_on_white_and_on_black() -> None:
+    for label in range(60):
+        linear = [(part / 255) ** 2.2 for part in class_colour(label)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) > 2.3  # contrast of WCAG
+        assert (luminance + 0.05) / 0.05 > 3
+
+
+def test_a_colour_is_written_as_style_sheets_take_it() -> None:
+    assert as_hex((255, 0, 10)) == as_hex(np.array([255, 0, 10], np.uint8)) == "#ff000a"
+
+
 @pytest.mark.parametrize(
     ("image", "masks", "message"),
     [
@@ -153,6 +166,9 @@ def test_a_label_map_tints_its_classes_and_leaves_what_is_ignored() -> None:
     assert picture[100, 100].tolist() == [190, 40, 40]
     assert picture[500, 100].tolist() == [40, 40, 190]
     assert (picture[:, 400:] == 100).all()
+    unpainted = draw_label_map(image, labels, colours, unpainted=[0])
+    assert (unpainted[100, 100] == 100).all()
+    assert unpainted[500, 100].tolist() == [40, 40, 190]
     with pytest.raises(ValueError, match=r"labels must have the image's size \(600, 500\)"):
         draw_label_map(image, labels[1:], colours)
 
@@ -165,6 +181,8 @@ def test_a_legend_names_as_many_classes_as_there_is_room_for() -> None:
     two_rows = draw_legend([2, 0, 1], names, colours, height=50)
     assert [int((two_rows == colour).all(axis=2).any()) for colour in colours] == [0, 0, 1]
     assert two_rows.shape == (50, all_three.shape[1], 3)
+    hollow = draw_legend([2, 0, 1], names, colours, height=100, unpainted=[0])
+    assert [int((hollow == colour).all(axis=2).any()) for colour in colours] == [0, 1, 1]
 
 
 def test_a_picture_is_reduced_to_its_longest_side_and_never_enlarged() -> None:
