@@ -33,6 +33,7 @@ from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,7 @@ def create_model(
     else:
         config = name_or_config
     spec = find_spec(config)
+    check_ranges(config)
     if backbone is not None:
         config = replace(config, backbone=backbone)
     if num_classes is None and class_names is not None:

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from swin_dense.ranges import Ranges, check_ranges
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -66,13 +68,22 @@ class SwinConfig(BackboneConfig):
         patch_size: side of a patch, px.
         in_channels: channels of the image.
         mlp_ratio: width of the MLP's hidden layer over the stage's.
-        qkv_bias: whether query, key and value have a bias.
+        qkv_bias: give query, key and value a bias; with `no-` they have none.
         activation: of the MLP, a name in `ACTIVATION_NAMES`.
-        patch_norm: whether the patch embedding ends in a norm.
+        patch_norm: end the patch embedding in a norm; with `no-` it has none.
         out_indices: stages, from 0, whose maps are given.
     """
 
     kind: ClassVar[str] = "swin"
+    ranges: ClassVar[Ranges] = {
+        "embed_dim": (1, 2**14),
+        "depths": (1, 1000),
+        "num_heads": (1, 2**14),
+        "window_size": (1, 64),  # a window's attention is of window_size**4 numbers
+        "patch_size": (1, 256),
+        "in_channels": (1, 2**14),
+        "mlp_ratio": (0, 64),
+    }
 
     embed_dim: int = 96
     depths: tuple[int, ...] = (2, 2, 6, 2)
@@ -119,6 +130,7 @@ class SwinConfig(BackboneConfig):
             raise ValueError(
                 f"frozen_stages must be in -1..{len(self.depths)}, got {self.frozen_stages}"
             )
+        check_ranges(self)
 
     @property
     def stage_channels(self) -> tuple[int, ...]:

@@ -27,12 +27,12 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("configs", "windows", "untraced", "window_plans", "window_attention", "padding"),
-        *("protocol", "blocks", "backbone", "checkpoints", "adapters", "creation"),
+        *("ranges", "configs", "windows", "untraced", "window_plans", "window_attention"),
+        *("padding", "protocol", "blocks", "backbone", "checkpoints", "adapters", "creation"),
     ),
     "tools": (
-        *("files", "flags", "progress", "task_flags", "recipes", "tasks", "runs", "report"),
-        *("training", "commands", "cli"),
+        *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
+        *("tasks", "runs", "report", "training", "commands", "cli"),
     ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
     """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
+
+    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
 
     scale: tuple[int, int] | None = None
     """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
@@ -44,6 +47,8 @@ class DetectionPrediction(Inference):
 class SegmentationInference(Inference):
     """Flags of `evaluate` and `predict` for segmentors."""
 
+    ranges: ClassVar[Ranges] = {"crop": LENGTHS, "stride": LENGTHS}
+
     mode: Literal["whole", "slide", "ms_flip"] | None = None
     """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
     size, with mirror images (--scale has no effect then)."""
@@ -58,4 +63,5 @@ class SegmentationEvaluation(SegmentationInference):
     """Flags of `evaluate` alone, for segmentors."""
 
     reduce_zero_label: bool = True
-    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
+    """Segmentation: read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1
+    are the classes."""

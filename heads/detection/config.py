@@ -1,8 +1,10 @@
 """Configs of two-stage detectors and of their parts, with the released models' defaults."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,15 @@ class RPNConfig:
         test_nms_pre: boxes per level before suppression, in inference.
         test_max_proposals: boxes per image after it, in inference.
     """
+
+    ranges: ClassVar[Ranges] = {
+        "anchor_scale": (0, 10_000),
+        "num_samples": (1, 100_000),
+        "train_nms_pre": (1, 100_000),
+        "test_nms_pre": (1, 100_000),
+        "train_max_proposals": (0, 100_000),
+        "test_max_proposals": (0, 100_000),
+    }
 
     anchor_scale: float = 8.0
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
@@ -59,6 +70,16 @@ class BoxConfig:
         max_detections: largest number of detections an image.
     """
 
+    ranges: ClassVar[Ranges] = {
+        "roi_size": (1, 64),
+        "num_convs": (0, 64),
+        "conv_channels": (1, 2**16),
+        "num_fcs": (0, 64),
+        "fc_channels": (1, 2**20),
+        "num_samples": (1, 100_000),
+        "max_detections": (1, 100_000),
+    }
+
     roi_size: int = 7
     num_convs: int = 0
     conv_channels: int = 256
@@ -81,6 +102,12 @@ class MaskConfig:
         channels: their width.
     """
 
+    ranges: ClassVar[Ranges] = {
+        "roi_size": (1, 128),
+        "num_convs": (0, 64),
+        "channels": (1, 2**16),
+    }
+
     roi_size: int = 14
     num_convs: int = 4
     channels: int = 256
@@ -102,6 +129,8 @@ class TwoStageDetectorConfig(ModelConfig):
         box: box head.
         size_divisor: images are padded to a multiple of this, px.
     """
+
+    ranges: ClassVar[Ranges] = {"fpn_channels": (1, 2**16), "size_divisor": (1, 1024)}
 
     num_classes: int = 80
     fpn_channels: int = 256

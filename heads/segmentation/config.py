@@ -1,8 +1,10 @@
 """Config of the segmentor, with the released models' defaults."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,12 @@ class UPerNetConfig(ModelConfig):
         auxiliary_channels: width of the auxiliary head on stage 3; None leaves that head out.
         auxiliary_weight: what the auxiliary loss is multiplied by.
     """
+
+    ranges: ClassVar[Ranges] = {
+        "decoder_channels": (1, 2**16),
+        "auxiliary_channels": (1, 2**16),
+        "pool_scales": (1, 256),
+    }
 
     num_classes: int = 150
     decoder_channels: int = 512

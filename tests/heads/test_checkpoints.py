@@ -297,7 +297,7 @@ def test_a_config_with_another_window_does_not_resample_in_silence(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("ids", "message"),
-    [("[null, 1, 2]", "whole numbers"), ("[1.5, 2, 3]", "whole"), ("[1]", "one entry for each")],
+    [("[null, 1, 2]", "whole number"), ("[1.5, 2, 3]", "whole"), ("[1]", "for each of")],
 )
 def test_category_ids_that_are_none_are_refused(ids: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"

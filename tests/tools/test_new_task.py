@@ -291,7 +291,16 @@ def test_its_flags_are_on_the_command_line_and_refused_by_other_tasks(
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
     assert "--is-dark" in capsys.readouterr().out
-    words = ["--weights", str(run.last), "--data", "d", "--workers", "0", "--device", "cpu"]
+    words = [
+        "--weights",
+        str(run.last),
+        "--data",
+        str(tmp_path),
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
     assert main(["evaluate", *words, "--is-dark"]) == 0
     capsys.readouterr()
     assert main(["evaluate", *words, "--mode", "slide"]) == 2

@@ -14,6 +14,7 @@ import tyro
 from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,9 +41,9 @@ LayoutName = Literal[
 class Options:
     """Write a weights file in another layout; the way back gives the same bits."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """Weights file, or the name of a published one."""
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2."""
     to: LayoutName
     """Whose names to use."""
@@ -74,8 +75,8 @@ def run(options: Options) -> None:
     if left_out:
         from swin_dense.checkpoints.conversion import shorten
 
-        print(f"left out: {len(left_out)} ({shorten(left_out, most=8)})", file=sys.stderr)
-    print(options.out)
+        write_line(f"left out: {len(left_out)} ({shorten(left_out, most=8)})")
+    write_line(str(options.out), sys.stdout)
 
 
 def convert_file(

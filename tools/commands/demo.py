@@ -1,13 +1,14 @@
 """`swin-dense demo`: draw data, train on it, evaluate, show; needs no data, weights or network."""
 
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
@@ -27,6 +28,14 @@ _LEAST = {"train_images": 1, "val_images": 1, "size": 32, "steps": 1, "seed": 0}
 class Options:
     """Draw a small data set, train a detector and a segmentor on it, evaluate them on held-out
     images, write a report."""
+
+    ranges: ClassVar[Ranges] = {
+        "train_images": (1, 10**6),
+        "val_images": (1, 10**6),
+        "size": (32, 4096),
+        "steps": (1, 10**9),
+        "seed": (0, 2**32 - 1),
+    }
 
     out: Path = Path("demo")
     """Folder for everything."""
@@ -71,6 +80,7 @@ def demo(**flags: Any) -> Path:
 def run(options: Options) -> None:
     """Run the demonstration; raises as `demo`."""
     start = time.perf_counter()
+    check_ranges(options, as_flags=True)
     make_writable(options.out)
 
     from swin_dense.datasets.shapes import write_shapes
@@ -78,7 +88,7 @@ def run(options: Options) -> None:
     from swin_dense.tools.runs.log import clock
 
     data = options.out / "data"
-    print(f"drawing {options.train_images} + {options.val_images} images", file=sys.stderr)
+    write_line(f"drawing {options.train_images} + {options.val_images} images")
     write_shapes(
         data,
         num_train=options.train_images,
@@ -98,7 +108,7 @@ def run(options: Options) -> None:
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
     page.write_page(path, "Swin on drawn shapes", blocks)
-    print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
+    write_line(f"done in {clock(seconds)}; see {path}")
 
 
 def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:

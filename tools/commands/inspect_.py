@@ -16,6 +16,7 @@ from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
 from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.tools.printable import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +50,8 @@ def run(options: Options) -> None:
         FileNotFoundError: there is no such file.
     """
     facts = inspect_file(options.file)
-    print(json.dumps(facts, indent=2) if options.json else describe(facts))
+    text = json.dumps(facts, indent=2) if options.json else describe(facts)
+    print(text.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
 
 
 def inspect_file(file: Path) -> dict[str, Any]:
@@ -130,7 +132,8 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"beside     {', '.join(facts['other_entries'])}")
     if facts["published"] is not None:
         lines.append(f"published  {_flatten(facts['published'])}")
-    return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
+    lines += [f"warning    {text}" for text in facts["warnings"]]
+    return "\n".join(map(printable, lines))
 
 
 def _read_backbone(checkpoint: "Checkpoint", converted: "ConvertedState") -> BackboneConfig:
@@ -180,6 +183,7 @@ def _describe_misfit(
 ) -> list[str]:
     """Why the file will not load, if it will not: as a model, or without one as a backbone."""
     from swin_dense.checkpoints.architecture import check_fit
+    from swin_dense.checkpoints.loading import check_values
     from swin_dense.heads.models import create_model
 
     def build() -> "nn.Module":
@@ -189,6 +193,7 @@ def _describe_misfit(
 
     try:
         check_fit(build, converted, source=checkpoint.source)
+        check_values(converted.state, source=checkpoint.source)
     except ValueError as error:
         return [str(error)]
     return []

@@ -1,18 +1,23 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from swin_dense.checkpoints.download import find_source
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS, check_file
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 class CommonOptions:
     """Run a model over images, folders of images or videos; writes overlays and results."""
 
+    ranges: ClassVar[Ranges] = {"batch_size": (1, 256), "max_megapixels": MEGAPIXELS}
+
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, folders (searched through) or videos."""
     weights: Path
@@ -40,6 +47,8 @@ class CommonOptions:
     """Folder for the pictures and results."""
     batch_size: int = 1
     """Images predicted together."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -90,18 +99,25 @@ def predict(
 
 def run(options: Any) -> None:
     """Predict every input; raises as `predict`."""
+    if not options.inputs:
+        raise ValueError("predict must have images, folders or videos as inputs, got none")
     flags_of_tasks = split_flags(options, _KIND)
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    sources = list(_find_sources(options.inputs))
+    sources = _tell_apart(list(_find_sources(options.inputs)))
     find_source(options.weights)
     pictures = make_writable(options.out / "overlays")
+    if any(pictures.iterdir()):
+        print(
+            f"{options.out} has results already; those of the same names are replaced",
+            file=sys.stderr,
+        )
 
+    from swin_dense.datasets.images import limit_pixels
     from swin_dense.heads.checkpoints import from_checkpoint
     from swin_dense.tools.progress import ProgressLines
     from swin_dense.tools.tasks.drawing import save_picture
     from swin_dense.tools.tasks.evaluation import choose_device
 
+    limit_pixels(options.max_megapixels)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
@@ -168,10 +184,20 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             if not found:
                 raise ValueError(f"{path} must hold images or videos, got none")
             yield from ((file, str(file.relative_to(path)), False) for file in found)
-        elif path.is_file():
-            yield path, path.name, True
         else:
-            raise FileNotFoundError(f"no image, folder or video {path}")
+            yield check_file(path, "image, folder or video"), path.name, True
+
+
+def _tell_apart(sources: list[tuple[Path, str, bool]]) -> list[tuple[Path, str, bool]]:
+    """Sources with names from the folder that all of them are in, where two have one name."""
+    uses = Counter(name for _, name, _ in sources)
+    if len(uses) == len(sources):
+        return sources
+    shared = os.path.commonpath([path.absolute().parent for path, _, _ in sources])
+    return [
+        (path, os.path.relpath(path.absolute(), shared) if uses[name] > 1 else name, is_named)
+        for path, name, is_named in sources
+    ]
 
 
 def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
@@ -187,14 +213,18 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
         except (ValueError, FileNotFoundError) as error:
             if is_named:
                 raise
-            print(f"skipped: {error}", file=sys.stderr)
+            write_line(f"skipped: {error}")
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
+    from swin_dense.datasets.images import check_pixels
+
+    capture = cv2.VideoCapture(str(check_file(path, "video")))
     try:
+        height, width = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+        check_pixels((int(capture.get(height)), int(capture.get(width))), path)
         index = 0
         while (answer := capture.read())[0]:
             pixels = cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)

@@ -24,8 +24,9 @@ def run(options: Options) -> None:
     """Print the recipes and the published files on stdout."""
     del options
 
-    from rich.console import Console
     from rich.table import Table
+
+    from swin_dense.tools.console import Console
 
     console = Console(width=None if Console().is_terminal else _PLAIN_WIDTH)
     table = Table(title="Recipes")

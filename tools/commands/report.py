@@ -1,6 +1,5 @@
 """`swin-dense report`: the page of a run made again, or two runs compared."""
 
-import sys
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from swin_dense.tools.files import make_file_writable
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.runs.names import check_run
 
 
@@ -16,8 +16,8 @@ from swin_dense.tools.runs.names import check_run
 class Options:
     """Make the report of a run again from its folder, or compare two runs in one page."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """RUN [RUN2]: folders of runs, finished or not."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN2]")]
+    """Folders of runs, finished or not."""
     out: Path | None = None
     """The file; None: report.html in the run's folder, of two runs comparison.html in the first."""
 
@@ -48,4 +48,4 @@ def report(*runs: str | PathLike[str], out: str | PathLike[str] | None = None) -
 
 def run(options: Options) -> None:
     """Make the page and print where it is; raises as `report`."""
-    print(report(*options.runs, out=options.out), file=sys.stderr)
+    write_line(str(report(*options.runs, out=options.out)))

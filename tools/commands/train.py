@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from swin_dense.checkpoints.download import find_source
-from swin_dense.tools.files import check_folder
 from swin_dense.tools.flags import document_flags, make_options, replace_fields
 from swin_dense.tools.recipes.recipe import Recipe, with_backbone
 from swin_dense.tools.recipes.table import RECIPES, find_recipe
@@ -122,7 +121,7 @@ def run(options: Options) -> None:
 
 
 def _train(options: Options) -> Run:
-    check_folder(options.recipe.data.root, flag="--data.root")
+    options.recipe.data.check_root()
     if options.init is not None:
         find_source(options.init)
 

@@ -5,11 +5,16 @@ The schedules are pure functions of the step: nothing of them has to be saved to
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
+
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig:
     """AdamW (Loshchilov and Hutter 2019) as the released Swin configurations use it."""
+
+    ranges: ClassVar[Ranges] = {"betas": (0, 1), "weight_decay": (0, 1000)}
 
     lr: float = 1e-4
     """Learning rate at the end of the warm-up, for the recipe's batch size."""
@@ -39,6 +44,13 @@ class Schedule(ABC):
 class StepSchedule(Schedule):
     """Constant learning rate, multiplied by `gamma` at each milestone, after a linear warm-up."""
 
+    ranges: ClassVar[Ranges] = {
+        "warmup_steps": (0, 10**9),
+        "warmup_ratio": (0, 1),
+        "milestones": (0, 1000),
+        "gamma": (0, 1000),
+    }
+
     warmup_steps: int = 500
     """Steps of linear warm-up."""
     warmup_ratio: float = 1e-3
@@ -57,6 +69,12 @@ class StepSchedule(Schedule):
 @dataclass(frozen=True, kw_only=True)
 class PolySchedule(Schedule):
     """Learning rate that falls to 0 as `(1 - step / num_steps) ** power`, after a warm-up."""
+
+    ranges: ClassVar[Ranges] = {
+        "warmup_steps": (0, 10**9),
+        "warmup_ratio": (0, 1),
+        "power": (0, 1000),
+    }
 
     warmup_steps: int = 1500
     """Steps of linear warm-up."""

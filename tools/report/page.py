@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swin_dense.tools.files import atomic_write
+from swin_dense.tools.printable import printable
 
 INK, MUTED, RULE = "#1d2127", "#667080", "#e2e5e9"
 BLUE, ORANGE = "#2f6db5", "#d9822b"
@@ -92,6 +93,8 @@ details summary { cursor: pointer; color: var(--blue); margin: .8rem 0; }
 def write_page(path: Path, title: str, blocks: Sequence[str]) -> None:
     """Write blocks of HTML under a title as one page, beside its final name and renamed.
 
+    Control characters and marks for the order of letters, wherever they come from, are escaped.
+
     Args:
         path: the file.
         title: plain text.
@@ -106,7 +109,7 @@ def write_page(path: Path, title: str, blocks: Sequence[str]) -> None:
         + "\n".join(blocks)
         + "\n</body>\n</html>\n"
     )
-    atomic_write(path, page)
+    atomic_write(path, "\n".join(map(printable, page.split("\n"))))
 
 
 def heading(text: str, *, level: int = 2) -> str:

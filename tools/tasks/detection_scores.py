@@ -16,6 +16,7 @@ from swin_dense.tools.tasks.scores import (
     PrecisionCurves,
     ScoredImage,
     ScoreTable,
+    in_percent,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -127,14 +128,14 @@ def _defined(score: float) -> float | None:
 
 
 def _score_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    table = Table("", *(_COLUMNS[kind] for kind in metrics))
+    table = Table("percent", *(_COLUMNS[kind] for kind in metrics))
     for name in metrics["bbox"]:
-        table.add_row(name, *(f"{scores[name]:.4f}" for scores in metrics.values()))
+        table.add_row(name, *(in_percent(scores[name]) for scores in metrics.values()))
     return table
 
 
 def _class_table(per_class: Any) -> Table:
-    table = Table("class", *(f"{_PREFIXES[kind]}AP" for kind in per_class))
+    table = Table("class", *(f"{_PREFIXES[kind]}AP" for kind in per_class), caption="percent")
     for name in per_class["bbox"]:
-        table.add_row(name, *(f"{scores[name]:.4f}" for scores in per_class.values()))
+        table.add_row(name, *(in_percent(scores[name]) for scores in per_class.values()))
     return table

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.tools.printable import printable
 
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -141,7 +142,7 @@ def draw_legend(
     font, row = _font(_LEGEND_FONT), _LEGEND_FONT + 8
     names = [
         name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-        for name in class_names
+        for name in map(printable, class_names)
     ]
     width = round(max(font.getlength(f"{name}  100.0%") for name in names)) + 2 * row
     page = Image.new("RGB", (width, height), (255, 255, 255))
@@ -301,7 +302,8 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _caption(class_names: Sequence[str], label: int) -> str:
-    return class_names[label] if label < len(class_names) else f"class {label}"
+    name = class_names[label] if label < len(class_names) else f"class {label}"
+    return printable(name)
 
 
 @lru_cache(maxsize=8)

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from swin_dense.tools.tasks.drawing import Picture
 
 NUM_EXAMPLES = 4  # of the best, of the worst and of the first images
+ABSENT = "\N{EN DASH}"
+
+
+def in_percent(score: float | None) -> str:
+    """`43.7`, as papers print it; a dash where there is none (nan, and COCO's -1, too)."""
+    return f"{100 * score:.1f}" if score is not None and score >= 0 else ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
+from swin_dense.tools.printable import printable
 from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
@@ -282,7 +283,7 @@ class LabelMapWriter:
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
-        atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
+        atomic_write(self._out / "classes.txt", "\n".join(map(printable, self._class_names)) + "\n")
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:

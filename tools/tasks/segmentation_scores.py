@@ -16,6 +16,7 @@ from swin_dense.tools.tasks.scores import (
     Confusion,
     ScoredImage,
     ScoreTable,
+    in_percent,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -88,21 +89,17 @@ def unpack_labels(packed: PackedLabels) -> Tensor:
 
 
 def _score_table(headline: dict[str, float | None]) -> Table:
-    table = Table("", "score")
+    table = Table("", "percent")
     for name, value in headline.items():
-        table.add_row(name, _in_digits(value))
+        table.add_row(name, in_percent(value))
     return table
 
 
 def _class_table(
     scores: SemanticScores, accuracy: Sequence[float | None], class_names: Sequence[str]
 ) -> Table:
-    table = Table("class", "IoU", "accuracy", "labelled pixels")
+    table = Table("class", "IoU, %", "accuracy, %", "labelled pixels")
     columns = (scores["IoU"], accuracy, scores["area_label"])
     for name, iou, share, labelled in zip(class_names, *columns, strict=True):
-        table.add_row(name, _in_digits(iou), _in_digits(share), str(labelled))
+        table.add_row(name, in_percent(iou), in_percent(share), str(labelled))
     return table
-
-
-def _in_digits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from swin_dense.ranges import check_ranges
 from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     DetectionPrediction,
@@ -156,8 +157,9 @@ def split_flags(options: Any, kind: str) -> dict[str, Inference]:
     """The flags of every task, by its name, out of a command's joined options.
 
     Raises:
-        ValueError: a task refuses a value.
+        ValueError: a number is out of its range, or a task refuses a value.
     """
+    check_ranges(options, as_flags=True)
     found = {}
     for name, flags in TASKS.flags(kind).items():
         found[name] = flags(**{field.name: getattr(options, field.name) for field in fields(flags)})

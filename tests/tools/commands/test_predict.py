@@ -157,7 +157,7 @@ def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Pa
     ("changes", "message"),
     [
         ({"score_threshold": 1.5}, "--score-threshold must be in 0..1, got 1.5"),
-        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size must be in 1..256, got 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(
@@ -189,3 +189,35 @@ def test_a_segmentor_gives_overlays_and_label_maps(images: Path, tmp_path: Path)
     label_map = Image.open(out / "label_maps" / "a.png")
     assert (label_map.mode, label_map.size) == ("L", (60, 40))
     assert set(np.unique(np.asarray(label_map))) <= {0, 1}
+
+
+def test_images_of_one_name_in_different_folders_are_told_apart(
+    weights: Path, images: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (other / name).write_bytes((images / "a.jpg").read_bytes())
+    out = tmp_path / "out"
+    _predict(weights, out, images / "a.jpg", other)
+    content = json.loads((out / "predictions.json").read_text())
+    names = [image["file_name"] for image in content["images"]]
+    assert names == ["images/a.jpg", "other/a.jpg", "b.jpg"]
+    assert all((out / "overlays" / name).is_file() for name in names)
+
+
+def test_a_second_run_into_a_folder_says_that_it_replaces(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    said = f"{out} has results already; those of the same names are replaced"
+    _predict(weights, out, images / "a.jpg")
+    assert said not in capsys.readouterr().err
+    _predict(weights, out, images / "a.jpg")
+    assert said in capsys.readouterr().err
+
+
+def test_no_input_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="images, folders or videos as inputs, got none"):
+        predict(tmp_path / "none.pth", [], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

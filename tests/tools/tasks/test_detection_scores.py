@@ -48,6 +48,12 @@ def test_what_is_found_exactly_scores_one(dataset: CocoDetection) -> None:
     assert evaluation.confusion.names[-1] == "background"
     assert {image.score for image in evaluation.images.images} == {1.0}
     assert all(curves.by_class.shape[1] == 101 for curves in evaluation.curves.values())
+    name, boxes, *_ = evaluation.tables[0].columns
+    assert (name.header, next(iter(name.cells)), next(iter(boxes.cells))) == (
+        "percent",
+        "AP",
+        "100.0",
+    )
 
 
 def test_nothing_found_scores_zero_and_is_background(dataset: CocoDetection) -> None:

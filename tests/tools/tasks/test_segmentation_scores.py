@@ -30,6 +30,11 @@ def test_scores_and_their_matrix_agree() -> None:
     assert evaluation.classes.scores["accuracy"] == [0.5, 1.0, None]
     assert evaluation.headline == pytest.approx({"mIoU": 0.5, "mAcc": 0.75, "aAcc": 2 / 3})
     assert evaluation.curves == {}
+    means, classes = (
+        [list(column.cells) for column in table.columns] for table in evaluation.tables
+    )
+    assert means == [["mIoU", "mAcc", "aAcc"], ["50.0", "75.0", "66.7"]]
+    assert classes[1] == ["50.0", "50.0", "\N{EN DASH}"]
     assert segmentation_score_table(evaluation.metrics).by_name == evaluation.headline
 
 
