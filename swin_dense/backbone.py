@@ -19,7 +19,7 @@ from swin_dense.blocks import (
     permute,
 )
 from swin_dense.configs import SwinConfig
-from swin_dense.window_plans import plan_blocks
+from swin_dense.windowing.window_plans import plan_blocks
 
 
 class SwinTransformer(nn.Module):

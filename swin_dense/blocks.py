@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.window_attention import WindowAttention
-from swin_dense.window_plans import (
+from swin_dense.windowing.window_attention import WindowAttention
+from swin_dense.windowing.window_plans import (
     BlockPlan,
     Chunk,
     Permutation,
 )
-from swin_dense.windows import TokenOrder
+from swin_dense.windowing.windows import TokenOrder
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,

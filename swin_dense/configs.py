@@ -68,9 +68,9 @@ class SwinConfig(BackboneConfig):
         patch_size: side of a patch, px.
         in_channels: channels of the image.
         mlp_ratio: width of the MLP's hidden layer over the stage's.
-        qkv_bias: whether query, key and value have a bias.
+        qkv_bias: give query, key and value a bias; with `no-` they have none.
         activation: of the MLP, a name in `ACTIVATION_NAMES`.
-        patch_norm: whether the patch embedding ends in a norm.
+        patch_norm: end the patch embedding in a norm; with `no-` it has none.
         out_indices: stages, from 0, whose maps are given.
     """
 

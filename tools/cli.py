@@ -20,6 +20,7 @@ from typing import Any
 
 from swin_dense import __version__
 from swin_dense.tools import COMMANDS
+from swin_dense.tools.files import refuse_url
 from swin_dense.tools.printable import write_line
 
 _LONGEST_ERROR = 4000  # letters
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[0] not in COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
+        for word in words[1:]:
+            refuse_url(re.sub("^--[^=]*=", "", word))
         status = _run(words[0], words[1:])
         sys.stdout.flush()
         return status
@@ -93,7 +96,11 @@ def _parse(options_type: Any, program: str, words: list[str], default: Any) -> A
     """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
     import tyro
 
+    from swin_dense.tools.flags import join_help_lines
+
     parsing = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+    if not {"-h", "--help"}.isdisjoint(words):
+        join_help_lines(options_type, default)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

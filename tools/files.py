@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,20 @@ from pathlib import Path
 from typing import Any
 
 LOCK_FILE = ".lock"  # stays in the folder of a run
+_URL = re.compile(r"(https?|ftp|s3|gs):/{1,2}(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def refuse_url(text: str) -> None:
+    """Refuse an address where a path is asked for.
+
+    Raises:
+        ValueError: it is one; a path that was made of it, with one slash less, counts too.
+    """
+    if found := _URL.fullmatch(text):
+        raise ValueError(
+            f"{found[1]}://{found[2]} is a URL, which is not fetched; download it first and give "
+            "its path"
+        )
 
 
 def make_writable(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from swin_dense.datasets.formats.table import find_detection_format
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
-from swin_dense.datasets.samples import DetectionSample, Size
+from swin_dense.datasets.samples import DetectionSample, Size, describe_left_out
 from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 _SMALLEST_TRAINED = 32  # px; smaller images are dropped from training, as in the references
@@ -161,7 +161,7 @@ class CocoDetection(Dataset[DetectionSample]):
         if not images:
             raise ValueError(
                 f"{self.annotation_file} must have an image with a usable object, got none of "
-                f"{len(coco.images)}; left out were {dict(self.report)}"
+                f"{len(coco.images)}; left out were {describe_left_out(self.report)}"
             )
         return images, [usable[image.id] for image in images]
 

@@ -28,6 +28,7 @@ from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
+_MOST_NAMED = 5  # files of a folder
 _SNIFFED = 512  # bytes at the start of a file that show its kind
 # Limits of the plain data beside the weights, followed along every reference to each of its values.
 _MAX_DEPTH = 200
@@ -120,8 +121,12 @@ def _find_file(path: Path) -> Path:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (path / name).is_file():
             return path / name
+    inside = sorted(path.glob("*/model.safetensors")) or sorted(path.glob("*/*/model.safetensors"))
+    more = ", ..." if len(inside) > _MOST_NAMED else ""
+    named = ", ".join(str(file) for file in inside[:_MOST_NAMED])
     raise FileNotFoundError(
         f"{path} is a folder without model.safetensors or pytorch_model.bin; give the file itself"
+        + (f", such as {named}{more}" if inside else "")
     )
 
 

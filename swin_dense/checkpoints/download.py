@@ -17,6 +17,7 @@ from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_publ
 
 _HUB = "hf://"
 _HUB_NAME = re.compile(r"hf:/{1,2}(.+)")  # a path made of it has one slash less
+_URL = re.compile(r"(https?|ftp|s3|gs):/{1,2}(.+)")
 _HUB_FILES = ("*.safetensors", "pytorch_model.bin", "config.json")
 _HASHED = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pkl)")
 _BLOCK = 1 << 20  # bytes
@@ -50,6 +51,11 @@ def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
     """
     path = Path(source)
     name = os.fspath(source)
+    if found := _URL.fullmatch(name):
+        raise FileNotFoundError(
+            f"{found[1]}://{found[2]} is a URL, which is not fetched; download it first and give "
+            "its path, or give the name of a published file"
+        )
     try:
         if path.exists():
             return path
@@ -59,10 +65,24 @@ def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
         return _HUB + found[1]
     file = find_published(name) if os.sep not in name or name in PUBLISHED else None
     if file is None:
-        close = difflib.get_close_matches(path.stem, PUBLISHED, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = difflib.get_close_matches(path.stem, PUBLISHED, n=1) + _near_paths(path)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise FileNotFoundError(f"{name}: no such file, and no published file of that name{hint}")
     return file.url if file.url.startswith(_HUB) else file
+
+
+def _near_paths(path: Path) -> list[str]:
+    """At most two paths with another name in the place of the first part that is not there."""
+    missing = path.absolute()
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    try:
+        names = os.listdir(missing.parent)
+    except OSError:
+        return []
+    near = difflib.get_close_matches(missing.name, names, n=2, cutoff=0.7)
+    shown = missing.parent if path.is_absolute() else Path(os.path.relpath(missing.parent))
+    return [str(shown / name) for name in near]
 
 
 def fetch(file: PublishedFile) -> Path:

@@ -4,7 +4,7 @@ from reference import patch_merging, swin_block
 
 from swin_dense import blocks
 from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, chunk_tokens, permute
-from swin_dense.window_plans import plan_blocks
+from swin_dense.windowing.window_plans import plan_blocks
 
 CPU = torch.device("cpu")
 

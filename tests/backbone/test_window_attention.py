@@ -2,7 +2,7 @@
 
 import torch
 
-from swin_dense.window_attention import WindowAttention, aligned_rows
+from swin_dense.windowing.window_attention import WindowAttention, aligned_rows
 
 
 def make_attention() -> WindowAttention:

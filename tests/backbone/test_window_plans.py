@@ -2,8 +2,8 @@ import pytest
 import torch
 from reference import pad_roll_partition
 
-from swin_dense.window_plans import plan_blocks, window_table
-from swin_dense.windows import BOTTOM, CORNER, relative_position_index, shift_masks
+from swin_dense.windowing.window_plans import plan_blocks, window_table
+from swin_dense.windowing.windows import BOTTOM, CORNER, relative_position_index, shift_masks
 
 CPU = torch.device("cpu")
 SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]

@@ -41,9 +41,9 @@ LayoutName = Literal[
 class Options:
     """Write a weights file in another layout; the way back gives the same bits."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """Weights file, or the name of a published one."""
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2."""
     to: LayoutName
     """Whose names to use."""

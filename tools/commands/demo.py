@@ -18,6 +18,7 @@ from swin_dense.tools.training.options import Options as TrainOptions
 
 if TYPE_CHECKING:
     from swin_dense.heads.whole_model import Model
+    from swin_dense.tools.report.page import Section
 
 _RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
@@ -96,14 +97,14 @@ def run(options: Options) -> None:
         size=options.size,
         seed=options.seed,
     )
-    blocks = [
+    blocks: list[str | Section] = [
         page.paragraph(
             f"Trained from random weights on {options.train_images} drawn images of "
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
         )
     ]
     for name in _RECIPES:
-        blocks += _run_recipe(find_recipe(name), data, options)
+        blocks.append(_run_recipe(find_recipe(name), data, options))
     seconds = time.perf_counter() - start
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
@@ -111,7 +112,7 @@ def run(options: Options) -> None:
     write_line(f"done in {clock(seconds)}; see {path}")
 
 
-def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
+def _run_recipe(recipe: Recipe, data: Path, options: Options) -> "Section":
     """Train and evaluate one recipe; gives its part of the report."""
     from swin_dense.heads.checkpoints import from_checkpoint
     from swin_dense.tools.report import page
@@ -132,7 +133,7 @@ def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
         raise KeyboardInterrupt
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
     _draw_pictures(model, recipe.data, out / "overlays")
-    return [page.heading(recipe.task.capitalize(), level=1), *run_blocks(read_run(out))]
+    return page.Section(title=recipe.task.capitalize(), blocks=run_blocks(read_run(out)))
 
 
 def _draw_pictures(model: "Model", data: DataConfig, folder: Path) -> None:

@@ -1,5 +1,8 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
+import os
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -85,7 +88,8 @@ def predict(
         `label_maps` and `classes.txt`.
 
     Raises:
-        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        ValueError: a flag is out of range, or there is no input; or, when all is done, an input
+            that was named itself could not be read.
         FileNotFoundError: an input or the weights are missing.
     """
     inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
@@ -96,10 +100,17 @@ def predict(
 
 def run(options: Any) -> None:
     """Predict every input; raises as `predict`."""
+    if not options.inputs:
+        raise ValueError("predict must have images, folders or videos as inputs, got none")
     flags_of_tasks = split_flags(options, _KIND)
-    sources = list(_find_sources(options.inputs))
+    sources = _tell_apart(list(_find_sources(options.inputs)))
     find_source(options.weights)
     pictures = make_writable(options.out / "overlays")
+    if any(pictures.iterdir()):
+        print(
+            f"{options.out} has results already; those of the same names are replaced",
+            file=sys.stderr,
+        )
 
     from swin_dense.datasets.images import limit_pixels
     from swin_dense.heads.checkpoints import from_checkpoint
@@ -115,7 +126,8 @@ def run(options: Any) -> None:
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)
-    frames = _read_frames(sources)
+    unreadable: list[str] = []
+    frames = _read_frames(sources, unreadable)
     progress = ProgressLines()
     num_done = 0
     try:
@@ -128,10 +140,16 @@ def run(options: Any) -> None:
                     videos.add(frame.video, picture)
             num_done += len(chunk)
             progress.show(f"{num_done} done, last {chunk[-1].name}")
+            chunk.clear()  # large images: the next ones are read without these in memory
+            shown.clear()
+            del frame, picture
     finally:  # an input that cannot be read must not cost what was found in those before it
         progress.finish()
         videos.close()
         writer.close()
+    if unreadable:
+        kept = f"; the results of {num_done} others are in {options.out}" if num_done else ""
+        raise ValueError("; ".join(unreadable) + kept)
     if num_done == 0:
         raise ValueError("none of the inputs could be read")
 
@@ -178,8 +196,24 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             yield check_file(path, "image, folder or video"), path.name, True
 
 
-def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
-    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+def _tell_apart(sources: list[tuple[Path, str, bool]]) -> list[tuple[Path, str, bool]]:
+    """Sources with names from the folder that all of them are in, where two have one name."""
+    uses = Counter(name for _, name, _ in sources)
+    if len(uses) == len(sources):
+        return sources
+    shared = os.path.commonpath([path.absolute().parent for path, _, _ in sources])
+    return [
+        (path, os.path.relpath(path.absolute(), shared) if uses[name] > 1 else name, is_named)
+        for path, name, is_named in sources
+    ]
+
+
+def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -> Iterator[_Frame]:
+    """Every image and every frame.
+
+    A file that cannot be read does not stop the others: of a folder it is only reported, of one
+    that was named itself the message goes to `unreadable`.
+    """
     from swin_dense.datasets.images import read_image
 
     for path, name, is_named in sources:
@@ -188,10 +222,11 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
                 yield from _video_frames(path, name)
             else:
                 yield _Frame(name, read_image(path))
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
             if is_named:
-                raise
-            write_line(f"skipped: {error}")
+                unreadable.append(str(error))
+            else:
+                write_line(f"skipped: {error}")
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:

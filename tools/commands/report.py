@@ -16,8 +16,8 @@ from swin_dense.tools.runs.names import check_run
 class Options:
     """Make the report of a run again from its folder, or compare two runs in one page."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """RUN [RUN2]: folders of runs, finished or not."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN2]")]
+    """Folders of runs, finished or not."""
     out: Path | None = None
     """The file; None: report.html in the run's folder, of two runs comparison.html in the first."""
 

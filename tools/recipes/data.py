@@ -102,7 +102,8 @@ class SegmentationData(DataConfig):
     class_names: tuple[str, ...] = ()
     """Names of the classes in the order of their labels; empty: those of the root's list."""
     reduce_zero_label: bool = True
-    """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
+    """Read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1 are the classes.
+    255 is always ignored."""
     scale: tuple[int, int] = (2048, 512)
     """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
     ratios: tuple[float, float] = (0.5, 2.0)
@@ -114,7 +115,7 @@ class SegmentationData(DataConfig):
     flip: float = 0.5
     """Probability of the mirror image."""
     photometric: bool = True
-    """Distort brightness, contrast, saturation and hue."""
+    """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
 
     def check_root(self) -> None:
         """See `DataConfig`."""

@@ -8,7 +8,10 @@ from rich.table import Table
 
 from swin_dense.datasets.metrics.coco_backends import Kind
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator, PrecisionRecall
-from swin_dense.datasets.metrics.detection_confusion import confusion_matrix
+from swin_dense.datasets.metrics.detection_confusion import (
+    DetectionConfusion,
+    count_confusions,
+)
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -16,12 +19,15 @@ from swin_dense.tools.tasks.scores import (
     PrecisionCurves,
     ScoredImage,
     ScoreTable,
+    ThresholdScores,
+    in_percent,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
 
 SHOWN_SCORE = 0.3  # detections from here on are drawn and counted as confusions
 BACKGROUND = "background"
+_THRESHOLDS = np.arange(1, 100) / 100
 
 _COLUMNS = {"bbox": "boxes", "segm": "masks"}
 _PREFIXES = {"bbox": "box ", "segm": "mask "}
@@ -54,9 +60,10 @@ def score_detections(
     metrics: dict[str, Any] = {kind: scores[kind] for kind in kinds}
     per_class = scores["per_class"]
     names = tuple(per_class["bbox"])
-    matrix, counts = confusion_matrix(
+    confusion, counts = count_confusions(
         evaluator.truth, evaluator.detections, score_threshold=SHOWN_SCORE
     )
+    matrix = confusion.matrix
     images = (
         ScoredImage(place, image_id, image.f1)
         for place, (image_id, image) in enumerate(counts.items())
@@ -88,7 +95,19 @@ def score_detections(
             _COLUMNS[kind]: _as_curves(table)
             for kind, table in evaluator.precision_recall(kinds).items()
         },
+        thresholds=_threshold_scores(confusion),
         write_results=evaluator.write_results,
+    )
+
+
+def _threshold_scores(confusion: DetectionConfusion) -> ThresholdScores:
+    counts = confusion.count_from(_THRESHOLDS)
+    return ThresholdScores(
+        thresholds=_THRESHOLDS,
+        num_right=counts.num_right,
+        num_found=counts.num_found,
+        num_objects=counts.num_objects,
+        shown=SHOWN_SCORE,
     )
 
 
@@ -127,14 +146,14 @@ def _defined(score: float) -> float | None:
 
 
 def _score_table(metrics: Mapping[str, Mapping[str, float]]) -> Table:
-    table = Table("", *(_COLUMNS[kind] for kind in metrics))
+    table = Table("percent", *(_COLUMNS[kind] for kind in metrics))
     for name in metrics["bbox"]:
-        table.add_row(name, *(f"{scores[name]:.4f}" for scores in metrics.values()))
+        table.add_row(name, *(in_percent(scores[name]) for scores in metrics.values()))
     return table
 
 
 def _class_table(per_class: Any) -> Table:
-    table = Table("class", *(f"{_PREFIXES[kind]}AP" for kind in per_class))
+    table = Table("class", *(f"{_PREFIXES[kind]}AP" for kind in per_class), caption="percent")
     for name in per_class["bbox"]:
-        table.add_row(name, *(f"{scores[name]:.4f}" for scores in per_class.values()))
+        table.add_row(name, *(in_percent(scores[name]) for scores in per_class.values()))
     return table

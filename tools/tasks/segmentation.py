@@ -30,6 +30,8 @@ from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
+    background_labels,
+    chart_colours,
     class_areas,
     class_colours,
     draw_with_legend,
@@ -209,7 +211,10 @@ class SegmentationTask:
         def draw(image: ScoredImage) -> Picture:
             return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
 
-        return score_label_maps(evaluator, dataset.class_names, images, draw)
+        colours = chart_colours(
+            dataset.class_names, class_colours(model.config.num_classes, dataset.colours)
+        )
+        return score_label_maps(evaluator, dataset.class_names, images, draw, colours=colours)
 
     def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
         """Nothing: `predict` writes label maps."""
@@ -269,7 +274,8 @@ class LabelMapWriter:
         partial_path = path.with_name(f".{path.stem}.partial.png")
         Image.fromarray(labels.numpy()).save(partial_path)
         partial_path.replace(path)
-        picture = draw_label_map(image, labels, self._colours)
+        unpainted = background_labels(self._class_names)
+        picture = draw_label_map(image, labels, self._colours, unpainted=unpainted)
         areas = class_areas(labels, len(self._colours))
         shown = largest_first(areas)
         legend = draw_legend(
@@ -278,6 +284,7 @@ class LabelMapWriter:
             self._colours,
             height=len(picture),
             remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+            unpainted=unpainted,
         )
         return np.concatenate([picture, legend], axis=1)
 

@@ -25,6 +25,7 @@ from swin_dense.tools.tasks.scores import (
     ImageScores,
     PrecisionCurves,
     ScoreTable,
+    ThresholdScores,
 )
 
 Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
@@ -60,6 +61,7 @@ class Evaluation:
         images: the scores of single images, with pictures of some.
         curves: precision over recall, by what was found ("boxes", "masks"); none where results have
             no scores.
+        thresholds: what each score threshold would give; None where results have no scores.
         write_results: writes what was found into a file; None where a task has no such file.
     """
 
@@ -70,6 +72,7 @@ class Evaluation:
     confusion: Confusion
     images: ImageScores
     curves: Mapping[str, PrecisionCurves] = field(default_factory=dict)
+    thresholds: ThresholdScores | None = None
     write_results: Callable[[Path], None] | None = None
 
 

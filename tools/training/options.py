@@ -1,6 +1,7 @@
 """The flags of `swin-dense train`."""
 
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -81,6 +82,9 @@ class Options:
     each epoch, or only at the end where the length is given in steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: GPUs where there are some."""
+    track: Literal["wandb", "mlflow", "comet_ml", "aim"] | None = None
+    """Experiment tracker that gets figures, recipe and pictures, too; without a login or a server
+    it writes to the disk."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -100,6 +104,11 @@ class Options:
             raise ValueError("--check-only looks before a run starts, got --resume with it")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"--ema must be between 0 and 1, got {self.ema}")
+        if self.track is not None and find_spec(self.track) is None:
+            raise ValueError(
+                f"--track {self.track} must have the package {self.track}, which is not installed; "
+                f"pip install {self.track}"
+            )
 
     @property
     def run(self) -> Path:

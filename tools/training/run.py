@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 
 from swin_dense.datasets.images import limit_pixels
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
+from swin_dense.datasets.samples import describe_left_out
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import hold, make_writable, write_json
 from swin_dense.tools.recipes.masks import check_masks
@@ -30,6 +31,7 @@ from swin_dense.tools.training.run_state import (
     RunState,
     check_new_folder,
     compare_data,
+    find_resumed,
     load_initial,
     recipe_as_json,
     state_to_resume,
@@ -81,6 +83,8 @@ def _train_in_folder(options: Options, accelerator: Accelerator) -> Evaluation |
             f"batch_size must be divisible by processes x --accumulate, got "
             f"{options.recipe.batch_size} and {accelerator.num_processes} x {options.accumulate}"
         )
+    if options.resume:
+        find_resumed(options.run)  # before a folder is made under a mistyped name
     run_folder = make_writable(options.run)
     if not accelerator.is_main_process:
         return _train(options, accelerator)
@@ -124,6 +128,9 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
     ) as log:
         log.note(_describe(recipe, training_data, batches, accelerator))
+        left_out = getattr(training_data, "report", None)
+        if left_out:
+            log.note(f"left out of training: {describe_left_out(left_out)}")
         if remark:
             log.note(remark)
         if state:
@@ -144,6 +151,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             job.sanity_check(training_data, batches)
             if options.check_only:
                 return None
+        if options.track is not None:
+            log.track(options.track, recipe_as_json(recipe), is_resumed=options.resume)
         if state and plan.is_due(plan.start_step, plan.evaluate_every):
             job.evaluate_if_missing(plan.start_step)
         loop.train(
@@ -238,7 +247,8 @@ class _Job:
             mark_score(self._options.run, step, name=name, value=value)
             write_json(self._options.run / "metrics.json", evaluation.metrics)
             keep_evaluation(self._options.run, step, evaluation, self._log)
-        self._log.metrics(step, evaluation.headline)  # the mark of an evaluation that is done
+        # the mark of an evaluation that is done
+        self._log.metrics(step, evaluation.headline, names=self._task.score_name)
         if self._accelerator.is_main_process:
             renew_report(self._options.run, self._log)
         self._accelerator.wait_for_everyone()

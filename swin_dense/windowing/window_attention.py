@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from swin_dense.window_plans import WindowGroup, window_table
-from swin_dense.windows import relative_position_index, shift_masks
+from swin_dense.windowing.window_plans import WindowGroup, window_table
+from swin_dense.windowing.windows import relative_position_index, shift_masks
 
 # The attention bias is read in rows whose start is a multiple of this many elements: the fused GPU
 # kernels would otherwise copy it into such rows for every window.

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from swin_dense.windows import (
+from swin_dense.windowing.windows import (
     TokenOrder,
     Windows,
     chunk_windows,
@@ -108,7 +108,7 @@ def plan_blocks(
     """
     arguments = (size, tuple(orders), window, device, max_tokens, with_image_indices)
     if torch.compiler.is_compiling():
-        from swin_dense.untraced import call_untraced
+        from swin_dense.windowing.untraced import call_untraced
 
         return call_untraced(_plan_blocks, *arguments)
     return _plan_blocks(*arguments)
@@ -192,7 +192,7 @@ def window_table(
     torch.compile takes it as a constant.
     """
     if torch.compiler.is_compiling():
-        from swin_dense.untraced import call_for_constant
+        from swin_dense.windowing.untraced import call_for_constant
 
         return call_for_constant(_window_table, compute, window, device)
     return _window_table(compute, window, device)
