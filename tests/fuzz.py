@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
-from support.hostile_inputs import CANARY, FAMILIES, Case, make_material
+from hostile_inputs import CANARY, FAMILIES, Case, make_material
 
 from swin_dense.tools.printable import printable
 

@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from coco_writer import coco_content, write_coco
 from safetensors.torch import load_file, save_file
-from support.coco_writer import coco_content, write_coco
 
 from swin_dense.backbone import SwinConfig
 from swin_dense.heads.checkpoints import save_model

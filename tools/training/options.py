@@ -32,6 +32,8 @@ class Options:
         "accumulate": (1, 2**14),
         "workers": (0, 256),
         "save_minutes": (0, 10**6),
+        **dict.fromkeys(("log_every", "keep"), (1, 10**9)),
+        **dict.fromkeys(("save_every", "evaluate_every"), (0, 10**9)),
         "max_megapixels": MEGAPIXELS,
     }
 
