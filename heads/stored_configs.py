@@ -52,7 +52,9 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
         else:
             values[name] = _tuples(value)
             if not has_type(values[name], hints[name]):
-                raise ValueError(f"{where}.{name} must be {hints[name]}, got {value!r}")
+                hint = hints[name]
+                wanted = hint.__name__ if isinstance(hint, type) else hint
+                raise ValueError(f"{where}.{name} must be {wanted}, got {value!r}")
     required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
     if absent := sorted(required - set(values)):
         raise ValueError(f"{where} must have {absent[0]!r}")
