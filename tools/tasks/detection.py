@@ -269,7 +269,7 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
     index = dataset.image_ids.index(int(image.image_id))
     boxes = torch.tensor([entry["bbox"] for entry in found]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
-    result = {
+    result: dict[str, Any] = {
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
@@ -286,7 +286,7 @@ def _draw(
     pixels = dataset.load_image(index)  # (H, W, 3)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     truth = dataset.load_instances(index)
-    annotated = {
+    annotated: dict[str, Any] = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
     }
