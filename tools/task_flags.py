@@ -25,6 +25,8 @@ class Inference:
 class DetectionInference(Inference):
     """Flags of `evaluate` and `predict` for detectors."""
 
+    ranges: ClassVar[Ranges] = {"tiles": LENGTHS, "overlap": (0, LENGTHS[1])}
+
     tiles: int | None = None
     """Detection: cut images that are larger into square tiles of that side, px, for objects that
     the resize would make too small; tiles keep the image's resolution, unless --scale is smaller.
