@@ -2,7 +2,31 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import tyro
+
+_SWITCH = {"true": True, "false": False, "none": None}
+
+
+def _read_switch(words: list[str]) -> bool | None:
+    """True, False or None of a flag's word, in capitals or not."""
+    if words[0].lower() not in _SWITCH:
+        raise ValueError(f"must be true, false or none, got {words[0]}")
+    return _SWITCH[words[0].lower()]
+
+
+# A flag that is true or false, or None where the data decide.
+Switch = Annotated[
+    bool | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{true,false,none}",
+        instance_from_str=_read_switch,
+        is_instance=lambda value: value is None or isinstance(value, bool),
+        str_from_instance=lambda value: [str(value).lower()],
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +78,27 @@ class DetectionData(DataConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationData(DataConfig):
-    """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
+    """A data set of label maps and its augmentation (mmsegmentation's, as released)."""
 
     task: ClassVar[str] = "segmentation"
 
     root: Path = Path("data/ADEChallengeData2016")
     """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
-    classes are not ADE20K's."""
+    classes are not ADE20K's; or in another layout."""
     train_split: str = "training"
-    """Split to train on."""
+    """Split to train on; `train` is the same."""
     val_split: str = "validation"
-    """Split to evaluate on."""
+    """Split to evaluate on; `val`, `valid` and `dev` are the same."""
+    val_fraction: float | None = None
+    """Share of the training split's images to keep for evaluation, 0..1, in data without a
+    validation split; the same images each time."""
+    val_list: Path | None = None
+    """File with the names of the images to keep instead, one a line."""
     class_names: tuple[str, ...] = ()
     """Names of the classes in the order of their labels; empty: those of the root's list."""
-    reduce_zero_label: bool = True
-    """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
+    reduce_zero_label: Switch = None
+    """true: label maps store 0 for "ignored" and 1..K; false: they store 0..K-1. None: the layout
+    or the files decide. 255 is always ignored."""
     scale: tuple[int, int] = (2048, 512)
     """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
     ratios: tuple[float, float] = (0.5, 2.0)
@@ -81,3 +111,9 @@ class SegmentationData(DataConfig):
     """Probability of the mirror image."""
     photometric: bool = True
     """Distort brightness, contrast, saturation and hue."""
+
+    def __post_init__(self) -> None:
+        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
+            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
+        if self.val_fraction is not None and self.val_list is not None:
+            raise ValueError("only one of val_fraction and val_list can be given, got both")
