@@ -100,10 +100,12 @@ class ClassList:
     Attributes:
         names: one per class.
         colours: `(K, 3)` uint8 RGB, or None.
+        first_number: number of the first class in label maps, 0 or 1, if the list has numbers.
     """
 
     names: tuple[str, ...]
     colours: np.ndarray | None = None
+    first_number: int | None = None
 
 
 def ade20k_classes() -> ClassList:
@@ -117,7 +119,8 @@ def read_classes(root: str | Path) -> ClassList | None:
 
     `classes.txt` has one name a line in the order of the labels. `classes.csv` has a header with
     `name`; optionally `label`, whole numbers without gaps that give the order, and `r`, `g`, `b`,
-    each 0..255. Lines that start with `#` are skipped.
+    each 0..255. Lines that start with `#` are skipped. Of two files with the same names the second
+    is read, which says more.
 
     Args:
         root: the data set's folder.
@@ -135,7 +138,11 @@ def read_classes(root: str | Path) -> ClassList | None:
         names = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
         if not names:
             raise ValueError(f"{text_file} must have one class name a line, got none")
-        return ClassList(names)
+        listed = ClassList(names)
+        if csv_file.is_file():
+            more = _parse_csv(_read_text(csv_file), where=csv_file)
+            listed = more if more.names == names else listed
+        return listed
     if csv_file.is_file():
         return _parse_csv(_read_text(csv_file), where=csv_file)
     return None
@@ -153,12 +160,14 @@ def _parse_csv(text: str, *, where: str | Path) -> ClassList:
     rows = list(csv.DictReader(lines, skipinitialspace=True))
     if not rows or "name" not in rows[0]:
         raise ValueError(f"{where} must have a header with `name` and one line a class")
+    first_number = None
     try:
         if "label" in rows[0]:
             rows.sort(key=lambda row: int(row["label"]))
             labels = [int(row["label"]) for row in rows]
             if labels != list(range(labels[0], labels[0] + len(labels))) or labels[0] > 1:
                 raise ValueError("labels must count up from 0 or 1 without gaps")
+            first_number = labels[0]
         colours = None
         if {"r", "g", "b"} <= rows[0].keys():
             colours = np.array([[int(row[c]) for c in "rgb"] for row in rows])
@@ -167,4 +176,4 @@ def _parse_csv(text: str, *, where: str | Path) -> ClassList:
             colours = colours.astype(np.uint8)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
-    return ClassList(tuple(row["name"].strip() for row in rows), colours)
+    return ClassList(tuple(row["name"].strip() for row in rows), colours, first_number)

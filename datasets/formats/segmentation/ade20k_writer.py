@@ -19,8 +19,8 @@ def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
     """Write `images/{split}`, `annotations/{split}` and `classes.txt`; copies of the images.
 
     The splits that mean training and validation get ADE20K's names, others keep theirs. A label map
-    is a PNG of one channel: 0 is ignored, k + 1 is label k. With colours in the class list there is
-    `classes.csv` (label, name, r, g, b) in place of `classes.txt`.
+    is a PNG of one channel: 0 is ignored, k + 1 is label k. `classes.csv` beside `classes.txt` has
+    these numbers, and the colours if the classes have some.
 
     Args:
         folder: data of any layout, from `open_segmentation`.
@@ -82,11 +82,13 @@ def _write_pair(pair: LabelledImage, out: Path, split: str, encoding: Encoding) 
 
 def _write_classes(folder: SegmentationFolder, out: Path) -> None:
     classes = folder.reading.classes
-    if classes.colours is None:
-        (out / "classes.txt").write_text("\n".join(classes.names) + "\n", encoding="utf-8")
-        return
+    (out / "classes.txt").write_text("\n".join(classes.names) + "\n", encoding="utf-8")
+    header = ("label", "name", "r", "g", "b")
+    colours: list[list[int]] = [[]] * len(classes.names)
+    if classes.colours is not None:
+        colours = classes.colours.tolist()
     with (out / "classes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("label", "name", "r", "g", "b"))
-        rows = zip(classes.names, classes.colours.tolist(), strict=True)
+        writer.writerow(header[: 2 + len(colours[0])])
+        rows = zip(classes.names, colours, strict=True)
         writer.writerows((label, name, *rgb) for label, (name, rgb) in enumerate(rows, start=1))

@@ -311,6 +311,8 @@ def _read(
     if assumed is not None:
         assumed = (assumed[0], f"no classes.txt, so {assumed[1]} names are assumed")
     known = listed or assumed
+    if rule is None and listed is not None and listed[0].first_number is not None:
+        rule = listed[0].first_number == 1
     num_classes = len(known[0].names) if known else None
 
     def is_enough(evidence: Evidence) -> bool:
