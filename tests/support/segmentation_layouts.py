@@ -28,7 +28,7 @@ def draw_source(root: Path, *, num_train: int = 4, num_val: int = 2) -> Path:
     write_shapes(root, num_train=num_train, num_val=num_val, size=64, seed=0)
     for split in SPLITS:
         for path in sorted((root / "annotations" / split).glob("*.png")):
-            numbers = np.array(Image.open(path))
+            numbers = read_numbers(path)
             numbers[:8, :9] = 0
             numbers[8:16, :7] = np.arange(1, 8)
             cv2.imwrite(str(path), numbers)
@@ -39,7 +39,7 @@ def write_layout(source: Path, write: Writer) -> None:
     """Hand every image of the source, with its labels 0..K-1 and 255, to a writer."""
     for split in SPLITS:
         for image in sorted((source / "images" / split).glob("*.jpg")):
-            numbers = np.array(Image.open(source / "annotations" / split / f"{image.stem}.png"))
+            numbers = read_numbers(source / "annotations" / split / f"{image.stem}.png")
             write(f"{split}_{image.stem}", image, numbers - np.uint8(1), split)
 
 
@@ -60,6 +60,11 @@ def copy_image(image: Path, target: Path) -> None:
     """Into a folder that need not exist."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(image, target)
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """What a label map file stores."""
+    return np.array(Image.open(path))
 
 
 def save(array: np.ndarray, target: Path, palette: np.ndarray | None = None) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from swin_dense.datasets.formats.segmentation.ade20k import ade20k_classes
+from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.tools.tasks.label_map_pictures import (
     class_areas,
     class_colours,

@@ -53,7 +53,7 @@ def test_numbers_with_two_readings_are_asked_for_in_one_line(
     numbers: list[int], tmp_path: Path
 ) -> None:
     root = write(tmp_path, numbers, numbers)
-    with pytest.raises(ValueError, match="say --data.reduce-zero-label true or false") as raised:
+    with pytest.raises(ValueError, match=r"say --data\.reduce-zero-label true or") as raised:
         open_segmentation(root)
     assert "\n" not in str(raised.value)
     assert "1 may be 'name 0' and 0 ignored, or 0 may be 'name 0'" in str(raised.value)
