@@ -246,16 +246,22 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"data": data}
 
 
-def _without_undecided(*recipes: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Recipes without the reading of label maps where the data decide it: `compare_data` sees to
-    that the decision is the same."""
+def _without_undecided(
+    before: dict[str, Any], now: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Recipes without the reading of label maps where the data decide it.
+
+    `compare_data` sees to it that the decision is the same.
+    """
     name = "reduce_zero_label"
-    if all(recipe["data"].get(name) is not None for recipe in recipes):
-        return recipes
-    return tuple(
-        recipe | {"data": {key: value for key, value in recipe["data"].items() if key != name}}
-        for recipe in recipes
-    )
+    if None not in (before["data"].get(name), now["data"].get(name)):
+        return before, now
+
+    def without(recipe: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in recipe["data"].items() if key != name}
+        return recipe | {"data": kept}
+
+    return without(before), without(now)
 
 
 def _last(options: Options) -> Path:

@@ -169,7 +169,8 @@ def read_stored(path: Path) -> Stored:
         ValueError: it is damaged, its transparency varies, or it is of a kind without classes.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            image: Image.Image = opened
             mode = image.mode
             if mode in ("LA", "RGBA"):
                 low, high = image.getchannel("A").getextrema()
