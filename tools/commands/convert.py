@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 import tyro
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
-from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, shorten, to_layout
+from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
-from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from swin_dense.checkpoints.containers import Checkpoint
+    from swin_dense.checkpoints.conversion import ConvertedState
 
 LayoutName = Literal[
     "swin_dense",
@@ -39,9 +41,9 @@ LayoutName = Literal[
 class Options:
     """Write a weights file in another layout; the way back gives the same bits."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """Weights file, or the name of a published one."""
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2."""
     to: LayoutName
     """Whose names to use."""
@@ -71,8 +73,10 @@ def run(options: Options) -> None:
         options.file, options.out, layout=options.to, backbone_only=options.backbone_only
     )
     if left_out:
-        print(f"left out: {len(left_out)} ({shorten(left_out, most=8)})", file=sys.stderr)
-    print(options.out)
+        from swin_dense.checkpoints.conversion import shorten
+
+        write_line(f"left out: {len(left_out)} ({shorten(left_out, most=8)})")
+    write_line(str(options.out), sys.stdout)
 
 
 def convert_file(
@@ -98,6 +102,12 @@ def convert_file(
         FileNotFoundError: there is no such file.
     """
     _check_suffix(out, layout)
+    find_source(file)
+
+    from swin_dense.checkpoints.containers import read_checkpoint
+    from swin_dense.checkpoints.conversion import convert_checkpoint, to_layout
+    from swin_dense.heads.checkpoints import from_checkpoint
+
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
     state = converted.state
@@ -131,7 +141,9 @@ def _check_suffix(out: Path, layout: str) -> None:
         raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")
 
 
-def _take_backbone(converted: ConvertedState, layout: str) -> tuple[dict[str, Tensor], list[str]]:
+def _take_backbone(
+    converted: "ConvertedState", layout: str
+) -> "tuple[dict[str, Tensor], list[str]]":
     """The backbone's weights that the layout has a place for, and the names of the rest."""
     names = KEY_MAPS[layout].names if layout in KEY_MAPS else {}
     kept, left_out = {}, []
@@ -148,14 +160,23 @@ def _take_backbone(converted: ConvertedState, layout: str) -> tuple[dict[str, Te
     return kept, left_out
 
 
-def _write_model(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def _write_model(model: "nn.Module", state: "Mapping[str, Tensor]", path: Path) -> None:
     """Write a whole model as our own files are, its values in the types that they came in."""
+    from safetensors.torch import save_file
+
+    from swin_dense.heads.checkpoints import describe_model
+
     values = {key: state[key].contiguous() for key in model.state_dict()}
     save_file(values, path, metadata=describe_model(model))
 
 
-def _write(state: Mapping[str, Tensor], path: Path, layout: str, checkpoint: Checkpoint) -> None:
+def _write(
+    state: "Mapping[str, Tensor]", path: Path, layout: str, checkpoint: "Checkpoint"
+) -> None:
     """Write the container in which the framework's own files come."""
+    import torch
+    from safetensors.torch import save_file
+
     names = checkpoint.class_names
     if path.suffix == ".safetensors":
         save_file(dict(state), path, metadata={"format": "pt"})

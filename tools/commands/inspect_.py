@@ -7,22 +7,22 @@ from collections import Counter
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from torch import nn
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
-from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
-from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
+from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
-from swin_dense.heads.checkpoints import read_model_config, read_stored_config
-from swin_dense.heads.models import create_model, find_spec
-from swin_dense.heads.stored_configs import config_as_json
-from swin_dense.heads.whole_model import ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.tools.printable import printable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from swin_dense.checkpoints.containers import Checkpoint
+    from swin_dense.checkpoints.conversion import ConvertedState
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 
@@ -50,7 +50,8 @@ def run(options: Options) -> None:
         FileNotFoundError: there is no such file.
     """
     facts = inspect_file(options.file)
-    print(json.dumps(facts, indent=2) if options.json else describe(facts))
+    text = json.dumps(facts, indent=2) if options.json else describe(facts)
+    print(text.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
 
 
 def inspect_file(file: Path) -> dict[str, Any]:
@@ -58,16 +59,23 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
     Returns:
         `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
-        `cascade_mask_rcnn`, `upernet`, `classifier`, `backbone` or `unknown heads`); `backbone`
-        (its config, with the variant's name); `model` (the whole model's config, or None);
-        `num_classes`, `class_names`, `category_ids`; `num_tensors`, `num_parameters`, `dtypes`;
-        `dropped` (names of what loading passes over); `other_entries` of the file; `published`
-        (what is known of a file of that name, or None); `warnings`.
+        `cascade_mask_rcnn`, `faster_rcnn`, `cascade_rcnn`, `upernet`, `classifier`, `backbone` or
+        `unknown heads`); `backbone` (its config, with the variant's name); `model` (the whole
+        model's config, or None); `num_classes`, `class_names`, `category_ids`; `num_tensors`,
+        `num_parameters`, `dtypes`; `dropped` (names of what loading passes over);
+        `other_entries` of the file; `published` (what is known of a file of that name, or None);
+        `warnings`.
 
     Raises:
         ValueError: the file cannot be read safely, or no known layout fits it.
         FileNotFoundError: there is no such file.
     """
+    find_source(file)
+
+    from swin_dense.checkpoints.containers import read_checkpoint
+    from swin_dense.checkpoints.conversion import convert_checkpoint
+    from swin_dense.heads.stored_configs import config_as_json
+
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
     try:
@@ -124,11 +132,15 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"beside     {', '.join(facts['other_entries'])}")
     if facts["published"] is not None:
         lines.append(f"published  {_flatten(facts['published'])}")
-    return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
+    lines += [f"warning    {text}" for text in facts["warnings"]]
+    return "\n".join(map(printable, lines))
 
 
-def _read_backbone(checkpoint: Checkpoint, converted: ConvertedState) -> BackboneConfig:
+def _read_backbone(checkpoint: "Checkpoint", converted: "ConvertedState") -> BackboneConfig:
     """Read off the weights; a backbone that is no Swin Transformer, off the config beside them."""
+    from swin_dense.checkpoints.architecture import read_backbone_config
+    from swin_dense.heads.checkpoints import read_stored_config
+
     stored = read_stored_config(checkpoint)
     if stored is not None and not isinstance(stored.backbone, SwinConfig):
         return stored.backbone
@@ -140,8 +152,12 @@ def _find_variant(backbone: BackboneConfig) -> str | None:
     return backbone.title if backbone.title in SWIN_VARIANTS else None
 
 
-def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[str, Any]:
+def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> dict[str, Any]:
     """Name the model; a file without one that is known here is no error."""
+    from swin_dense.heads.checkpoints import read_model_config
+    from swin_dense.heads.models import find_spec
+    from swin_dense.heads.stored_configs import config_as_json
+
     try:
         config = read_model_config(checkpoint, converted.state)
     except ValueError as error:
@@ -163,17 +179,21 @@ def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[s
 
 
 def _describe_misfit(
-    checkpoint: Checkpoint, converted: ConvertedState, config: ModelConfig | None
+    checkpoint: "Checkpoint", converted: "ConvertedState", config: ModelConfig | None
 ) -> list[str]:
     """Why the file will not load, if it will not: as a model, or without one as a backbone."""
+    from swin_dense.checkpoints.architecture import check_fit
+    from swin_dense.checkpoints.loading import check_values
+    from swin_dense.heads.models import create_model
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
         if config is not None:
             return create_model(config)
         return _read_backbone(checkpoint, converted).build()
 
     try:
         check_fit(build, converted, source=checkpoint.source)
+        check_values(converted.state, source=checkpoint.source)
     except ValueError as error:
         return [str(error)]
     return []

@@ -2,31 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import tyro
-
-_SWITCH = {"true": True, "false": False, "none": None}
-
-
-def _read_switch(words: list[str]) -> bool | None:
-    """True, False or None of a flag's word, in capitals or not."""
-    if words[0].lower() not in _SWITCH:
-        raise ValueError(f"must be true, false or none, got {words[0]}")
-    return _SWITCH[words[0].lower()]
-
-
-# A flag that is true or false, or None where the data decide.
-Switch = Annotated[
-    bool | None,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="{true,false,none}",
-        instance_from_str=_read_switch,
-        is_instance=lambda value: value is None or isinstance(value, bool),
-        str_from_instance=lambda value: [str(value).lower()],
-    ),
-]
+from swin_dense.ranges import LENGTHS, Ranges
+from swin_dense.tools.files import check_folder
+from swin_dense.tools.flags import Switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +19,8 @@ class DataConfig:
 
     task: ClassVar[str]
 
+    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
+
     root: Path
     """Folder of the data set."""
     train_split: str
@@ -48,12 +30,24 @@ class DataConfig:
     scale: tuple[int, int]
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
+    def check_root(self) -> None:
+        """See that the root is there, before anything is read or imported for it.
+
+        Raises:
+            FileNotFoundError: it is not; a task whose data are no folder takes any.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
     """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        **dict.fromkeys(("train_shorts", "train_long", "crop_shorts", "crop_range"), LENGTHS),
+    }
+    with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
     """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
@@ -75,12 +69,29 @@ class DetectionData(DataConfig):
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxData(DetectionData):
+    """A data set in COCO layout of which boxes alone are read, and its augmentation."""
+
+    with_masks: ClassVar[bool] = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationData(DataConfig):
     """A data set of label maps and its augmentation (mmsegmentation's, as released)."""
 
     task: ClassVar[str] = "segmentation"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        "crop": LENGTHS,
+        "ratios": (0, 16),
+        "cat_max_ratio": (0, 1),
+    }
 
     root: Path = Path("data/ADEChallengeData2016")
     """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
@@ -110,10 +121,14 @@ class SegmentationData(DataConfig):
     flip: float = 0.5
     """Probability of the mirror image."""
     photometric: bool = True
-    """Distort brightness, contrast, saturation and hue."""
+    """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
 
     def __post_init__(self) -> None:
         if self.val_fraction is not None and not 0 < self.val_fraction < 1:
             raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
         if self.val_fraction is not None and self.val_list is not None:
             raise ValueError("only one of val_fraction and val_list can be given, got both")
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 
 from swin_dense.datasets.label_maps import (
     IGNORED_LABEL,
-    UNREADABLE,
     labels_from_numbers,
+    load_label_map,
     read_class_numbers,
     read_label_map_header,
 )
@@ -168,32 +167,26 @@ def read_stored(path: Path) -> Stored:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, its transparency varies, or it is of a kind without classes.
     """
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = opened
-            mode = image.mode
-            if mode in ("LA", "RGBA"):
-                low, high = image.getchannel("A").getextrema()
-                if low != high:
-                    raise ValueError(
-                        f"{path} must not be partly transparent, got values of {low} to {high}"
-                    )
-                image = image.convert("L" if mode == "LA" else "RGB")
-            if image.mode == "RGB":
-                return Stored(None, np.array(image))
-            if image.mode == "P":
-                colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:256]
-                palette = np.zeros((256, 3), np.uint8)
-                palette[: len(colours)] = colours
-                return Stored(np.array(image), None, palette)
-            if image.mode == "1" or image.mode == "L":
-                return Stored(np.array(image).astype(np.uint8))
-            if image.mode in ("I;16", "I;16B", "I"):
-                return Stored(np.array(image).astype(np.int64))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no label map file {path}") from None
-    except UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as a label map: {error}") from error
+    image = load_label_map(path, colours=True)
+    mode = image.mode
+    if mode in ("LA", "RGBA"):
+        low, high = image.getchannel("A").getextrema()
+        if low != high:
+            raise ValueError(
+                f"{path} must not be partly transparent, got values of {low} to {high}"
+            )
+        image = image.convert("L" if mode == "LA" else "RGB")
+    if image.mode == "RGB":
+        return Stored(None, np.array(image))
+    if image.mode == "P":
+        colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)[:256]
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(colours)] = colours
+        return Stored(np.array(image), None, palette)
+    if image.mode == "1" or image.mode == "L":
+        return Stored(np.array(image).astype(np.uint8))
+    if image.mode in ("I;16", "I;16B", "I"):
+        return Stored(np.array(image).astype(np.int64))
     raise ValueError(f"a label map must have class numbers or colours, got {mode} in {path}")
 
 
