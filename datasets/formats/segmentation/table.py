@@ -319,7 +319,14 @@ def _read(
         return is_settled(evidence, num_classes=num_classes, reduce_zero_label=rule)
 
     evidence = gather_evidence(label_maps, is_enough)
-    reading = decide(evidence, where=root, listed=listed, assumed=assumed, reduce_zero_label=rule)
+    reading = decide(
+        evidence,
+        where=root,
+        listed=listed,
+        assumed=assumed,
+        reduce_zero_label=rule,
+        is_stated=reduce_zero_label is not None,
+    )
     if reduce_zero_label is not None and isinstance(reading.encoding, Colours):
         raise ValueError(
             "--data.reduce-zero-label is for label maps of class numbers, got colours in those of "

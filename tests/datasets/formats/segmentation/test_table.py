@@ -201,6 +201,21 @@ def test_names_and_colours_of_cvats_label_map_are_read(source: Path, tmp_path: P
     )
 
 
+def test_cvats_palettes_go_before_the_order_of_their_indices(source: Path, tmp_path: Path) -> None:
+    root = layouts.write_palettes(source, tmp_path / "data")
+    place = tmp_path / "cvat"
+    place.mkdir()
+    (root / "images" / "training").rename(place / "JPEGImages")
+    (root / "annotations" / "training").rename(place / "SegmentationClass")
+    rows = zip(NAMES, layouts.COLOURS.tolist(), strict=True)
+    lines = [f"{name}:{r},{g},{b}::" for name, (r, g, b) in rows]
+    (place / "labelmap.txt").write_text("\n".join(lines))
+    dataset = open_split(place, "all")
+    found, wanted = label_maps(dataset), label_maps(open_split(source, "training"))
+    assert found.keys() == wanted.keys()
+    assert all((found[image_id] == wanted[image_id]).all() for image_id in wanted)
+
+
 def test_same_names_in_two_folders_are_two_images(tmp_path: Path) -> None:
     for city, number in (("bonn", 1), ("ulm", 2)):
         for folder, array in (
