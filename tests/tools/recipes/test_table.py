@@ -122,8 +122,10 @@ _COCO_DATA = {
 _ADE20K_DATA = {
     "train_split": "training",
     "val_split": "validation",
+    "val_fraction": None,
+    "val_list": None,
     "class_names": (),
-    "reduce_zero_label": True,
+    "reduce_zero_label": None,  # True by the files' own names, which the layout's test has
     "scale": (2048, 512),
     "ratios": (0.5, 2.0),
     "crop": (512, 512),
