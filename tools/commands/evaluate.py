@@ -1,6 +1,7 @@
 """`swin-dense evaluate`: the scores of a model on a data set."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from rich.console import Console
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.tools.files import make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.runs.folder import find_kept_images
 from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
 from swin_dense.tools.tasks.task import Evaluation
@@ -82,8 +84,12 @@ def _evaluate(options: Any) -> Evaluation:
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
     predictor = task.predictor(flags)
+    flags = _with_parts_of_run(flags, options)
     data = task.data_at(options.data, split=options.split, flags=flags)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
+    description = getattr(dataset, "description", None)
+    if description is not None:
+        print(description, file=sys.stderr)
     evaluation = evaluate_model(
         model,
         dataset,
@@ -97,3 +103,13 @@ def _evaluate(options: Any) -> Evaluation:
         write_json(options.json, evaluation.metrics)
     task.write_results(evaluation, flags)
     return evaluation
+
+
+def _with_parts_of_run(flags: Any, options: Any) -> Any:
+    """The flags with the images that the run of the weights kept from its training, if it did."""
+    known = {field.name for field in fields(flags)}
+    if not {"val_fraction", "val_list"} <= known or options.split is not None:
+        return flags
+    if flags.val_fraction is not None or flags.val_list is not None:
+        return flags
+    return replace(flags, val_list=find_kept_images(options.weights, options.data))

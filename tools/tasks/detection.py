@@ -15,6 +15,7 @@ from torch import Tensor
 
 from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import (
     CompressedMask,
@@ -47,6 +48,13 @@ class DetectionEvaluation(Inference):
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (boxes and masks in one)."""
+    format: str | None = None
+    """Layout of the data folder; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
 
     def __post_init__(self) -> None:
         if self.results is not None:
@@ -77,10 +85,18 @@ class DetectionTask:
     def data_at(
         self, root: Path, *, split: str | None, flags: DetectionEvaluation
     ) -> DetectionData:
-        """COCO data in a folder."""
-        del flags
-        data = DetectionData(root=root)
-        return data if split is None else replace(data, val_split=split)
+        """Data in a folder; without `split` its validation split, or all of it if it has none."""
+        data = DetectionData(
+            root=root,
+            format=flags.format,
+            val_fraction=flags.val_fraction,
+            val_list=flags.val_list,
+        )
+        if _is_divided(data):
+            return data if split is None else replace(data, train_split=split)
+        if split is not None:
+            return replace(data, val_split=split)
+        return replace(data, val_split=_choose_validation_split(data, trains=False))
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
@@ -92,7 +108,13 @@ class DetectionTask:
             flip=data.flip,
         )
         return CocoDetection(
-            data.root, data.train_split, transforms=transforms, drop_empty=True, seed=seed
+            data.root,
+            _choose_training_split(data),
+            transforms=transforms,
+            drop_empty=True,
+            seed=seed,
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=False),
         )
 
     def evaluation_data(
@@ -104,8 +126,17 @@ class DetectionTask:
     ) -> CocoDetection:
         """The split to evaluate on as it is, resized; it names its classes itself."""
         del model
-        transforms = detection_eval(scale or data.scale)
-        return CocoDetection(data.root, data.val_split, transforms=transforms)
+        if _is_divided(data):
+            split = _choose_training_split(data)
+        else:
+            split = _choose_validation_split(data, trains=True)
+        return CocoDetection(
+            data.root,
+            split,
+            transforms=detection_eval(scale or data.scale),
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=True),
+        )
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
         """Width / height of each image."""
@@ -307,6 +338,33 @@ class DetectionWriter:
             "annotations": self._annotations,
         }
         atomic_write(self._path, json.dumps(content))
+
+
+def _is_divided(data: DetectionData) -> bool:
+    """Whether images of the training split are kept for evaluation."""
+    return data.val_fraction is not None or data.val_list is not None
+
+
+def _choose_part(data: DetectionData, *, is_for_validation: bool) -> Part | None:
+    if not _is_divided(data):
+        return None
+    return Part(
+        is_for_validation=is_for_validation,
+        fraction=data.val_fraction,
+        list_file=data.val_list,
+    )
+
+
+def _choose_training_split(data: DetectionData) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    return folder.choose_training_split(data.train_split, default=DetectionData.train_split)
+
+
+def _choose_validation_split(data: DetectionData, *, trains: bool) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    return folder.choose_validation_split(
+        data.val_split, default=DetectionData.val_split, trains=trains
+    )
 
 
 def _predict(
