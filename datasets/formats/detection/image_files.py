@@ -16,10 +16,10 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name o
 def locate_images(coco: CocoFile, root: Path, folders: Sequence[Path]) -> tuple[CocoFile, Path]:
     """Replace the file names by those of the files that are there.
 
-    A name is tried as it is in each folder, then without a first part that names the folder itself.
-    A name without folders, with a foreign one (an absolute path, `..`, an address) or with Label
-    Studio's upload prefix is looked for by its last part in all of the root, where it must be
-    unique.
+    A name is tried as it is in each folder, then without a first part that names the folder itself,
+    then at the end of the paths of all images of the root, where it must be unique. Of a foreign
+    name (an absolute path, `..`, an address) or one with Label Studio's upload prefix, the last
+    part is enough.
 
     Args:
         coco: as its file has it.
@@ -82,12 +82,15 @@ class _Search:
             for candidate in tried:
                 if self._is_file(folder, candidate):
                     return [(folder, "/".join(candidate))]
-        if len(parts) > 1 and not is_foreign and not _UPLOAD.match(parts[-1]):
-            return []
-        for last in dict.fromkeys((parts[-1], _UPLOAD.sub("", parts[-1]))):
-            places = self._index().get(last, [])
-            if places:
-                return [self._in_folder(place) for place in places]
+        uploaded = [*parts[:-1], _UPLOAD.sub("", parts[-1])]
+        for wanted in (parts, uploaded) if uploaded != parts else (parts,):
+            places = self._index().get(wanted[-1], [])
+            # The fewer of its folders fit, the less is certain; a plain name's must all fit.
+            fewest = 1 if is_foreign or wanted is uploaded else len(wanted)
+            for length in range(len(wanted), fewest - 1, -1):
+                ends = [path for path in places if list(path.parts[-length:]) == wanted[-length:]]
+                if ends:
+                    return [self._in_folder(path) for path in ends]
         return []
 
     def _is_file(self, folder: Path, parts: Sequence[str]) -> bool:

@@ -1,19 +1,15 @@
 """Every layout against the COCO files that it was made from."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from detection_layouts import LAYOUTS
 
-from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
-from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
+from swin_dense.datasets.formats.detection_folder import open_detection_folder
 from swin_dense.datasets.formats.table import DETECTION_FORMATS
-from swin_dense.datasets.images import read_image
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.datasets.transforms.detection import detection_eval
-from detection_layouts import LAYOUTS, SPLITS, write_json, write_roboflow
 
 TRAINED = [name for name in LAYOUTS if DETECTION_FORMATS[name].is_trained_on]
 
