@@ -110,7 +110,7 @@ class DetectionFolder:
     splits: tuple[str, ...]
 
     def read(self, split: str, part: Part | None = None) -> tuple[CocoFile, Path]:
-        """Annotations and image folder of a split or a part of it; raises as the layout's `read`."""
+        """Annotations and image folder of a split or of its part; raises as the layout's `read`."""
         coco, image_folder = self.layout.read(self.root, split)
         return (coco if part is None else part.select(coco)), image_folder
 
@@ -129,6 +129,21 @@ class DetectionFolder:
                 "the one to train on with --data.train-split"
             )
         return found
+
+    def choose_split_to_divide(self, name: str, *, default: str) -> str:
+        """The split for training, of which a part is kept for evaluation.
+
+        Raises:
+            FileNotFoundError: there is none; the splits that there are are named.
+            ValueError: there is a validation split already.
+        """
+        validation = find_validation_split(self.splits)
+        if validation is not None:
+            raise ValueError(
+                "a fraction or a list for validation is for data without a validation split, got "
+                f"{validation} in {self.root}"
+            )
+        return self.choose_training_split(name, default=default)
 
     def choose_validation_split(self, name: str, *, default: str, trains: bool) -> str:
         """The same for evaluation; without training, the whole of a folder without splits is it.

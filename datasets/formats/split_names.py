@@ -23,7 +23,7 @@ def order_splits(names: Sequence[str]) -> list[str]:
 
 
 def split_in_name(text: str) -> str | None:
-    """The split that a file's name speaks of: "val" for `annotations_val`; None if there is none."""
+    """The split that a file's name speaks of: "val" for `annotations_val`; else None."""
     words = re.split(r"[^0-9A-Za-z]+", text)
     return next((word for word in words if any(word.casefold() in kind for kind in _KINDS)), None)
 

@@ -19,7 +19,7 @@ from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
 from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.tasks.data_folders import FOLDER_KINDS, find_folder_kinds
+from swin_dense.tools.report.data_folders import FOLDER_KINDS, find_folder_kinds
 
 LayoutName = Literal[
     "swin_dense",

@@ -26,8 +26,8 @@ from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.protocol import BackboneConfig
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.report.data_folders import FolderFacts, find_folder_kinds
 from swin_dense.tools.report.page import heading, paragraph, picture, pictures, table, write_page
-from swin_dense.tools.tasks.data_folders import FolderFacts, find_folder_kinds
 from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")

@@ -357,7 +357,8 @@ def _choose_part(data: DetectionData, *, is_for_validation: bool) -> Part | None
 
 def _choose_training_split(data: DetectionData) -> str:
     folder = open_detection_folder(data.root, data.format)
-    return folder.choose_training_split(data.train_split, default=DetectionData.train_split)
+    choose = folder.choose_split_to_divide if _is_divided(data) else folder.choose_training_split
+    return choose(data.train_split, default=DetectionData.train_split)
 
 
 def _choose_validation_split(data: DetectionData, *, trains: bool) -> str:

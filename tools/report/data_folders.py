@@ -13,12 +13,12 @@ import torch
 from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
 from swin_dense.datasets.formats.coco_writer import write_coco
 from swin_dense.datasets.formats.detection_folder import (
-    DetectionFolder,
     Part,
     name_counts,
     open_detection_folder,
 )
 from swin_dense.datasets.formats.split_names import published_name
+from swin_dense.datasets.formats.table import DETECTION_FORMATS
 from swin_dense.datasets.images import read_image
 from swin_dense.datasets.masks import decompress, rasterise_polygons
 from swin_dense.tools.tasks.drawing import Picture, draw_detections
@@ -72,6 +72,9 @@ class FolderKind(Protocol):
 
     written_as: str
 
+    def layouts(self) -> list[str]:
+        """Names of the layouts."""
+
     def fits(self, root: Path, layout: str | None) -> bool:
         """Tell whether a folder is in one of the kind's layouts, or that it is stated to be."""
 
@@ -87,8 +90,14 @@ class DetectionFolders:
 
     written_as = "coco"
 
+    def layouts(self) -> list[str]:
+        """Names in `DETECTION_FORMATS`."""
+        return list(DETECTION_FORMATS)
+
     def fits(self, root: Path, layout: str | None) -> bool:
-        """Tell whether a layout of detection data is recognised."""
+        """Tell whether a layout of detection data is recognised, or named."""
+        if layout is not None:
+            return layout in DETECTION_FORMATS
         return open_detection_folder(root, layout).key is not None
 
     def describe(self, root: Path, layout: str | None) -> FolderFacts:
@@ -97,7 +106,8 @@ class DetectionFolders:
         read = {split: folder.read(split) for split in folder.splits}
         if not read:
             raise ValueError(
-                f"{folder.root}: the splits of {folder.layout.name}'s layout cannot be listed"
+                f"{folder.root} must have a split that {folder.layout.name}'s layout can list, got "
+                "none"
             )
         classes = {category.name: None for coco, _ in read.values() for category in coco.categories}
         notes = {
@@ -125,15 +135,21 @@ class DetectionFolders:
         With `val_fraction` or `val_list` the training split is written in two parts.
         """
         folder = open_detection_folder(root, flags.format)
-        if flags.val_fraction is None and flags.val_list is None:
-            splits = {published_name(split): folder.read(split) for split in folder.splits}
-            if len(splits) < len(folder.splits) or not splits:
-                raise ValueError(
-                    f"splits must have names of different meaning, got {', '.join(folder.splits)} "
-                    f"in {folder.root}"
-                )
-        else:
-            splits = _divide(folder, flags.val_fraction, flags.val_list)
+        splits: dict[str, tuple[CocoFile, Path]] = {}
+        divided = None
+        if flags.val_fraction is not None or flags.val_list is not None:
+            divided = folder.choose_split_to_divide("train2017", default="train2017")
+        for split in folder.splits:
+            parts: dict[str, Part | None] = {published_name(split): None}
+            if split == divided:
+                parts = _two_parts(flags)
+            for name, part in parts.items():
+                if name in splits:
+                    raise ValueError(
+                        f"splits must have names of different meaning, got "
+                        f"{', '.join(folder.splits)} in {folder.root}"
+                    )
+                splits[name] = folder.read(split, part)
         write_coco(out, splits)
 
 
@@ -150,6 +166,8 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}")
     kinds = [kind for kind in FOLDER_KINDS.values() if kind.fits(root, layout)]
+    if not kinds and layout is not None:
+        raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_layouts())}")
     if not kinds:
         there = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
         more = ", ..." if len(there) > 8 else ""
@@ -160,16 +178,15 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     return kinds
 
 
-def _divide(
-    folder: DetectionFolder, fraction: float | None, list_file: Path | None
-) -> dict[str, tuple[CocoFile, Path]]:
-    split = folder.choose_training_split("train2017", default="train2017")
-    names = {"train2017": False, "val2017": True}
+def _layouts() -> list[str]:
+    return [name for kind in FOLDER_KINDS.values() for name in kind.layouts()]
+
+
+def _two_parts(flags: Any) -> dict[str, Part | None]:
+    """The parts of a split to write, by COCO's names."""
     return {
-        name: folder.read(
-            split, Part(is_for_validation=is_kept, fraction=fraction, list_file=list_file)
-        )
-        for name, is_kept in names.items()
+        name: Part(is_for_validation=is_kept, fraction=flags.val_fraction, list_file=flags.val_list)
+        for name, is_kept in (("train2017", False), ("val2017", True))
     }
 
 
