@@ -34,7 +34,9 @@ def locate_images(coco: CocoFile, root: Path, folders: Sequence[Path]) -> tuple[
         ValueError: images are missing, or a name fits several files; they are named.
     """
     search = _Search(root, [folder for folder in folders if folder.is_dir()])
-    found, missing, unclear = [], [], []
+    found: list[tuple[Path, str]] = []
+    missing: list[str] = []
+    unclear: list[str] = []
     for image in coco.images:
         places = search.find(image.file_name)
         if len(places) == 1:
