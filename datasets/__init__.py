@@ -6,8 +6,8 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from swin_dense.datasets.categories import COCO_CATEGORIES, ade20k_classes, read_classes
-from swin_dense.datasets.formats.ade20k import Ade20k
 from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.images import init_worker, read_image
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import CocoEvaluator

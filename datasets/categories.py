@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from swin_dense.datasets.files import read_text
+
+MAX_CATEGORIES = 20_000  # scores of a data set take about 0.2 MB a category
+_LONGEST_NAME = 500  # letters
+
 # The 80 classes of COCO 2017 by their ids, 1 to 90 with gaps (https://cocodataset.org). A label is
 # the place in this table.
 COCO_CATEGORIES: dict[int, str] = {
@@ -126,31 +131,50 @@ def read_classes(root: str | Path) -> ClassList | None:
         The list, or None where the folder has neither file.
 
     Raises:
-        ValueError: the file is not UTF-8, has no name, a column is missing, or a value is no number
-            in range.
+        ValueError: it is no ordinary file or not UTF-8, has no name, a column is missing, a row is
+            short, or a value is no number in range or no name (`find_fault_of_name`).
     """
     text_file, csv_file = Path(root) / "classes.txt", Path(root) / "classes.csv"
-    if text_file.is_file():
-        lines = _read_text(text_file).splitlines()
+    if text_file.exists():
+        lines = read_text(text_file, "class list").splitlines()
         names = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
         if not names:
             raise ValueError(f"{text_file} must have one class name a line, got none")
-        return ClassList(names)
-    if csv_file.is_file():
-        return _parse_csv(_read_text(csv_file), where=csv_file)
+        return ClassList(_check_names(names, where=text_file))
+    if csv_file.exists():
+        return _parse_csv(read_text(csv_file, "class list"), where=csv_file)
     return None
 
 
-def _read_text(path: Path) -> str:
+def find_fault_of_name(name: object) -> str | None:
+    """The reason for which a value from a file is no name of a class; None for a good one."""
+    if not isinstance(name, str) or not name.strip():
+        return "without name"
+    if len(name) > _LONGEST_NAME:
+        return f"with a name of more than {_LONGEST_NAME} letters"
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be text in UTF-8: {error}") from error
+        name.encode()
+    except UnicodeEncodeError:
+        return "with a name that has half a character (a lone surrogate)"
+    return None
+
+
+def _check_names(names: tuple[str, ...], *, where: str | Path) -> tuple[str, ...]:
+    """The names, once each is one and they are not too many."""
+    if len(names) > MAX_CATEGORIES:
+        raise ValueError(f"{where} must have at most {MAX_CATEGORIES} classes, got {len(names)}")
+    for place, name in enumerate(names):
+        if fault := find_fault_of_name(name):
+            raise ValueError(f"{where} has a class {fault} (number {place}, from 0)")
+    return names
 
 
 def _parse_csv(text: str, *, where: str | Path) -> ClassList:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.DictReader(lines))
+    try:
+        rows = list(csv.DictReader(lines, skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"{where} cannot be read as CSV: {error}") from error
     if not rows or "name" not in rows[0]:
         raise ValueError(f"{where} must have a header with `name` and one line a class")
     try:
@@ -167,4 +191,5 @@ def _parse_csv(text: str, *, where: str | Path) -> ClassList:
             colours = colours.astype(np.uint8)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
-    return ClassList(tuple(row["name"].strip() for row in rows), colours)
+    names = tuple((row["name"] or "").strip() for row in rows)
+    return ClassList(_check_names(names, where=where), colours)

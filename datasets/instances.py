@@ -27,7 +27,7 @@ class Instances:
         boxes: `(G, 4)` float32 xyxy px; may reach out of the image.
         labels: `(G,)` int64 in `0..K-1`.
         polygons: for each object the parts of its mask, each `(P, 2)` x, y px; no part for the
-            objects whose mask is in `run_lengths`.
+            objects whose mask is in `run_lengths`, and for those without one.
         run_lengths: masks that are not polygons, by the object's index.
     """
 
@@ -36,8 +36,19 @@ class Instances:
     polygons: list[list[np.ndarray]]
     run_lengths: dict[int, CompressedMask]
 
+    @property
+    def has_mask(self) -> np.ndarray:
+        """`(G,)` bool: false for the objects that have a box alone."""
+        known = [bool(parts) for parts in self.polygons]
+        for index in self.run_lengths:
+            known[index] = True
+        return np.array(known, bool)
+
     def masks(self, size: tuple[int, int]) -> list[CompressedMask]:
-        """All masks as run lengths of an image of `(height, width)` px."""
+        """All masks as run lengths of an image of `(height, width)` px.
+
+        That of an object that has a box alone is empty.
+        """
         masks = rasterise_polygons(self.polygons, size)
         for index, mask in self.run_lengths.items():
             masks[index] = mask

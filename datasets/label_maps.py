@@ -5,21 +5,23 @@ ADE20K's scene parsing files store 0 for "no class" and 1..K for the classes, wh
 themselves. In memory a label map holds 0..K-1, and 255 where it is ignored.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from swin_dense.datasets.files import check_file
+from swin_dense.datasets.images import UNREADABLE, check_pixels, open_image
 from swin_dense.datasets.samples import Size
 
 IGNORED_LABEL = 255
+T = TypeVar("T")
 
 # Kinds of one-channel images in Pillow's terms: 1, 8, 16 and 32 bits, and palette indices.
 _CLASS_NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
-
-# Raised by Pillow for a damaged file; the last where a damaged header states a giant image.
-_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 
 
 def read_class_numbers(path: str | Path) -> np.ndarray:
@@ -30,17 +32,19 @@ def read_class_numbers(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has colours instead of class numbers.
+        ValueError: the file is damaged, states more pixels than are read (`images.limit_pixels`),
+            or has colours instead of class numbers.
     """
-    try:
-        with Image.open(path) as image:
-            _check_mode(image, path)
-            numbers = np.array(image)
-            return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no label map file {path}") from None
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as a label map: {error}") from error
+    numbers = np.array(load_label_map(path))
+    return numbers if numbers.dtype == np.uint8 else numbers.astype(np.int64)
+
+
+def load_label_map(path: str | Path, *, colours: bool = False) -> Image.Image:
+    """Decode a label map file; raises as `read_class_numbers`, with `colours` not for colours."""
+    with check_file(path, "label map file").open("rb") as stream:
+        image = _open_label_map(path, stream, colours=colours)
+        _guarded(path, "a label map", image.load)
+        return image
 
 
 def labels_from_numbers(
@@ -85,28 +89,41 @@ def labels_from_numbers(
     return np.where(ignored, IGNORED_LABEL, labels).astype(np.uint8)
 
 
-def read_label_map_header(path: str | Path) -> Size:
+def read_label_map_header(path: str | Path, *, colours: bool = False) -> Size:
     """Size of a label map, from the header of its file; raises as `read_class_numbers`.
 
-    The rest is read for its check sums, which is much faster than decoding it.
+    The rest is read for its check sums, which is much faster than decoding it. With `colours` the
+    file may have colours in place of class numbers.
     """
-    try:
-        with Image.open(path) as image:
-            _check_mode(image, path)
-            size = Size(image.height, image.width)
-            image.verify()
-            return size
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as a label map: {error}") from error
+    with check_file(path, "label map file").open("rb") as stream:
+        image = _open_label_map(path, stream, colours=colours)
+        size = Size(image.height, image.width)
+        _guarded(path, "a label map", image.verify)
+        return size
 
 
 def read_image_header(path: str | Path) -> Size:
-    """Size of an image as stored, from the header of its file."""
+    """Size of an image as stored, from the header of its file; raises as `read_image`."""
+    with check_file(path, "image file").open("rb") as stream:
+        image = _guarded(path, "an image", lambda: open_image(stream))
+        return check_pixels((image.height, image.width), path)
+
+
+def _open_label_map(path: str | Path, stream: BinaryIO, *, colours: bool = False) -> Image.Image:
+    """Its header alone, checked."""
+    image = _guarded(path, "a label map", lambda: open_image(stream))
+    check_pixels((image.height, image.width), path)
+    if not colours:
+        _check_mode(image, path)
+    return image
+
+
+def _guarded(path: str | Path, kind: str, step: Callable[[], T]) -> T:
+    """The answer of a step of Pillow's, whose errors for damaged files become ValueErrors."""
     try:
-        with Image.open(path) as image:
-            return Size(image.height, image.width)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+        return step()
+    except UNREADABLE as error:
+        raise ValueError(f"{path} cannot be read as {kind}: {error}") from error
 
 
 def _check_mode(image: Image.Image, path: str | Path) -> None:

@@ -4,6 +4,7 @@ A sample is a plain dict. A batch is a list of samples: images differ in size un
 on the device.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypedDict, TypeVar
 
 from torch import Tensor
@@ -25,6 +26,7 @@ class DetectionSample(TypedDict):
     lengths, concatenated: `mask_counts` `(S,)` int32, and `mask_num_runs` `(G,)` int64, the number
     of runs of each object. Runs go down the columns, alternate between outside and inside, start
     with outside for every object, and sum to `H*W` (`masks.bitmaps_from_runs` expands them).
+    `has_mask` `(G,)` bool: false for the objects annotated with a box alone, whose mask is empty.
     """
 
     image: Tensor
@@ -34,6 +36,7 @@ class DetectionSample(TypedDict):
     labels: Tensor
     mask_counts: Tensor
     mask_num_runs: Tensor
+    has_mask: Tensor
 
 
 class SegmentationSample(TypedDict):
@@ -54,3 +57,21 @@ Sample = TypeVar("Sample")
 def collate_samples(samples: list[Sample]) -> list[Sample]:
     """Leave a batch as the list it is (`collate_fn` of a `DataLoader`)."""
     return samples
+
+
+def describe_left_out(counts: Mapping[str, int]) -> str:
+    """`12 crowds, 1 box without area`: counts of a data set's `report` in words, the most first.
+
+    Args:
+        counts: by kind, whose first word is a plural.
+    """
+    ordered = sorted(counts.items(), key=lambda entry: -entry[1])
+    return ", ".join(_count(number, kind) for kind, number in ordered if number)
+
+
+def _count(number: int, kind: str) -> str:
+    if number != 1:
+        return f"{number:,} {kind}"
+    plural, space, rest = kind.partition(" ")
+    singular = {"boxes": "box", "categories": "category"}.get(plural, plural.removesuffix("s"))
+    return f"1 {singular}{space}{rest}"

@@ -1,8 +1,26 @@
 """Parts for training and for validation of a data set that came in one piece."""
 
 import hashlib
+from collections.abc import Iterable
+
+# Names that people give the same part; the first is ADE20K's.
+TRAINING_NAMES = ("training", "train")
+VALIDATION_NAMES = ("validation", "val", "valid", "dev")
+TEST_NAMES = ("testing", "test")
+SPLIT_NAMES = (*TRAINING_NAMES, *VALIDATION_NAMES, *TEST_NAMES)
 
 _RANGE = 2**64
+
+
+def find_name(wanted: str, names: Iterable[str]) -> str | None:
+    """The name among `names` that is `wanted`, or means the same part; None where there is none."""
+    there = list(names)
+    if wanted in there:
+        return wanted
+    same = next(
+        (kin for kin in (TRAINING_NAMES, VALIDATION_NAMES, TEST_NAMES) if wanted in kin), ()
+    )
+    return next((name for name in same if name in there), None)
 
 
 def is_validation(name: str, fraction: float, *, seed: int = 0) -> bool:
@@ -21,6 +39,37 @@ def is_validation(name: str, fraction: float, *, seed: int = 0) -> bool:
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the fraction for validation must be in 0..1, got {fraction}")
-    text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
-    digest = hashlib.sha256(text).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * _RANGE
+    return _place(name, seed) < fraction * _RANGE
+
+
+def split_names(
+    names: Iterable[str], fraction: float, *, seed: int = 0
+) -> tuple[list[str], list[str]]:
+    """Names for training and names for validation, by `is_validation`, in the order given.
+
+    Of a few images a small fraction may be none, and a large one all: then the image whose hash is
+    the smallest (or largest) goes to the part that would be empty.
+
+    Raises:
+        ValueError: `fraction` is not between 0 and 1, or there are fewer than two names.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"the fraction for validation must be between 0 and 1, got {fraction}")
+    all_names = list(names)
+    if len(all_names) < 2:
+        raise ValueError(
+            f"a fraction for validation must be of at least 2 images, got {len(all_names)}"
+        )
+    validation = {name for name in all_names if is_validation(name, fraction, seed=seed)}
+    by_place = sorted(all_names, key=lambda name: (_place(name, seed), name))
+    validation = (validation | {by_place[0]}) - {by_place[-1]}
+    return (
+        [name for name in all_names if name not in validation],
+        [name for name in all_names if name in validation],
+    )
+
+
+def _place(name: str, seed: int) -> int:
+    """Of a name in `0.._RANGE - 1`, evenly spread over it."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big")

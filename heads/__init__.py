@@ -1,18 +1,38 @@
-"""Whole models on a pyramid of features: Mask R-CNN, Cascade Mask R-CNN, and UPerNet."""
+"""Whole models on a pyramid of features: detectors with and without masks, and UPerNet.
 
-from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from swin_dense.heads.models import MODEL_SPECS, MODEL_VARIANTS, ModelSpec, add_model, create_model
-from swin_dense.heads.pretrained import from_pretrained, save_pretrained
-from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
-from swin_dense.heads.whole_model import Model, ModelConfig
+Each name is imported when it is first asked for, the configs and their table without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swin_dense.heads.checkpoints import from_checkpoint, save_model
+    from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
+    from swin_dense.heads.detection.config import (
+        CascadeMaskRCNNConfig,
+        CascadeRCNNConfig,
+        FasterRCNNConfig,
+        MaskRCNNConfig,
+    )
+    from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+    from swin_dense.heads.model_config import ModelConfig
+    from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
+    from swin_dense.heads.pretrained import from_pretrained, save_pretrained
+    from swin_dense.heads.segmentation.config import UPerNetConfig
+    from swin_dense.heads.segmentation.upernet import UPerNet
+    from swin_dense.heads.variants import MODEL_VARIANTS
+    from swin_dense.heads.whole_model import Model
 
 __all__ = [
     "MODEL_SPECS",
     "MODEL_VARIANTS",
     "CascadeMaskRCNN",
     "CascadeMaskRCNNConfig",
+    "CascadeRCNN",
+    "CascadeRCNNConfig",
+    "FasterRCNN",
+    "FasterRCNNConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
     "Model",
@@ -27,3 +47,40 @@ __all__ = [
     "save_model",
     "save_pretrained",
 ]
+
+_PLACES = {
+    "MODEL_SPECS": "models",
+    "MODEL_VARIANTS": "variants",
+    "CascadeMaskRCNN": "detection.cascade",
+    "CascadeMaskRCNNConfig": "detection.config",
+    "CascadeRCNN": "detection.cascade",
+    "CascadeRCNNConfig": "detection.config",
+    "FasterRCNN": "detection.mask_rcnn",
+    "FasterRCNNConfig": "detection.config",
+    "MaskRCNN": "detection.mask_rcnn",
+    "MaskRCNNConfig": "detection.config",
+    "Model": "whole_model",
+    "ModelConfig": "model_config",
+    "ModelSpec": "models",
+    "UPerNet": "segmentation.upernet",
+    "UPerNetConfig": "segmentation.config",
+    "add_model": "models",
+    "create_model": "models",
+    "from_checkpoint": "checkpoints",
+    "from_pretrained": "pretrained",
+    "save_model": "checkpoints",
+    "save_pretrained": "pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name's module at its first use (PEP 562)."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'swin_dense.heads' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"swin_dense.heads.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

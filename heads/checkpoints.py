@@ -17,15 +17,15 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.configs import BackboneConfig, SwinConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS, ModelSpec, create_model, find_spec
-from swin_dense.heads.stored_configs import build_config, config_as_json, has_type
-from swin_dense.heads.whole_model import Model, ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.heads.stored_configs import build_config, config_as_json
+from swin_dense.heads.whole_model import Model
 
 
 def from_checkpoint(source: str | os.PathLike[str]) -> Model:
@@ -46,10 +46,10 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
     converted = convert_checkpoint(checkpoint)
     try:
         config = read_model_config(checkpoint, converted.state)
-        category_ids = _read_ids(checkpoint)
+        class_names = _read_names(checkpoint, config.num_classes)
+        category_ids = _read_ids(checkpoint, config.num_classes)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
-    class_names = _read_names(checkpoint, config.num_classes)
 
     def build() -> Model:
         return create_model(config, class_names=class_names, category_ids=category_ids)
@@ -206,26 +206,49 @@ def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str
 
 
 def _read_names(checkpoint: Checkpoint, num_classes: int) -> tuple[str, ...] | None:
-    """The names that the file stores; none if it stores those of another data set."""
+    """The names that the file stores; none if a file that is not ours has another data set's."""
     names = checkpoint.class_names
-    return names if names is not None and len(names) == num_classes else None
+    if names is not None and len(names) == num_classes:
+        return names
+    if "class_names" in checkpoint.metadata and _is_ours(checkpoint):
+        got = "other values" if names is None else f"{len(names)} names"
+        raise ValueError(f"class_names must be a text for each of {num_classes} classes, got {got}")
+    return None
 
 
-def _read_ids(checkpoint: Checkpoint) -> tuple[int, ...] | None:
-    ids = checkpoint.metadata.get("category_ids")
-    if not isinstance(ids, list):
+def _read_ids(checkpoint: Checkpoint, num_classes: int) -> tuple[int, ...] | None:
+    """The ids of the categories that a file stores, in the order of its labels."""
+    if "category_ids" not in checkpoint.metadata:
         return None
-    if not all(has_type(value, int) for value in ids):
-        raise ValueError(f"category_ids must be whole numbers, got {str(ids)[:80]}")
+    ids = checkpoint.category_ids
+    if ids is None or not len(ids) == len(set(ids)) == num_classes:
+        got = str(checkpoint.metadata["category_ids"])[:80]
+        raise ValueError(
+            f"category_ids must be a whole number of its own for each of {num_classes} classes, "
+            f"got {got}"
+        )
     return tuple(ids)
 
 
+def _is_ours(checkpoint: Checkpoint) -> bool:
+    """Tell whether a file has our own metadata: the kind of model and its config."""
+    return isinstance(checkpoint.metadata.get("model"), str) and "config" in checkpoint.metadata
+
+
 def read_stored_config(checkpoint: Checkpoint) -> ModelConfig | None:
-    """The config that one of our files stores; None if the file is not ours."""
-    kind, stored = checkpoint.metadata.get("model"), checkpoint.metadata.get("config")
-    if not isinstance(kind, str) or not isinstance(stored, dict):
+    """The config that one of our files stores; None if the file is not ours.
+
+    Raises:
+        ValueError: it is no JSON table, of an unknown kind of models, or has values that cannot be.
+    """
+    if not _is_ours(checkpoint):
         return None
+    kind, stored = str(checkpoint.metadata["model"]), checkpoint.metadata["config"]
+    if not isinstance(stored, dict):
+        raise ValueError(f"the config must be a JSON table, got {str(stored)[:80]!r}")
     if kind not in MODEL_SPECS:
         raise ValueError(f"unknown model {kind!r}; known are {', '.join(MODEL_SPECS)}")
-    config = build_config(MODEL_SPECS[kind].config, stored, where="config")
-    return typing.cast(ModelConfig, config)
+    built = build_config(MODEL_SPECS[kind].config, stored, where="config")
+    config = typing.cast(ModelConfig, built)
+    # A file must not make anybody fetch weights, whatever its config asks for.
+    return dataclasses.replace(config, backbone=config.backbone.without_pretrained())

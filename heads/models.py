@@ -10,18 +10,30 @@ from typing import Any
 
 from torch import Tensor
 
-from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.configs import BackboneConfig
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
+    is_cascade_rcnn,
+    is_faster_rcnn,
     is_mask_rcnn,
     read_detector_config,
 )
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
+from swin_dense.heads.detection.config import (
+    CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    TwoStageDetectorConfig,
+)
+from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
-from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
-from swin_dense.heads.whole_model import Model, ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
+from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +70,6 @@ class ModelSpec:
 
 
 MODEL_SPECS: dict[str, ModelSpec] = {}
-MODEL_VARIANTS: dict[str, ModelConfig] = {}
 
 
 def add_model(spec: ModelSpec) -> None:
@@ -67,51 +78,42 @@ def add_model(spec: ModelSpec) -> None:
     Raises:
         ValueError: its name, or that of a variant, is taken.
     """
-    taken = ({spec.name} & MODEL_SPECS.keys()) | (spec.variants.keys() & MODEL_VARIANTS.keys())
+    taken = {spec.name} & MODEL_SPECS.keys()
+    taken |= {
+        name
+        for name, config in spec.variants.items()
+        if MODEL_VARIANTS.get(name, config) is not config  # ours are there from the start
+    }
     if taken:
         raise ValueError(f"a model's name must be new, got {', '.join(sorted(taken))}")
     MODEL_SPECS[spec.name] = spec
     MODEL_VARIANTS.update(spec.variants)
 
 
-# Liu et al. 2021, Section 4.2; numbers of the heads are the defaults of their configs.
-add_model(
-    ModelSpec(
-        name="mask_rcnn",
-        config=MaskRCNNConfig,
-        model=MaskRCNN,
-        variants={
-            f"mask_rcnn_swin_{size}": MaskRCNNConfig(backbone=SWIN_VARIANTS[f"swin_{size}"])
-            for size in "tsbl"
-        },
-        fits=is_mask_rcnn,
-        read_config=read_detector_config,
-    )
+_Fits = Callable[[Mapping[str, Tensor]], bool]
+_DETECTORS: tuple[tuple[str, type[TwoStageDetectorConfig], type[Model], _Fits], ...] = (
+    ("mask_rcnn", MaskRCNNConfig, MaskRCNN, is_mask_rcnn),
+    ("cascade_mask_rcnn", CascadeMaskRCNNConfig, CascadeMaskRCNN, is_cascade_mask_rcnn),
+    ("faster_rcnn", FasterRCNNConfig, FasterRCNN, is_faster_rcnn),
+    ("cascade_rcnn", CascadeRCNNConfig, CascadeRCNN, is_cascade_rcnn),
 )
-add_model(
-    ModelSpec(
-        name="cascade_mask_rcnn",
-        config=CascadeMaskRCNNConfig,
-        model=CascadeMaskRCNN,
-        variants={
-            f"cascade_mask_rcnn_swin_{size}": CascadeMaskRCNNConfig(
-                backbone=SWIN_VARIANTS[f"swin_{size}"]
-            )
-            for size in "tsbl"
-        },
-        fits=is_cascade_mask_rcnn,
-        read_config=read_detector_config,
+for _name, _config, _model, _fits in _DETECTORS:
+    add_model(
+        ModelSpec(
+            name=_name,
+            config=_config,
+            model=_model,
+            variants=variants_of(_config),
+            fits=_fits,
+            read_config=read_detector_config,
+        )
     )
-)
 add_model(
     ModelSpec(
         name="upernet",
         config=UPerNetConfig,
         model=UPerNet,
-        variants={
-            f"upernet_{name}": UPerNetConfig(backbone=backbone)
-            for name, backbone in SWIN_VARIANTS.items()
-        },
+        variants=variants_of(UPerNetConfig),
         fits=is_upernet,
         read_config=read_upernet_config,
     )
@@ -163,6 +165,7 @@ def create_model(
     else:
         config = name_or_config
     spec = find_spec(config)
+    check_ranges(config)
     if backbone is not None:
         config = replace(config, backbone=backbone)
     if num_classes is None and class_names is not None:

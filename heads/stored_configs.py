@@ -1,14 +1,13 @@
 """Configs from the JSON that files store, with every name and type checked."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.creation import BACKBONE_KINDS
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import BACKBONE_KINDS, BackboneConfig, SwinConfig
 
 
 def config_as_json(config: Any) -> dict[str, Any]:
@@ -91,7 +90,9 @@ def has_type(value: object, hint: object) -> bool:
         inner = typing.get_args(hint)[0]
         return isinstance(value, tuple) and all(has_type(part, inner) for part in value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return abs(value) < math.inf  # nor nan; JSON knows both
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint) if isinstance(hint, type) else False

@@ -1,26 +1,13 @@
 """A whole model: a backbone of any kind and its heads, with two doors, losses and results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.padding import ImageBatch
-from swin_dense.protocol import Backbone, BackboneConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Everything that fixes a whole model's architecture.
-
-    Attributes:
-        backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`).
-        num_classes: classes K, without background.
-    """
-
-    backbone: BackboneConfig
-    num_classes: int
+from swin_dense.protocol import Backbone
 
 
 class Model(nn.Module):
@@ -40,6 +27,8 @@ class Model(nn.Module):
         task: name of the task that it is trained and evaluated for.
         class_layers: last names of the layers whose rows are the classes; they start anew where a
             file has other classes.
+        optional_parts: beginnings of the names of parts that this model does not have and related
+            ones do; a training that starts from such a file leaves them out.
 
     Raises:
         ValueError: there is another number of names or ids than of classes.
@@ -47,6 +36,7 @@ class Model(nn.Module):
 
     task: ClassVar[str]
     class_layers: ClassVar[tuple[str, ...]]
+    optional_parts: ClassVar[tuple[str, ...]] = ()
 
     config: ModelConfig
 

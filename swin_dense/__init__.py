@@ -1,18 +1,25 @@
 """Swin Transformer detection and segmentation on today's PyTorch.
 
-`import swin_dense` costs torch and nothing else: `heads`, `datasets` and `tools` are imported when
-they are first asked for.
+`import swin_dense` costs nothing: each name is imported when it is first asked for, the configs
+without torch; so are `heads`, `datasets` and `tools`.
 """
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from swin_dense.adapters.timm_backbone import TimmConfig
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
-from swin_dense.checkpoints.loading import LoadReport, load_weights
-from swin_dense.creation import BACKBONE_KINDS, create_backbone
-from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.protocol import Backbone, BackboneConfig
+if TYPE_CHECKING:
+    from swin_dense.backbone import SwinTransformer
+    from swin_dense.checkpoints.loading import LoadReport, load_weights
+    from swin_dense.configs import (
+        BACKBONE_KINDS,
+        SWIN_VARIANTS,
+        BackboneConfig,
+        SwinConfig,
+        TimmConfig,
+    )
+    from swin_dense.creation import create_backbone
+    from swin_dense.padding import ImageBatch, batch_images
+    from swin_dense.protocol import Backbone
 
 __version__ = "0.1.0"
 
@@ -34,11 +41,33 @@ __all__ = [
     "tools",
 ]
 
-_SUBPACKAGES = ("datasets", "heads", "tools")
+_SUBPACKAGES = ("adapters", "checkpoints", "datasets", "heads", "tools")
+_PLACES = {
+    "BACKBONE_KINDS": "configs",
+    "SWIN_VARIANTS": "configs",
+    "Backbone": "protocol",
+    "BackboneConfig": "configs",
+    "ImageBatch": "padding",
+    "LoadReport": "checkpoints.loading",
+    "SwinConfig": "configs",
+    "SwinTransformer": "backbone",
+    "TimmConfig": "configs",
+    "batch_images": "padding",
+    "create_backbone": "creation",
+    "load_weights": "checkpoints.loading",
+}
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import a subpackage at its first use (PEP 562)."""
+def __getattr__(name: str) -> Any:
+    """Import a name's module, or a subpackage, at its first use (PEP 562)."""
     if name in _SUBPACKAGES:
         return importlib.import_module(f"swin_dense.{name}")
+    if name in _PLACES:
+        value = getattr(importlib.import_module(f"swin_dense.{_PLACES[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'swin_dense' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,123 +5,21 @@ are those of the published detection and segmentation backbones, whose weights l
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from swin_dense.blocks import (
-    ACTIVATIONS,
     PatchEmbed,
     PatchMerging,
     SwinBlock,
     chunk_tokens,
     permute,
 )
-from swin_dense.protocol import BackboneConfig
-from swin_dense.window_plans import plan_blocks
-
-
-@dataclass(frozen=True, kw_only=True)
-class SwinConfig(BackboneConfig):
-    """Sizes and options of a Swin Transformer; those of every backbone are in `BackboneConfig`.
-
-    Attributes:
-        embed_dim: channels of stage 1; each further stage has twice as many.
-        depths: blocks per stage.
-        num_heads: attention heads per stage.
-        window_size: side of a window, in tokens.
-        patch_size: side of a patch, px.
-        in_channels: channels of the image.
-        mlp_ratio: width of the MLP's hidden layer over the stage's.
-        qkv_bias: whether query, key and value have a bias.
-        activation: of the MLP, a name in `blocks.ACTIVATIONS`.
-        patch_norm: whether the patch embedding ends in a norm.
-        out_indices: stages, from 0, whose maps are given.
-    """
-
-    kind: ClassVar[str] = "swin"
-
-    embed_dim: int = 96
-    depths: tuple[int, ...] = (2, 2, 6, 2)
-    num_heads: tuple[int, ...] = (3, 6, 12, 24)
-    window_size: int = 7
-    patch_size: int = 4
-    in_channels: int = 3
-    mlp_ratio: float = 4.0
-    qkv_bias: bool = True
-    activation: str = "gelu"
-    patch_norm: bool = True
-    out_indices: tuple[int, ...] = (0, 1, 2, 3)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("embed_dim", "window_size", "patch_size", "in_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.depths or min(self.depths) < 1:
-            raise ValueError(f"depths must hold at least one block a stage, got {self.depths}")
-        if len(self.num_heads) != len(self.depths):
-            raise ValueError(
-                "num_heads must have one number a stage like depths, "
-                f"got {self.num_heads} and {self.depths}"
-            )
-        for channels, heads in zip(self.stage_channels, self.num_heads, strict=True):
-            if heads < 1 or channels % heads:
-                raise ValueError(
-                    f"channels of a stage must be divisible by its num_heads, "
-                    f"got {channels} and {heads}"
-                )
-        if not 0 < self.mlp_ratio < float("inf"):
-            raise ValueError(f"mlp_ratio must be positive and finite, got {self.mlp_ratio}")
-        if self.activation not in ACTIVATIONS:
-            choices = ", ".join(ACTIVATIONS)
-            raise ValueError(f"unknown activation {self.activation!r}; choose one of {choices}")
-        stages = range(len(self.depths))
-        indices = self.out_indices
-        if not indices or list(indices) != sorted(set(indices)) or not set(indices) <= set(stages):
-            raise ValueError(
-                f"out_indices must be increasing stages of 0..{stages[-1]}, got {indices}"
-            )
-        if not -1 <= self.frozen_stages <= len(self.depths):
-            raise ValueError(
-                f"frozen_stages must be in -1..{len(self.depths)}, got {self.frozen_stages}"
-            )
-
-    @property
-    def stage_channels(self) -> tuple[int, ...]:
-        """Channels of each stage."""
-        return tuple(self.embed_dim * 2**stage for stage in range(len(self.depths)))
-
-    @property
-    def title(self) -> str:
-        """Name of the variant of these sizes, or the sizes."""
-        sizes = ("embed_dim", "depths", "num_heads", "window_size")
-        for name, variant in SWIN_VARIANTS.items():
-            if all(getattr(self, size) == getattr(variant, size) for size in sizes):
-                return name
-        return f"Swin ({', '.join(f'{size} {getattr(self, size)}' for size in sizes)})"
-
-    def build(self) -> "SwinTransformer":
-        """Make the Swin Transformer, with random values."""
-        return SwinTransformer(self)
-
-
-# Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px.
-SWIN_VARIANTS: dict[str, SwinConfig] = {
-    "swin_t": SwinConfig(embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    "swin_s": SwinConfig(embed_dim=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
-    "swin_b": SwinConfig(embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    "swin_l": SwinConfig(embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
-    "swin_b_w12": SwinConfig(
-        embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12
-    ),
-    "swin_l_w12": SwinConfig(
-        embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
-    ),
-}
+from swin_dense.configs import SwinConfig
+from swin_dense.windowing.window_plans import plan_blocks
 
 
 class SwinTransformer(nn.Module):

@@ -5,11 +5,11 @@ decayed, sharding and gradient checkpointing ask for the blocks. Files and flags
 its config: numbers and strings, and `build`.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+from swin_dense.configs import BackboneConfig
 
 
 @runtime_checkable
@@ -22,7 +22,7 @@ class Backbone(Protocol):
         strides: of each map, px.
     """
 
-    config: "BackboneConfig"
+    config: BackboneConfig
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
@@ -36,40 +36,3 @@ class Backbone(Protocol):
     def blocks(self) -> list[nn.Module]:
         """Submodules, each called once a forward, that are units of sharding, and of gradient
         checkpointing where `config.gradient_checkpointing` asks for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneConfig(ABC):
-    """Numbers and strings that fix a backbone, and what a recipe sets in any of them.
-
-    Attributes:
-        kind: how files name this class of configs; see `creation.BACKBONE_KINDS`.
-        drop_path_rate: stochastic depth of the last block, 0..1; rises linearly from 0.
-        frozen_stages: -1 trains all; 0 freezes what stands before the first stage, n also stages 1
-            to n with their output norms (as in mmdetection; Microsoft's code freezes one stage
-            fewer).
-        gradient_checkpointing: compute each block again in the backward pass to save memory.
-    """
-
-    kind: ClassVar[str]
-
-    drop_path_rate: float = 0.0
-    frozen_stages: int = -1
-    gradient_checkpointing: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.drop_path_rate < 1.0:
-            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """Name of the variant, or its sizes, for messages and tables."""
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """Make the backbone, a `Backbone`, in training mode."""
-
-    def without_pretrained(self) -> "BackboneConfig":
-        """The config whose `build` reads no weights, for a model whose weights come from a file."""
-        return self

@@ -46,6 +46,7 @@ from swin_dense.tools.recipes.data import DataConfig, DetectionData
 from swin_dense.tools.recipes.optim import AdamWConfig, StepSchedule
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
@@ -54,7 +55,7 @@ from swin_dense.tools.tasks.scores import (
     rank_images,
 )
 from swin_dense.tools.tasks.table import TASKS
-from swin_dense.tools.tasks.task import Evaluation, Inference, Predictor
+from swin_dense.tools.tasks.task import Evaluation, Predictor
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -26,12 +27,12 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("windows", "untraced", "window_plans", "padding", "protocol", "blocks", "backbone"),
+        *("ranges", "configs", "windowing", "padding", "protocol", "blocks", "backbone"),
         *("checkpoints", "adapters", "creation"),
     ),
     "tools": (
-        *("files", "flags", "progress", "recipes", "tasks", "runs", "report"),
-        *("training", "commands", "cli"),
+        *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
+        *("tasks", "runs", "report", "training", "commands", "cli"),
     ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
@@ -147,13 +148,41 @@ def run_python(code: str) -> str:
     return run.stdout.strip()
 
 
-def test_importing_the_package_costs_torch_alone() -> None:
+def test_importing_the_package_costs_no_other_library() -> None:
+    others = (
+        "torch torchvision numpy cv2 albumentations pycocotools scipy safetensors accelerate tyro "
+        "rich urllib.request"
+    )
+    loaded = f"[name for name in {others.split()!r} if name in sys.modules]"
+    assert run_python(f"import sys, swin_dense; print({loaded})") == "[]"
+
+
+def test_importing_what_is_made_of_torch_costs_torch_alone() -> None:
     others = (
         "torchvision cv2 albumentations pycocotools scipy safetensors accelerate tyro rich "
         "torch._dynamo"  # the compiler: a second
     )
     loaded = f"[name for name in {others.split()!r} if name in sys.modules]"
-    assert run_python(f"import sys, swin_dense; print({loaded})") == "[]"
+    code = f"import sys, swin_dense as sd; sd.SwinTransformer, sd.batch_images; print({loaded})"
+    assert run_python(code) == "[]"
+
+
+def test_configs_come_without_torch() -> None:
+    names = "BACKBONE_KINDS SWIN_VARIANTS BackboneConfig SwinConfig TimmConfig"
+    heads = "MODEL_VARIANTS CascadeMaskRCNNConfig MaskRCNNConfig ModelConfig UPerNetConfig"
+    code = (
+        f"import sys, swin_dense as sd; [getattr(sd, n) for n in {names.split()!r}];"
+        f"[getattr(sd.heads, n) for n in {heads.split()!r}];"
+        "import swin_dense.tools.recipes.table; print('torch' in sys.modules)"
+    )
+    assert run_python(code) == "False"
+
+
+@pytest.mark.parametrize("package", [swin_dense, swin_dense.heads], ids=["swin_dense", "heads"])
+def test_each_public_name_is_there(package: ModuleType) -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+        assert name in dir(package)
 
 
 def test_subpackages_come_when_they_are_asked_for() -> None:

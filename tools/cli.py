@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from swin_dense import __version__
 from swin_dense.tools import COMMANDS
+from swin_dense.tools.files import refuse_url
+from swin_dense.tools.printable import write_line
 
-_PARSING = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+_LONGEST_ERROR = 4000  # letters
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,13 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, 0 or 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return 0 if words else 2
+    if words[0] == "--version":
+        print(f"swin-dense {__version__}")
+        return 0
     try:
         if words[0] not in COMMANDS:
             raise ValueError(f"unknown command {words[0]!r}; choose one of {', '.join(COMMANDS)}")
+        for word in words[1:]:
+            refuse_url(re.sub("^--[^=]*=", "", word))
         status = _run(words[0], words[1:])
         sys.stdout.flush()
         return status
@@ -53,10 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         raise
     except (ValueError, OSError) as error:
-        print(f"error: {_in_one_line(_in_words(error))}", file=sys.stderr)
+        write_line(f"error: {_in_one_line(_in_words(error))}")
         return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = _in_one_line(str(error))[:200] or "Python gives no size"
+        write_line(f"error: more memory was asked for than there is: {reason}")
         return 2
 
 
@@ -79,14 +94,19 @@ def _run(command: str, words: list[str]) -> int:
 
 def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
     """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
+    import tyro
+
+    from swin_dense.tools.flags import join_help_lines
+
+    parsing = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
+    if not {"-h", "--help"}.isdisjoint(words):
+        join_help_lines(options_type, default)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             if default is None:
-                return tyro.cli(options_type, prog=program, args=words, config=_PARSING)
-            return tyro.cli(
-                options_type, prog=program, args=words, default=default, config=_PARSING
-            )
+                return tyro.cli(options_type, prog=program, args=words, config=parsing)
+            return tyro.cli(options_type, prog=program, args=words, default=default, config=parsing)
     except SystemExit as stop:
         if not stop.code:
             raise  # --help
@@ -112,12 +132,22 @@ def _in_words(error: ValueError | OSError) -> str:
     return str(error)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell by the error of Python, or by the words of torch's and OpenCV's, which have no class."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "Insufficient memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def _in_one_line(text: str) -> str:
     """The message; of an error in a worker process that reads images, without its traceback."""
     worker = re.match(r"Caught (\w+) in DataLoader worker process", text)
     if worker:
         text = text.rpartition(f"\n{worker[1]}: ")[2]
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    line = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    if len(line) > _LONGEST_ERROR:
+        half = _LONGEST_ERROR // 2
+        line = f"{line[:half]} [{len(line) - 2 * half} letters left out] {line[-half:]}"
+    return line
 
 
 def _overview() -> str:
@@ -126,6 +156,7 @@ def _overview() -> str:
     return "\n".join(
         [
             "usage: swin-dense COMMAND [--flag value ...]",
+            "       swin-dense --version",
             "",
             "Swin Transformer detection and segmentation on today's PyTorch.",
             "",

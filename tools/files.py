@@ -3,6 +3,7 @@
 import fcntl
 import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,20 @@ from pathlib import Path
 from typing import Any
 
 LOCK_FILE = ".lock"  # stays in the folder of a run
+_URL = re.compile(r"(https?|ftp|s3|gs):/{1,2}(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def refuse_url(text: str) -> None:
+    """Refuse an address where a path is asked for.
+
+    Raises:
+        ValueError: it is one; a path that was made of it, with one slash less, counts too.
+    """
+    if found := _URL.fullmatch(text):
+        raise ValueError(
+            f"{found[1]}://{found[2]} is a URL, which is not fetched; download it first and give "
+            "its path"
+        )
 
 
 def make_writable(folder: Path) -> Path:
@@ -37,6 +52,17 @@ def make_file_writable(path: Path) -> Path:
     if path.is_dir():
         raise ValueError(f"the output file must not be a folder, got {path}")
     return path
+
+
+def check_folder(path: Path, *, flag: str) -> None:
+    """See that a folder that a flag names is there.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not path.is_dir():
+        fault = "not a folder" if path.exists() else "no such folder"
+        raise FileNotFoundError(f"{flag} must be a folder, got {path}: {fault}")
 
 
 def atomic_write(path: Path, text: str) -> None:
@@ -77,6 +103,8 @@ def hold(folder: Path) -> Iterator[None]:
     message = f"{folder} is in use by a live run; choose another --out"
     if path in _held:
         raise ValueError(message)
+    if path.exists() and not path.is_file():  # opening a pipe would wait without end
+        raise ValueError(f"{path} must be an ordinary file; choose another --out")
     with path.open("w") as lock:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,16 +4,21 @@ A command's frozen dataclass `Options` defines each flag, its default and its he
 line makes it from words, the functions here from values.
 """
 
+import ast
 import dataclasses
 import inspect
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import tyro
+
+from swin_dense.tools.files import refuse_url
 
 _MOST_NAMED = 5
 T = TypeVar("T")
@@ -94,6 +99,9 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     Raises:
         ValueError: it is of another type.
     """
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, str | PathLike):
+            refuse_url(str(fspath(item)))
     try:
         return _convert(value, hint)
     except (TypeError, ValueError) as error:
@@ -129,6 +137,47 @@ def document_flags(kind: type, *, without: Iterable[str] = ()) -> Callable[[F], 
         return function
 
     return decorate
+
+
+def join_help_lines(kind: type, default: Any = None) -> None:
+    """Give tyro the help of each flag as one paragraph; it would break it where the source does.
+
+    Args:
+        kind: a dataclass of flags, documented by the text below each field.
+        default: an instance of it, whose configs are flags, too; None: it has no configs.
+    """
+    for owner in kind.__mro__:
+        texts = _read_field_texts(owner)
+        for field in getattr(owner, "__dataclass_fields__", {}).values():
+            if field.name in texts:
+                text = " ".join(texts[field.name].split())
+                field.metadata = types.MappingProxyType({**field.metadata, "help": text})
+    for field in dataclasses.fields(kind) if default is not None else ():
+        value = getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            join_help_lines(type(value), value)
+
+
+def _read_field_texts(kind: type) -> dict[str, str]:
+    """The text below each field of a class, by the field's name; none without its source."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    (definition,) = tree.body
+    if not isinstance(definition, ast.ClassDef):
+        return {}
+    texts = {}
+    for field, text in pairwise(definition.body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            texts[field.target.id] = text.value.value
+    return texts
 
 
 def _has_no_default(field: "dataclasses.Field[Any]") -> bool:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import track
+
+from swin_dense.tools.console import Console
 
 _PAUSE = 10.0  # s between two lines
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class ProgressLines:
     def finish(self) -> None:
         """Print the line that waits, if one does."""
         if self._waiting:
-            self._console.print(self._waiting, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(self._waiting, highlight=False, soft_wrap=True)
         self._waiting = ""
         self._shown_at = time.monotonic()
 

@@ -17,7 +17,7 @@ from swin_dense.datasets.formats.detection_folder import (
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
-from swin_dense.datasets.samples import DetectionSample, Size
+from swin_dense.datasets.samples import DetectionSample, Size, describe_left_out
 from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 _SMALLEST_TRAINED = 32  # px; smaller images are dropped from training, as in the references
@@ -30,8 +30,9 @@ class CocoDetection(Dataset[DetectionSample]):
     transforms draw depends on seed, epoch and index alone.
 
     Not made into targets, and counted in `report`: crowds; boxes that are less than 1 px wide or
-    high, have no annotated area, or lie outside the image (the rules of mmdetection); objects
-    without a usable mask; polygons of fewer than 3 points or far outside the image.
+    high, have no annotated area, or lie outside the image (the rules of mmdetection); polygons of
+    fewer than 3 points or far outside the image. An object without a usable mask is kept for its
+    box.
 
     Attributes:
         annotation_file: the file read.
@@ -43,6 +44,7 @@ class CocoDetection(Dataset[DetectionSample]):
         report: counts of the objects and images left out, by kind.
         description: a line on layout, images, annotations a class, splits.
         split_name: of the split, with the part of it that this is.
+        annotation_counts: of what the images are annotated with: "boxes", and "masks" of those.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class CocoDetection(Dataset[DetectionSample]):
         *,
         transforms: Pipeline,
         drop_empty: bool = False,
+        with_masks: bool = True,
         seed: int = 0,
         layout: str | None = None,
         part: Part | None = None,
@@ -64,6 +67,8 @@ class CocoDetection(Dataset[DetectionSample]):
             transforms: a pipeline of `transforms.detection`, or of `transforms.pipeline.compose`.
             drop_empty: drop images without a usable object and those under 32 px, as the references
                 do for training; evaluation keeps every image.
+            with_masks: false: the masks are left out, as nobody looks at them; samples are sooner
+                made.
             seed: of all that the transforms draw.
             layout: name in `formats.table`; None: the one that the folder is recognised to have.
             part: of the split; None: all of it.
@@ -94,12 +99,19 @@ class CocoDetection(Dataset[DetectionSample]):
         self.class_names = tuple(category.name for category in coco.categories)
         self.category_ids = tuple(category.id for category in coco.categories)
         self.report: Counter[str] = Counter(coco.left_out)
-        images, instances = self._select(coco, drop_empty)
+        images, annotations = self._select(coco, drop_empty)
         self.image_ids = [image.id for image in images]
         self.file_names = [image.file_name for image in images]
         self.sizes = [image.size for image in images]
         self.aspect_ratios = np.array([size.width / size.height for size in self.sizes])
-        self._instances = InstanceStore(instances)
+        self.annotation_counts = {
+            "boxes": sum(map(len, annotations)),
+            "masks": sum(kept.has_mask for of_image in annotations for kept in of_image),
+        }
+        labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
+        self._instances = InstanceStore(
+            [_make_instances(of_image, labels, with_masks) for of_image in annotations]
+        )
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -126,6 +138,7 @@ class CocoDetection(Dataset[DetectionSample]):
             "labels": torch.from_numpy(instances.labels),
             "mask_counts": mask_counts,
             "mask_num_runs": mask_num_runs,
+            "has_mask": torch.from_numpy(instances.has_mask),
         }
 
     def load_image(self, index: int) -> np.ndarray:
@@ -150,9 +163,10 @@ class CocoDetection(Dataset[DetectionSample]):
         """Every annotation of the split, read again: an evaluation needs those left out, too."""
         return self._folder.read(self._split, self._part)[0]
 
-    def _select(self, coco: CocoFile, drop_empty: bool) -> tuple[list[CocoImage], list[Instances]]:
-        """Keep the usable images and objects, count the rest in `report`."""
-        labels = {category_id: label for label, category_id in enumerate(self.category_ids)}
+    def _select(
+        self, coco: CocoFile, drop_empty: bool
+    ) -> tuple[list[CocoImage], list[list[CocoAnnotation]]]:
+        """Keep the usable images and their objects, count the rest in `report`."""
         sizes = {image.id: image.size for image in coco.images}
         usable: defaultdict[int, list[CocoAnnotation]] = defaultdict(list)
         for annotation in coco.annotations:
@@ -172,9 +186,9 @@ class CocoDetection(Dataset[DetectionSample]):
         if not images:
             raise ValueError(
                 f"{self.annotation_file} must have an image with a usable object, got none of "
-                f"{len(coco.images)}; left out were {dict(self.report)}"
+                f"{len(coco.images)}; left out were {describe_left_out(self.report)}"
             )
-        return images, [_make_instances(usable[image.id], labels) for image in images]
+        return images, [usable[image.id] for image in images]
 
 
 def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:
@@ -188,21 +202,21 @@ def _reason_to_skip(annotation: CocoAnnotation, size: Size) -> str | None:
         return "boxes without area"
     if inside_width * inside_height == 0:
         return "boxes outside the image"
-    if not annotation.polygons and annotation.run_lengths is None:
-        return "objects without a mask"
     return None
 
 
-def _make_instances(annotations: list[CocoAnnotation], labels: dict[int, int]) -> Instances:
+def _make_instances(
+    annotations: list[CocoAnnotation], labels: dict[int, int], with_masks: bool
+) -> Instances:
     boxes = np.array([annotation.box for annotation in annotations]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
     return Instances(
         boxes=boxes.astype(np.float32),
         labels=np.array([labels[annotation.category_id] for annotation in annotations], np.int64),
-        polygons=[annotation.polygons for annotation in annotations],
+        polygons=[annotation.polygons if with_masks else [] for annotation in annotations],
         run_lengths={
             index: annotation.run_lengths
             for index, annotation in enumerate(annotations)
-            if annotation.run_lengths is not None
+            if annotation.run_lengths is not None and with_masks
         },
     )

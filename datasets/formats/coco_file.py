@@ -7,17 +7,25 @@ remains of an annotation tool (a polygon of two points) are left out and counted
 import json
 import math
 import os
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from swin_dense.datasets.categories import MAX_CATEGORIES, find_fault_of_name
+from swin_dense.datasets.files import read_text
+from swin_dense.datasets.images import check_pixels
 from swin_dense.datasets.masks import CompressedMask, compress_counts, decompress_counts
 from swin_dense.datasets.samples import Size
 
+_SECTIONS = ("images", "annotations", "categories")
 _MAX_NAMED = 20  # so many ids of one kind of fault are written out
 _MAX_RUN = 2**53  # px; every whole number up to here is exact as a float
+_MAX_INTEGER = 2**63  # ids from here on have no place in a tensor
+_FARTHEST = 1e7  # px; what boxes beyond this mean is lost in float32
+_LARGEST_AREA = _FARTHEST**2
 
 
 class CocoImage(NamedTuple):
@@ -51,6 +59,11 @@ class CocoAnnotation(NamedTuple):
     is_crowd: bool
     polygons: list[np.ndarray]
     run_lengths: CompressedMask | None
+
+    @property
+    def has_mask(self) -> bool:
+        """False where there is a box alone."""
+        return bool(self.polygons) or self.run_lengths is not None
 
 
 class CocoFile(NamedTuple):
@@ -127,19 +140,38 @@ class _Faults:
 
 def _read_sections(path: Path) -> dict[str, list[Any]]:
     """The three lists of a COCO instances file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no annotation file {path}")
+    text = read_text(path, "annotation file")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be a JSON file: {error}") from error
-    for section in ("images", "annotations", "categories"):
+    _refuse_repeated_sections(text, path)
+    for section in _SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
             raise ValueError(f"{path} is not a COCO instances file: it has no list '{section}'")
     for section in ("images", "categories"):
         if not content[section]:
             raise ValueError(f"{path} must have at least one entry in '{section}', got none")
+    if len(content["categories"]) > MAX_CATEGORIES:
+        raise ValueError(
+            f"{path} must have at most {MAX_CATEGORIES} categories, got "
+            f"{len(content['categories'])}"
+        )
     return content
+
+
+def _refuse_repeated_sections(text: str, path: Path) -> None:
+    """Refuse a file with two lists of one name, of which a JSON reader keeps the last."""
+    if all(len(re.findall(rf'"{section}"\s*:', text)) < 2 for section in _SECTIONS):
+        return
+
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, value in pairs if name in _SECTIONS and isinstance(value, list)]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{path} must have one list '{min(repeated)}', got several")
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=check)
 
 
 def _check_images(entries: list[Any], faults: _Faults) -> list[CocoImage]:
@@ -149,12 +181,20 @@ def _check_images(entries: list[Any], faults: _Faults) -> list[CocoImage]:
         if not isinstance(file_name, str) or not file_name:
             faults.add("images without file_name", entry_id)
             file_name = ""
+        if "\0" in file_name:
+            faults.add("images with a zero byte in file_name", entry_id)
+            file_name = ""
         height, width = (
             _whole_number(entry.get("height")),
             _whole_number(entry.get("width")),
         )
         if height is None or width is None or min(height, width) < 1:
             faults.add("images without width and height in whole px of at least 1", entry_id)
+            height, width = 1, 1
+        try:
+            check_pixels((height, width), f"image {entry_id}")
+        except ValueError as error:
+            faults.add("images that are too large", error)
             height, width = 1, 1
         images.append(CocoImage(entry_id, file_name, Size(height, width)))
     return images
@@ -164,10 +204,9 @@ def _check_categories(entries: list[Any], faults: _Faults) -> list[CocoCategory]
     categories = []
     for entry_id, entry in _entries_with_id(entries, "categories", faults):
         name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            faults.add("categories without name", entry_id)
-            name = ""
-        categories.append(CocoCategory(entry_id, name))
+        if fault := find_fault_of_name(name):
+            faults.add(f"categories {fault}", entry_id)
+        categories.append(CocoCategory(entry_id, str(name)))
     return categories
 
 
@@ -204,10 +243,14 @@ def _check_annotation(
     box = _numbers(entry.get("bbox"))
     if box is None or len(box) != 4:
         raise ValueError("whose bbox is not four finite numbers")
+    if np.abs(box).max() > _FARTHEST:
+        raise ValueError(f"whose bbox has a number beyond {_FARTHEST:.0e} px")
     x, y, width, height = box.tolist()
     area = width * height if entry.get("area") is None else finite_number(entry["area"])
     if area is None:
         raise ValueError("whose area is not a finite number")
+    if abs(area) > _LARGEST_AREA:
+        raise ValueError(f"whose area is beyond {_LARGEST_AREA:.0e} square px")
     if entry.get("iscrowd", 0) not in (0, 1):
         raise ValueError("whose iscrowd is not 0 or 1")
     segmentation = entry.get("segmentation")
@@ -285,7 +328,7 @@ def check_run_lengths(value: Any, size: tuple[int, int]) -> CompressedMask:
             runs = decompress_counts(counts.encode("ascii") if isinstance(counts, str) else counts)
         except ValueError as error:
             raise ValueError("whose run lengths cannot be decompressed") from error
-    elif isinstance(counts, list) and all(_whole_number(run) is not None for run in counts):
+    elif isinstance(counts, list) and all(_is_whole(run) for run in counts):
         runs = np.array([float(max(-1, min(run, _MAX_RUN))) for run in counts])
     else:
         raise ValueError("whose run lengths are neither a string nor a list of whole numbers")
@@ -308,10 +351,14 @@ def _check_image_files(images: list[CocoImage], folder: Path, faults: _Faults) -
 
 
 def _whole_number(value: Any) -> int | None:
-    """An integer, also where a tool wrote it as `5.0`; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """An integer that a tensor can hold, also where a tool wrote it as `5.0`; None for others."""
+    return int(value) if _is_whole(value) and abs(value) < _MAX_INTEGER else None
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def finite_number(value: Any) -> float | None:

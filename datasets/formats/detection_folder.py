@@ -13,7 +13,7 @@ from swin_dense.datasets.formats.split_names import (
     is_training_name,
 )
 from swin_dense.datasets.formats.table import DetectionFormat, find_detection_format
-from swin_dense.datasets.splits import is_validation
+from swin_dense.datasets.splits import split_names
 
 _MAX_NAMED = 5
 _AUGMENTED = re.compile(r"\.rf\.[0-9a-zA-Z]{16,}(?=\.\w+$)")  # Roboflow's copies of one image
@@ -52,20 +52,13 @@ class Part:
         return coco._replace(images=images, annotations=annotations)
 
     def _drawn(self, names: Sequence[str], where: Path) -> set[str]:
-        fraction = self.fraction or 0.0
-        if not 0 < fraction < 1:
-            raise ValueError(f"the fraction for validation must be between 0 and 1, got {fraction}")
         sources = {name: _AUGMENTED.sub("", name) for name in names}
-        if len(set(sources.values())) < 2:
-            raise ValueError(f"{where} must have 2 images to keep some apart, got {len(names)}")
-        drawn: set[str] = set()
-        step = fraction
-        while not drawn:  # of few images, the first that a larger fraction would have
-            drawn = {source for source in sources.values() if is_validation(source, step)}
-            step = min(1.0, 1.1 * step)
-        if len(drawn) == len(set(sources.values())):
-            drawn.remove(max(drawn))
-        return {name for name, source in sources.items() if source in drawn}
+        try:
+            _, drawn = split_names(list(dict.fromkeys(sources.values())), self.fraction or 0.0)
+        except ValueError as error:
+            raise ValueError(f"{error}, in {where}") from error
+        kept = set(drawn)
+        return {name for name, source in sources.items() if source in kept}
 
     def _listed(self, names: Sequence[str], where: Path) -> set[str]:
         assert self.list_file is not None

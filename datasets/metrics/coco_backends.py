@@ -67,7 +67,8 @@ def match_detections(
     """Match detections to the truth and make COCO's tables.
 
     Args:
-        coco: the truth; an object without a usable mask is left out for masks.
+        coco: the truth. For masks, an object without a usable one is no object to find: its box is
+            a region, as a crowd's, in which detections of its class are neither right nor wrong.
         detections: entries of a COCO results file with the fields of `kind`. One with a box counts
             as small, medium or large by its box.
         kind: "bbox" or "segm".
@@ -122,9 +123,11 @@ def _truth_content(coco: CocoFile, kind: Kind) -> dict[str, Any]:
             "iscrowd": int(annotation.is_crowd),
         }
         if kind == "segm":
-            entry["segmentation"] = _truth_mask(annotation, sizes[annotation.image_id])
-            if entry["segmentation"] is None:
-                continue
+            size = sizes[annotation.image_id]
+            if annotation.has_mask:
+                entry["segmentation"] = _truth_mask(annotation, size)
+            else:
+                entry |= {"segmentation": _box_mask(annotation.box, size), "iscrowd": 1}
         annotations.append(entry)
     return {
         "images": [
@@ -139,7 +142,15 @@ def _truth_content(coco: CocoFile, kind: Kind) -> dict[str, Any]:
 def _truth_mask(annotation: CocoAnnotation, size: Size) -> object:
     if annotation.run_lengths is not None:
         return annotation.run_lengths
-    return rasterise_polygons([annotation.polygons], size)[0] if annotation.polygons else None
+    return rasterise_polygons([annotation.polygons], size)[0]
+
+
+def _box_mask(box: tuple[float, float, float, float], size: Size) -> object:
+    """The part of a box, x, y, width, height, that lies in its image."""
+    x, y, width, height = box
+    ends = np.clip([x, y, x + width, y + height], 0, [size.width, size.height] * 2)
+    corners = ends[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)  # (4, 2)
+    return rasterise_polygons([[corners]], size)[0]
 
 
 def _detections_content(

@@ -5,17 +5,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.formats.coco_file import check_run_lengths, finite_number, read_coco
-from swin_dense.datasets.masks import compress_bitmaps
+from swin_dense.datasets.masks import compress_masks
 from swin_dense.datasets.metrics.coco_backends import (
     BackendName,
     CocoTables,
+    Kind,
     choose_backend,
     match_detections,
 )
@@ -25,7 +26,7 @@ METRIC_NAMES = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl"),
     *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
 )
-_KINDS: tuple[Literal["bbox", "segm"], ...] = ("bbox", "segm")
+KINDS: tuple[Kind, ...] = ("bbox", "segm")
 _ABSENT = -1.0
 
 
@@ -49,7 +50,8 @@ class CocoEvaluator:
 
     Masks are compressed as they come, so memory stays small. Images without detections count. The
     ground truth is the whole annotation file, with the objects that training leaves out; an object
-    without a usable mask is left out for masks alone. A detection with box and mask counts as
+    without a usable mask is none to find for masks, and detections of its class in its box are then
+    neither right nor wrong. A detection with box and mask counts as
     small, medium or large by its box, for masks too, as pycocotools does for a results file with
     both. (mmdet's report goes by the mask, which moves APs, APm and APl of masks by up to 0.004.)
 
@@ -104,7 +106,8 @@ class CocoEvaluator:
         Args:
             image_ids: one per result.
             results: dicts with `boxes` `(N, 4)` xyxy px, `scores` `(N,)`, `labels` `(N,)`, and
-                `masks` `(N, H, W)` bool, or a list of `N` compressed masks, or no masks.
+                `masks` `(N, H, W)` bool, or a list of `N` masks as run lengths, compressed or not,
+                or no masks.
 
         Raises:
             ValueError: an id is unknown or comes twice, a label has no category, a mask is not of
@@ -153,24 +156,35 @@ class CocoEvaluator:
         self.detections.extend(dict(detection) for detection in detections)
         self.seen |= seen
 
-    def compute(self) -> dict[str, Any]:
+    @property
+    def has_masks(self) -> bool:
+        """True where the annotations have a mask to find; else the metrics of masks are all -1."""
+        return any(entry.has_mask for entry in self.truth.annotations if not entry.is_crowd)
+
+    def compute(self, kinds: Sequence[Kind] = KINDS) -> dict[str, Any]:
         """The metrics of all detections so far.
+
+        Args:
+            kinds: of what: "bbox", "segm".
 
         Returns:
             `{"bbox": {the 12 names: fraction}, "segm": {the same}, "per_class": {"bbox": {class
             name: AP}, "segm": {the same}}}`; -1 where there is no object to find.
         """
-        scores: dict[str, Any] = {"per_class": {}}
-        for kind, tables in self._match().items():
-            scores[kind] = dict(zip(METRIC_NAMES, tables.numbers, strict=True))
-            scores["per_class"][kind] = self._average_per_class(tables)
-        return {kind: scores[kind] for kind in (*_KINDS, "per_class")}
+        tables = {kind: self._match(kind) for kind in kinds}
+        scores: dict[str, Any] = {
+            kind: dict(zip(METRIC_NAMES, found.numbers, strict=True))
+            for kind, found in tables.items()
+        }
+        per_class = {kind: self._average_per_class(found) for kind, found in tables.items()}
+        return scores | {"per_class": per_class}
 
-    def precision_recall(self) -> dict[str, PrecisionRecall]:
-        """The curves behind the average precision of all detections so far: "bbox", "segm"."""
+    def precision_recall(self, kinds: Sequence[Kind] = KINDS) -> dict[Kind, PrecisionRecall]:
+        """The curves behind the average precision of all detections so far, by kind."""
+        tables = {kind: self._match(kind) for kind in kinds}
         return {
-            kind: PrecisionRecall(recall=tables.recall, precision=tables.precision[..., 0, -1])
-            for kind, tables in self._match().items()
+            kind: PrecisionRecall(recall=found.recall, precision=found.precision[..., 0, -1])
+            for kind, found in tables.items()
         }
 
     def write_results(self, path: str | Path) -> None:
@@ -186,16 +200,15 @@ class CocoEvaluator:
         partial.write_text(json.dumps(entries))
         os.replace(partial, path)
 
-    def _match(self) -> dict[str, CocoTables]:
-        """Tables of boxes and masks; kept until there are more detections."""
-        for kind in _KINDS:
-            if kind not in self._tables:
-                field = "bbox" if kind == "bbox" else "segmentation"
-                detections = [entry for entry in self.detections if field in entry]
-                self._tables[kind] = match_detections(
-                    self.truth, detections, kind, backend=self.backend
-                )
-        return self._tables
+    def _match(self, kind: Kind) -> CocoTables:
+        """Tables of boxes or masks; kept until there are more detections."""
+        if kind not in self._tables:
+            field = "bbox" if kind == "bbox" else "segmentation"
+            detections = [entry for entry in self.detections if field in entry]
+            self._tables[kind] = match_detections(
+                self.truth, detections, kind, backend=self.backend
+            )
+        return self._tables[kind]
 
     def _average_per_class(self, tables: CocoTables) -> dict[str, float]:
         """AP by class name."""
@@ -217,14 +230,13 @@ def _make_entries(
     boxes = result["boxes"].detach().cpu().double()
     scores, labels = result["scores"].tolist(), result["labels"].tolist()
     masks = result.get("masks")
-    if isinstance(masks, Tensor):
-        if tuple(masks.shape[1:]) != size:
-            raise ValueError(
-                f"masks must have the size of the image, {tuple(size)}, got"
-                f" {tuple(masks.shape[1:])} (image {image_id})"
-            )
-        columns = masks.detach().bool().transpose(1, 2).contiguous().cpu()  # (N, W, H)
-        masks = compress_bitmaps(columns.numpy().transpose(0, 2, 1))
+    if isinstance(masks, Tensor) and tuple(masks.shape[1:]) != size:
+        raise ValueError(
+            f"masks must have the size of the image, {tuple(size)}, got"
+            f" {tuple(masks.shape[1:])} (image {image_id})"
+        )
+    if masks is not None:
+        masks = compress_masks(masks)
     lengths = {len(boxes), len(scores), len(labels), len(boxes) if masks is None else len(masks)}
     if len(lengths) > 1:
         raise ValueError(

@@ -40,6 +40,21 @@ class ImageCounts:
         return 2 * self.num_matched / total if total else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ThresholdCounts:
+    """Counts over images from score thresholds on; crowds and what lies in them are left out.
+
+    Attributes:
+        num_right: `(T,)` detections that have an object of their class.
+        num_found: `(T,)` detections.
+        num_objects: annotated objects.
+    """
+
+    num_right: np.ndarray
+    num_found: np.ndarray
+    num_objects: int
+
+
 class DetectionConfusion:
     """Count detections against objects, image by image.
 
@@ -64,6 +79,9 @@ class DetectionConfusion:
         self.matrix = np.zeros((num_classes + 1, num_classes + 1), np.int64)
         self._score_threshold = score_threshold
         self._iou_threshold = iou_threshold
+        self._num_objects = 0
+        self._scores: list[np.ndarray] = []  # of each image's detections, ignored ones left out
+        self._is_right: list[np.ndarray] = []
 
     def update(
         self,
@@ -87,20 +105,22 @@ class DetectionConfusion:
         """
         background = len(self.matrix) - 1
         order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] >= self._score_threshold]
         order = order[_places_within_class(labels[order]) < _MOST_DETECTIONS]
+        matched = self._match_within_classes(
+            boxes[order], labels[order], gt_boxes, gt_labels, is_crowd
+        )
+        is_ignored = matched >= 0
+        is_ignored[is_ignored] = is_crowd[matched[is_ignored]]
+        self._num_objects += int((~is_crowd).sum())
+        self._scores.append(scores[order[~is_ignored]])
+        self._is_right.append(matched[~is_ignored] >= 0)
+
+        # A detection's match depends on better ones alone: these are as if the others were not.
+        counts = scores[order] >= self._score_threshold
+        order, matched, is_ignored = order[counts], matched[counts], is_ignored[counts]
+        is_free = matched < 0  # (N',) of the detections in order
         detected_as = np.full(len(gt_boxes), background)  # (G,)
-        is_free = np.ones(len(order), bool)  # (N',) of the detections in order
-        num_ignored = 0
-        for label in np.unique(labels[order]):
-            of_label = np.flatnonzero(labels[order] == label)
-            objects = np.flatnonzero(gt_labels == label)
-            ious = box_ious(boxes[order[of_label]], gt_boxes[objects], is_crowd[objects])
-            matches = match_greedily(ious, is_crowd[objects], threshold=self._iou_threshold)
-            is_free[of_label] = matches < 0
-            matched = objects[matches[matches >= 0]]
-            detected_as[matched] = label
-            num_ignored += int(is_crowd[matched].sum())
+        detected_as[matched[~is_free]] = labels[order[~is_free]]
         num_matched = int((detected_as[~is_crowd] != background).sum())
 
         rest = order[is_free]
@@ -114,18 +134,52 @@ class DetectionConfusion:
         self.matrix[background] += np.bincount(false, minlength=background + 1)
         return ImageCounts(
             num_matched=num_matched,
-            num_detections=len(order) - num_ignored,
+            num_detections=len(order) - int(is_ignored.sum()),
             num_objects=int((~is_crowd).sum()),
         )
 
+    def count_from(self, thresholds: np.ndarray) -> "ThresholdCounts":
+        """Counts over all images so far from each score threshold on, by class as in COCO.
 
-def confusion_matrix(
+        Args:
+            thresholds: `(T,)`, 0..1.
+        """
+        scores = np.concatenate([np.zeros(0), *self._scores])
+        is_right = np.concatenate([np.zeros(0, bool), *self._is_right])
+        rising = np.sort(scores), np.sort(scores[is_right])
+        num_found, num_right = (
+            len(some) - np.searchsorted(some, thresholds, side="left") for some in rising
+        )
+        return ThresholdCounts(
+            num_right=num_right, num_found=num_found, num_objects=self._num_objects
+        )
+
+    def _match_within_classes(
+        self,
+        boxes: np.ndarray,
+        labels: np.ndarray,
+        gt_boxes: np.ndarray,
+        gt_labels: np.ndarray,
+        is_crowd: np.ndarray,
+    ) -> np.ndarray:
+        """Index of each detection's object `(N,)`, -1 for none; detections by falling score."""
+        matched = np.full(len(boxes), -1)
+        for label in np.unique(gt_labels):
+            of_label = np.flatnonzero(labels == label)
+            objects = np.flatnonzero(gt_labels == label)
+            ious = box_ious(boxes[of_label], gt_boxes[objects], is_crowd[objects])
+            matches = match_greedily(ious, is_crowd[objects], threshold=self._iou_threshold)
+            matched[of_label] = np.where(matches >= 0, objects[matches], -1)
+        return matched
+
+
+def count_confusions(
     truth: CocoFile,
     detections: Iterable[Mapping[str, Any]],
     *,
     score_threshold: float,
     iou_threshold: float = 0.5,
-) -> tuple[np.ndarray, dict[int, ImageCounts]]:
+) -> tuple[DetectionConfusion, dict[int, ImageCounts]]:
     """Count the boxes of all images.
 
     Args:
@@ -135,8 +189,8 @@ def confusion_matrix(
         iou_threshold: least IoU of a match, 0..1.
 
     Returns:
-        `DetectionConfusion.matrix`, classes in the order of `truth.categories`, and the counts of
-        each image by its id.
+        The confusions, classes in the order of `truth.categories`, and the counts of each image
+        by its id.
     """
     places = {category.id: place for place, category in enumerate(truth.categories)}
     confusion = DetectionConfusion(
@@ -162,7 +216,7 @@ def confusion_matrix(
             labels=detections_of_image[:, 4].astype(np.int64),
             scores=detections_of_image[:, 5],
         )
-    return confusion.matrix, counts
+    return confusion, counts
 
 
 def match_greedily(ious: np.ndarray, is_crowd: np.ndarray, *, threshold: float) -> np.ndarray:
@@ -184,7 +238,8 @@ def match_greedily(ious: np.ndarray, is_crowd: np.ndarray, *, threshold: float) 
     matches = np.full(len(ious), -1)
     if not ious.size:
         return matches
-    for place, row in enumerate(ious):
+    for place in np.flatnonzero((ious >= least).any(axis=1)):
+        row = ious[place]
         for candidates in (is_free, is_crowd):
             overlap = np.where(candidates & (row >= least), row, -1.0)[::-1]
             best = len(row) - 1 - int(overlap.argmax())

@@ -10,6 +10,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from swin_dense.datasets.images import max_pixels
 from swin_dense.datasets.samples import Size
 from swin_dense.datasets.transforms.pipeline import GEOMETRIC_TARGETS
 
@@ -28,12 +29,18 @@ def keep_ratio_size(size: tuple[int, int], scale: tuple[int, int]) -> Size:
         scale: `(long, short)`, px, in either order.
 
     Raises:
-        ValueError: a number is below 1.
+        ValueError: a number is below 1, or the size has more pixels than are read.
     """
     if min(*size, *scale) < 1:
         raise ValueError(f"size and scale must be at least 1 px, got {size} and {scale}")
     factor = min(max(scale) / max(size), min(scale) / min(size))
     height, width = (max(1, int(side * factor + 0.5)) for side in size)
+    if height * width > max_pixels():
+        raise ValueError(
+            f"a resized image must have at most {max_pixels() / 1e6:g} megapixels, got {width} x "
+            f"{height} px for scale {scale} and an image of {size[1]} x {size[0]} px (width x "
+            "height); --max-megapixels raises the limit"
+        )
     return Size(height, width)
 
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--weights", type=Path, nargs=2, required=True, help="files of the detector, the segmentor"
     )
     parser.add_argument(
-        "--scenes", type=int, nargs="+", default=[1, 2, 4], help="numbers of the scenes to draw"
+        "--scenes", type=int, nargs="+", default=[6, 7, 10], help="numbers of the scenes to draw"
     )
     parser.add_argument(
         "--input-size", type=int, default=128, help="side of the images trained on, px"

@@ -11,7 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from swin_dense.windows import BOTTOM, CORNER, INSIDE, PADDING, RIGHT, cut_map, sort_by_kind
+from swin_dense.windowing.windows import (
+    BOTTOM,
+    CORNER,
+    INSIDE,
+    PADDING,
+    RIGHT,
+    cut_map,
+    sort_by_kind,
+)
 
 SIDE, WINDOW, SHIFT = 7, 4, 2
 PADDED = 8

@@ -8,21 +8,36 @@ from typing import TypeVar
 from torch import Tensor
 
 from swin_dense.checkpoints.architecture import count_numbers, read_shape
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import (
+    BoxConfig,
+    CascadeRCNNConfig,
+    MaskConfig,
+    TwoStageDetectorConfig,
+    mask_config,
+)
+from swin_dense.heads.detection.two_stage import MASK_HEAD
 
-_Config = TypeVar("_Config", MaskRCNNConfig, CascadeMaskRCNNConfig)
+_Config = TypeVar("_Config", bound=TwoStageDetectorConfig)
 
 
 def is_mask_rcnn(state: Mapping[str, Tensor]) -> bool:
     """Tell whether weights under our names are those of a Mask R-CNN."""
-    return _is_two_stage(state) and not is_cascade_mask_rcnn(state)
+    return _is_two_stage(state) and not _is_cascade(state) and _has_mask_head(state)
+
+
+def is_faster_rcnn(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether weights under our names are those of a Faster R-CNN: no mask head."""
+    return _is_two_stage(state) and not _is_cascade(state) and not _has_mask_head(state)
 
 
 def is_cascade_mask_rcnn(state: Mapping[str, Tensor]) -> bool:
     """Tell whether weights under our names are those of a Cascade Mask R-CNN."""
-    return _is_two_stage(state) and any(key.startswith("roi_head.bbox_head.0.") for key in state)
+    return _is_two_stage(state) and _is_cascade(state) and _has_mask_head(state)
+
+
+def is_cascade_rcnn(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether weights under our names are those of a Cascade R-CNN: no mask heads."""
+    return _is_two_stage(state) and _is_cascade(state) and not _has_mask_head(state)
 
 
 def read_detector_config(state: Mapping[str, Tensor], released: _Config) -> _Config:
@@ -35,27 +50,26 @@ def read_detector_config(state: Mapping[str, Tensor], released: _Config) -> _Con
     Raises:
         ValueError: the weights are incomplete, or of parts that are not known here.
     """
-    stage = "0." if isinstance(released, CascadeMaskRCNNConfig) else ""
-    box, mask = f"roi_head.bbox_head.{stage}", f"roi_head.mask_head.{stage}"
+    stage = "0." if isinstance(released, CascadeRCNNConfig) else ""
+    box, mask = f"roi_head.bbox_head.{stage}", mask_config(released)
     num_classes = read_shape(state, f"{box}fc_cls.weight", rank=2)[0] - 1
     _check_detector(state, released, box=box, num_classes=num_classes)
     fpn_channels = read_shape(state, "neck.lateral_convs.0.conv.weight", rank=4)[0]
-    return dataclasses.replace(
+    config = dataclasses.replace(
         released,
         num_classes=num_classes,
         fpn_channels=fpn_channels,
         box=_read_box_config(state, released.box, prefix=box, in_channels=fpn_channels),
-        mask=dataclasses.replace(
-            released.mask,
-            num_convs=count_numbers(state, re.escape(mask) + r"convs\.(\d+)\."),
-            channels=read_shape(state, f"{mask}convs.0.conv.weight", rank=4)[0],
-        ),
     )
+    if mask is None:
+        return config
+    read = _read_mask_config(state, mask, prefix=f"{MASK_HEAD}{stage}")
+    return dataclasses.replace(config, mask=read)  # type: ignore[call-arg]
 
 
 def _check_detector(
     state: Mapping[str, Tensor],
-    released: MaskRCNNConfig | CascadeMaskRCNNConfig,
+    released: TwoStageDetectorConfig,
     *,
     box: str,
     num_classes: int,
@@ -73,7 +87,7 @@ def _check_detector(
             f"boxes must be refined per class ({4 * num_classes} values for {num_classes} "
             f"classes), got {num_deltas}"
         )
-    if isinstance(released, CascadeMaskRCNNConfig):
+    if isinstance(released, CascadeRCNNConfig):
         num_stages = count_numbers(state, r"roi_head\.bbox_head\.(\d+)\.")
         if num_stages != len(released.stage_ious):
             raise ValueError(
@@ -107,5 +121,23 @@ def _read_box_config(
     )
 
 
+def _read_mask_config(
+    state: Mapping[str, Tensor], released: MaskConfig, *, prefix: str
+) -> MaskConfig:
+    return dataclasses.replace(
+        released,
+        num_convs=count_numbers(state, re.escape(prefix) + r"convs\.(\d+)\."),
+        channels=read_shape(state, f"{prefix}convs.0.conv.weight", rank=4)[0],
+    )
+
+
 def _is_two_stage(state: Mapping[str, Tensor]) -> bool:
     return {"neck", "rpn_head", "roi_head"} <= {key.split(".")[0] for key in state}
+
+
+def _is_cascade(state: Mapping[str, Tensor]) -> bool:
+    return any(key.startswith("roi_head.bbox_head.0.") for key in state)
+
+
+def _has_mask_head(state: Mapping[str, Tensor]) -> bool:
+    return any(key.startswith(MASK_HEAD) for key in state)

@@ -1,10 +1,25 @@
-"""Cascade Mask R-CNN (Cai and Vasconcelos 2018, 2019) as released with Swin."""
+"""Cascade R-CNN and Cascade Mask R-CNN (Cai and Vasconcelos 2018, 2019) as released with Swin."""
 
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig
+from typing import ClassVar
+
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, CascadeRCNNConfig
 from swin_dense.heads.detection.roi_heads.cascade import CascadeRoIHeads
-from swin_dense.heads.detection.two_stage import TwoStageDetector
+from swin_dense.heads.detection.two_stage import BOX_CLASS_LAYERS, MASK_HEAD, TwoStageDetector
 
-__all__ = ["CascadeMaskRCNN", "CascadeMaskRCNNConfig"]
+
+class CascadeRCNN(TwoStageDetector):
+    """Cascade R-CNN: the released Cascade Mask R-CNN without its mask heads.
+
+    Arguments as `TwoStageDetector`'s.
+    """
+
+    optional_parts: ClassVar[tuple[str, ...]] = (MASK_HEAD,)
+
+    config: CascadeRCNNConfig
+
+    def build_roi_head(self) -> CascadeRoIHeads:
+        """See `TwoStageDetector`."""
+        return CascadeRoIHeads(self.config, strides=self.strides)
 
 
 class CascadeMaskRCNN(TwoStageDetector):
@@ -12,6 +27,9 @@ class CascadeMaskRCNN(TwoStageDetector):
 
     Arguments as `TwoStageDetector`'s.
     """
+
+    class_layers: ClassVar[tuple[str, ...]] = (*BOX_CLASS_LAYERS, "conv_logits")
+    gives_masks: ClassVar[bool] = True
 
     config: CascadeMaskRCNNConfig
 

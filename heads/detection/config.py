@@ -1,8 +1,10 @@
 """Configs of two-stage detectors and of their parts, with the released models' defaults."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,15 @@ class RPNConfig:
         test_nms_pre: boxes per level before suppression, in inference.
         test_max_proposals: boxes per image after it, in inference.
     """
+
+    ranges: ClassVar[Ranges] = {
+        "anchor_scale": (0, 10_000),
+        "num_samples": (1, 100_000),
+        "train_nms_pre": (1, 100_000),
+        "test_nms_pre": (1, 100_000),
+        "train_max_proposals": (0, 100_000),
+        "test_max_proposals": (0, 100_000),
+    }
 
     anchor_scale: float = 8.0
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
@@ -59,6 +70,16 @@ class BoxConfig:
         max_detections: largest number of detections an image.
     """
 
+    ranges: ClassVar[Ranges] = {
+        "roi_size": (1, 64),
+        "num_convs": (0, 64),
+        "conv_channels": (1, 2**16),
+        "num_fcs": (0, 64),
+        "fc_channels": (1, 2**20),
+        "num_samples": (1, 100_000),
+        "max_detections": (1, 100_000),
+    }
+
     roi_size: int = 7
     num_convs: int = 0
     conv_channels: int = 256
@@ -81,9 +102,19 @@ class MaskConfig:
         channels: their width.
     """
 
+    ranges: ClassVar[Ranges] = {
+        "roi_size": (1, 128),
+        "num_convs": (0, 64),
+        "channels": (1, 2**16),
+    }
+
     roi_size: int = 14
     num_convs: int = 4
     channels: int = 256
+
+    def __post_init__(self) -> None:
+        if self.roi_size < 1:
+            raise ValueError(f"mask.roi_size must be at least 1, got {self.roi_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +127,15 @@ class TwoStageDetectorConfig(ModelConfig):
         fpn_channels: channels of every level of the pyramid.
         rpn: region proposal network.
         box: box head.
-        mask: mask head.
         size_divisor: images are padded to a multiple of this, px.
     """
+
+    ranges: ClassVar[Ranges] = {"fpn_channels": (1, 2**16), "size_divisor": (1, 1024)}
 
     num_classes: int = 80
     fpn_channels: int = 256
     rpn: RPNConfig = field(default_factory=RPNConfig)
     box: BoxConfig = field(default_factory=BoxConfig)
-    mask: MaskConfig = field(default_factory=MaskConfig)
     size_divisor: int = 32
 
     def __post_init__(self) -> None:
@@ -114,7 +145,6 @@ class TwoStageDetectorConfig(ModelConfig):
             "size_divisor": self.size_divisor,
             "box.roi_size": self.box.roi_size,
             "box.num_fcs": self.box.num_fcs,
-            "mask.roi_size": self.mask.roi_size,
         }
         for part, sampler in (("rpn", self.rpn), ("box", self.box)):
             if sampler.num_samples is not None:
@@ -136,8 +166,8 @@ class TwoStageDetectorConfig(ModelConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskRCNNConfig(TwoStageDetectorConfig):
-    """Mask R-CNN; defaults are the released COCO models'.
+class FasterRCNNConfig(TwoStageDetectorConfig):
+    """Faster R-CNN; defaults are the released Mask R-CNN models', which differ in nothing else.
 
     Attributes:
         positive_iou: overlap with ground truth from which a proposal is positive; below it is
@@ -149,6 +179,17 @@ class MaskRCNNConfig(TwoStageDetectorConfig):
     delta_stds: tuple[float, float, float, float] = (0.1, 0.1, 0.2, 0.2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskRCNNConfig(FasterRCNNConfig):
+    """Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        mask: mask head.
+    """
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+
 def _cascade_rpn_config() -> RPNConfig:
     return RPNConfig(allowed_border=0, smooth_l1_beta=1 / 9, train_max_proposals=2000)
 
@@ -158,8 +199,8 @@ def _cascade_box_config() -> BoxConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
-    """Cascade Mask R-CNN; defaults are the released COCO models'.
+class CascadeRCNNConfig(TwoStageDetectorConfig):
+    """Cascade R-CNN; defaults are the released Cascade Mask R-CNN models'.
 
     Attributes:
         stage_ious: per stage the overlap with ground truth from which a box is positive.
@@ -189,3 +230,19 @@ class CascadeMaskRCNNConfig(TwoStageDetectorConfig):
         if len(set(lengths.values())) != 1 or not self.stage_ious:
             got = ", ".join(f"{length} {name}" for name, length in lengths.items())
             raise ValueError(f"each stage must have one overlap, stds and weight, got {got}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeMaskRCNNConfig(CascadeRCNNConfig):
+    """Cascade Mask R-CNN; defaults are the released COCO models'.
+
+    Attributes:
+        mask: mask head of each stage.
+    """
+
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+
+def mask_config(config: ModelConfig) -> MaskConfig | None:
+    """The part of a two-stage detector's config that is its mask head; None for one without."""
+    return config.mask if isinstance(config, MaskRCNNConfig | CascadeMaskRCNNConfig) else None

@@ -1,7 +1,7 @@
 """The two-stage detector: backbone, FPN, RPN and the RoI heads that a subclass builds."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from swin_dense.heads.detection.rpn import RPNHead, propose
 from swin_dense.heads.detection.targets import (
     DetectionResult,
     DetectionTarget,
+    MaskForm,
     check_targets,
     move_target,
 )
@@ -20,15 +21,23 @@ from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 
+BOX_CLASS_LAYERS = ("fc_cls", "fc_reg")
+MASK_HEAD = "roi_head.mask_head."
+"""Beginning of the names of a mask head's weights."""
+
 
 class TwoStageDetector(Model):
     """Backbone, pyramid, proposals; then the RoI heads, which a subclass builds.
 
     Arguments as `Model`'s.
+
+    Attributes:
+        gives_masks: true if it learns masks and its results have some.
     """
 
     task: ClassVar[str] = "detection"
-    class_layers: ClassVar[tuple[str, ...]] = ("fc_cls", "fc_reg", "conv_logits")
+    class_layers: ClassVar[tuple[str, ...]] = BOX_CLASS_LAYERS
+    gives_masks: ClassVar[bool] = False
 
     config: TwoStageDetectorConfig
 
@@ -64,7 +73,8 @@ class TwoStageDetector(Model):
 
         Args:
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
-            targets: the objects of each image; there may be none.
+            targets: the objects of each image; there may be none. Masks are asked for where the
+                model gives some.
 
         Returns:
             Scalars, already weighted: their sum is to be minimised.
@@ -73,8 +83,16 @@ class TwoStageDetector(Model):
             ValueError: targets do not fit the images.
         """
         batch = self._batch(images)
-        check_targets(targets, batch.sizes, num_classes=self.config.num_classes)
-        targets = [move_target(target, batch.pixels.device) for target in targets]
+        check_targets(
+            targets,
+            batch.sizes,
+            num_classes=self.config.num_classes,
+            with_masks=self.gives_masks,
+        )
+        targets = [
+            move_target(target, batch.pixels.device, with_masks=self.gives_masks)
+            for target in targets
+        ]
         rpn = self.config.rpn
         gt_boxes = [target["boxes"] for target in targets]
 
@@ -100,6 +118,8 @@ class TwoStageDetector(Model):
         images: Sequence[Tensor] | ImageBatch,
         *,
         original_sizes: Sequence[tuple[int, int]] | None = None,
+        score_threshold: float = 0.0,
+        masks: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """Detect objects, as in eval mode whatever the mode of the model.
 
@@ -107,12 +127,18 @@ class TwoStageDetector(Model):
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
             original_sizes: (height, width) of each image before it was resized; results are then in
                 that frame. None: results are in the frame of the images given.
+            score_threshold: smallest score of a result, 0..1. What scores less costs no work and no
+                memory; the config's own threshold applies besides.
+            masks: "bitmaps" for `(N, H, W)` bool on the model's device, which is N bytes for each
+                pixel; "run_lengths" for a list of N masks as COCO's uncompressed run lengths, the
+                same pixels, in memory that does not grow with the image.
 
         Returns:
             One result per image, on the model's device; empty tensors where nothing is found.
 
         Raises:
-            ValueError: there is another number of sizes than of images, or one is below 1 px.
+            ValueError: there is another number of sizes than of images, or one is below 1 px; or
+                the score or the form of masks is none.
         """
         batch = self._batch(images)
         result_sizes = batch.sizes if original_sizes is None else original_sizes
@@ -123,11 +149,19 @@ class TwoStageDetector(Model):
             )
         if any(min(size) < 1 for size in result_sizes):
             raise ValueError(f"original_sizes must be at least 1 px, got {list(result_sizes)}")
+        if not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold must be in 0..1, got {score_threshold}")
+        if masks not in get_args(MaskForm):
+            raise ValueError(f"masks must be 'bitmaps' or 'run_lengths', got {masks!r}")
         with in_eval_mode(self):
-            return self._predict(batch, result_sizes)
+            return self._predict(batch, result_sizes, score_threshold, masks)
 
     def _predict(
-        self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]]
+        self,
+        batch: ImageBatch,
+        original_sizes: Sequence[tuple[int, int]],
+        score_threshold: float,
+        mask_form: MaskForm,
     ) -> list[DetectionResult]:
         rpn = self.config.rpn
         features = self.backbone(batch.pixels)
@@ -140,7 +174,14 @@ class TwoStageDetector(Model):
             nms_iou=rpn.nms_iou,
         )
         proposal_boxes = [boxes for boxes, _ in proposals]
-        return self.roi_head.predict(pyramid, proposal_boxes, batch.sizes, original_sizes)
+        return self.roi_head.predict(
+            pyramid,
+            proposal_boxes,
+            batch.sizes,
+            original_sizes,
+            score_threshold=score_threshold,
+            mask_form=mask_form,
+        )
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
         """The images on the model's device, in its type, normalised and padded."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from swin_dense.checkpoints.architecture import count_numbers, read_shape
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
 
 
 def is_upernet(state: Mapping[str, Tensor]) -> bool:

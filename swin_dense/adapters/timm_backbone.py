@@ -7,49 +7,15 @@ levels of strides 4 to 32, any size of image, channels first.
 import difflib
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import TimmConfig
 
 _STRIDES = (4, 8, 16, 32)
 _POSITIONS = ("relative_position_bias_table", "pos_embed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimmConfig(BackboneConfig):
-    """A timm model by its name.
-
-    Attributes:
-        name: as `timm.create_model` knows it, such as "convnext_tiny" or "resnet50.a1_in1k".
-        pretrained: start from timm's published weights, which timm downloads. Files of ours do not
-            ask for them again: they hold the trained ones.
-    """
-
-    kind: ClassVar[str] = "timm"
-
-    name: str
-    pretrained: bool = False
-
-    @property
-    def title(self) -> str:
-        """`timm` and the model's name."""
-        return f"timm {self.name}"
-
-    def build(self) -> "TimmBackbone":
-        """Make the backbone.
-
-        Raises:
-            ValueError: see `TimmBackbone`.
-        """
-        return TimmBackbone(self)
-
-    def without_pretrained(self) -> "TimmConfig":
-        """The config whose `build` downloads nothing."""
-        return TimmConfig(**{**vars(self), "pretrained": False})
 
 
 class TimmBackbone(nn.Module):

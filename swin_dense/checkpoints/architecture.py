@@ -8,11 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, table_window
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.loading import fit_weights, load_converted
+from swin_dense.configs import SwinConfig
 
 _Module = TypeVar("_Module", bound=nn.Module)
 

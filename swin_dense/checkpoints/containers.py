@@ -16,18 +16,19 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.download import resolve
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_values import (
     ArrayRecord,
     PickleFault,
     TensorRecord,
     brief,
     parts_of,
 )
-from swin_dense.checkpoints.torch_files import StoredValues, open_pickle, open_torch_zip
+from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle, open_torch_zip
 
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
+_MOST_NAMED = 5  # files of a folder
 _SNIFFED = 512  # bytes at the start of a file that show its kind
 # Limits of the plain data beside the weights, followed along every reference to each of its values.
 _MAX_DEPTH = 200
@@ -74,7 +75,7 @@ class Checkpoint:
     def category_ids(self) -> list[int] | None:
         """The ids of COCO's categories that the file stores, in label order; None without any."""
         ids = self.metadata.get("category_ids")
-        if not isinstance(ids, list) or not all(isinstance(value, int) for value in ids):
+        if not isinstance(ids, list) or not all(type(value) is int for value in ids):
             return None
         return ids if all(abs(value) < 2**63 for value in ids) else None
 
@@ -120,13 +121,19 @@ def _find_file(path: Path) -> Path:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (path / name).is_file():
             return path / name
+    inside = sorted(path.glob("*/model.safetensors")) or sorted(path.glob("*/*/model.safetensors"))
+    more = ", ..." if len(inside) > _MOST_NAMED else ""
+    named = ", ".join(str(file) for file in inside[:_MOST_NAMED])
     raise FileNotFoundError(
         f"{path} is a folder without model.safetensors or pytorch_model.bin; give the file itself"
+        + (f", such as {named}{more}" if inside else "")
     )
 
 
 def _read_hub_config(path: Path) -> object:
     """The config that transformers and timm store beside weights; None if absent or no JSON."""
+    if not path.is_file():  # a pipe would wait without end
+        return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, KEY_MAPS, TABLE, WRAPPER, KeyMap
-from swin_dense.windows import relative_position_index
+from swin_dense.windowing.windows import relative_position_index
 
 _FOREIGN = {  # part of a key: whose it is
     "logit_scale": "Swin V2",

@@ -7,19 +7,17 @@ part of the hash in the published file's name is checked.
 
 import difflib
 import hashlib
-import http.client
 import importlib
 import os
 import re
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
 
 _HUB = "hf://"
 _HUB_NAME = re.compile(r"hf:/{1,2}(.+)")  # a path made of it has one slash less
+_URL = re.compile(r"(https?|ftp|s3|gs):/{1,2}(.+)")
 _HUB_FILES = ("*.safetensors", "pytorch_model.bin", "config.json")
 _HASHED = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pkl)")
 _BLOCK = 1 << 20  # bytes
@@ -37,23 +35,54 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         FileNotFoundError: there is no such file or name, or it cannot be fetched.
         ValueError: the file that was fetched is not the published one.
     """
+    found = find_source(source)
+    if isinstance(found, Path):
+        return found
+    return _fetch_from_hub(found) if isinstance(found, str) else fetch(found)
+
+
+def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
+    """The path that is there, the published file or the hub's address that a source names.
+
+    Nothing is read or fetched: a command checks its flags so before its work.
+
+    Raises:
+        FileNotFoundError: there is no such file or name.
+    """
     path = Path(source)
     name = os.fspath(source)
+    if found := _URL.fullmatch(name):
+        raise FileNotFoundError(
+            f"{found[1]}://{found[2]} is a URL, which is not fetched; download it first and give "
+            "its path, or give the name of a published file"
+        )
     try:
         if path.exists():
             return path
     except OSError as error:
         raise FileNotFoundError(f"{name}: no such file ({error.strerror})") from error
     if found := _HUB_NAME.fullmatch(name):
-        return _fetch_from_hub(_HUB + found[1])
+        return _HUB + found[1]
     file = find_published(name) if os.sep not in name or name in PUBLISHED else None
     if file is None:
-        close = difflib.get_close_matches(path.stem, PUBLISHED, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        close = difflib.get_close_matches(path.stem, PUBLISHED, n=1) + _near_paths(path)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise FileNotFoundError(f"{name}: no such file, and no published file of that name{hint}")
-    if file.url.startswith(_HUB):
-        return _fetch_from_hub(file.url)
-    return fetch(file)
+    return file.url if file.url.startswith(_HUB) else file
+
+
+def _near_paths(path: Path) -> list[str]:
+    """At most two paths with another name in the place of the first part that is not there."""
+    missing = path.absolute()
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    try:
+        names = os.listdir(missing.parent)
+    except OSError:
+        return []
+    near = difflib.get_close_matches(missing.name, names, n=2, cutoff=0.7)
+    shown = missing.parent if path.is_absolute() else Path(os.path.relpath(missing.parent))
+    return [str(shown / name) for name in near]
 
 
 def fetch(file: PublishedFile) -> Path:
@@ -86,6 +115,9 @@ def cache_folder() -> Path:
 
 def _download(url: str, partial: Path) -> None:
     """Fetch the missing bytes of a file, with a few attempts where the connection breaks."""
+    import http.client  # here, as no other source than a URL needs the network's modules
+    import urllib.error
+
     reason = ""
     for _ in range(_ATTEMPTS):
         try:
@@ -105,6 +137,10 @@ def _download(url: str, partial: Path) -> None:
 
 def _download_rest(url: str, partial: Path) -> bool:
     """One attempt, from where the last one ended; true when the file is whole."""
+    import http
+    import urllib.error
+    import urllib.request
+
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

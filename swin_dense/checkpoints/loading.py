@@ -5,11 +5,13 @@ and order, and copies them only if every one has its place. What it passes over,
 at its initial values is in the report that it returns.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,6 +28,9 @@ from swin_dense.checkpoints.key_maps import BACKBONE
 
 __all__ = ["Checkpoint", "LoadReport", "initialise", "load_weights", "read_checkpoint"]
 
+# Three layers in a row, each of such values and a thousand wide, stay below the largest float32;
+# trained weights, variances of norms among them, are far smaller.
+_LARGEST = 1e9
 _TABLE = ".relative_position_bias_table"
 _CLASSIFIER = re.compile(r"(norm|head)\.(weight|bias)")
 _OUTPUT_NORM = re.compile(r"norm\d+\.(weight|bias)")
@@ -86,8 +91,8 @@ def load_weights(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file cannot be read safely, its layout is not known, or it does not fit. The
-            module is unchanged then.
+        ValueError: the file cannot be read safely, its layout is not known, it does not fit, or
+            values in it are nan, infinite or beyond any trained one. The module is unchanged then.
     """
     name, converted = _read(source, module)
     return load_converted(module, converted, source=name, new_classes=new_classes)
@@ -102,7 +107,8 @@ def initialise(
     """Start the training of a whole model from a file.
 
     A file with the same parts (backbone, neck, ...) goes into the whole model; of any other, the
-    backbone goes into the model's.
+    backbone goes into the model's. Parts that the model names as optional are left out, such as the
+    mask head of a Mask R-CNN that a Faster R-CNN starts from.
 
     Args:
         model: a model with a `backbone`.
@@ -119,6 +125,8 @@ def initialise(
     name, converted = _read(source, model)
     has_same_parts = _parts(converted.state) == _parts(model.state_dict())
     target = model if has_same_parts else model.get_submodule("backbone")
+    if has_same_parts:
+        converted = _without_parts(converted, getattr(model, "optional_parts", ()))
     return load_converted(target, converted, source=name, new_classes=new_classes)
 
 
@@ -127,8 +135,44 @@ def load_converted(
 ) -> LoadReport:
     """`load_weights` for what has been read and translated already; `source` is for messages."""
     state, report = fit_weights(module, converted, source=source, new_classes=new_classes)
+    check_values(state, source=source)
     module.load_state_dict(state, strict=False)
     return report
+
+
+def check_values(state: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse weights that no training ends with: nan, infinity, beyond 1e9, a variance below 0.
+
+    Raises:
+        ValueError: there are such values; their keys are named.
+    """
+    faults = [
+        f"{fault} in {key}" for key, value in state.items() if (fault := _find_fault(key, value))
+    ]
+    if faults:
+        raise ValueError(
+            f"{source} must have finite weights below {_LARGEST:.0e}, got {len(faults)} tensors "
+            f"with others ({shorten(faults)}); the training it comes from has failed, or the file "
+            "is damaged"
+        )
+
+
+def _find_fault(key: str, value: Tensor) -> str | None:
+    """The kind of the worst value; None where all are good."""
+    if not value.is_floating_point() or not value.numel() or value.is_meta:
+        return None
+    if value.element_size() == 1:  # torch has few functions for 8 bits
+        value = value.float()
+    lowest, highest = (float(bound) for bound in torch.aminmax(value))  # nan where there is one
+    if math.isnan(lowest) or math.isnan(highest):
+        return "nan"
+    if math.isinf(lowest) or math.isinf(highest):
+        return "infinity"
+    if max(-lowest, highest) > _LARGEST:
+        return f"{lowest if -lowest > highest else highest:.0e}"
+    if key.endswith("running_var") and lowest < 0:
+        return f"a variance of {lowest:.0e}"
+    return None
 
 
 def fit_weights(
@@ -181,6 +225,13 @@ def _read(
         return name, convert_state_dict(source)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _without_parts(converted: ConvertedState, parts: Sequence[str]) -> ConvertedState:
+    """The weights without those whose names begin with one of `parts`; they count as dropped."""
+    unused = tuple(key for key in converted.state if key.startswith(tuple(parts)))
+    state = {key: value for key, value in converted.state.items() if key not in unused}
+    return replace(converted, state=state, dropped=(*converted.dropped, *unused))
 
 
 def _parts(state: Mapping[str, Tensor]) -> set[str]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.adapters.timm_backbone import TimmBackbone, TimmConfig
+from swin_dense.adapters.timm_backbone import TimmBackbone
+from swin_dense.configs import TimmConfig
 from swin_dense.protocol import Backbone
 
 timm = pytest.importorskip("timm", reason="needs timm")

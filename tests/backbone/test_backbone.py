@@ -95,9 +95,8 @@ def test_gradient_checkpointing_changes_no_value(generator):
 def test_a_compiled_backbone_gives_the_same(generator):
     backbone = make(depths=(2,), num_heads=(1,), out_indices=(0,)).eval()
     compiled = torch.compile(backbone, backend="eager")  # traced, as any backend would have it
-    for size in ((30, 41), (17, 64)):
-        pixels = torch.randn(2, 3, *size, generator=generator)
-        torch.testing.assert_close(compiled(pixels), backbone(pixels), rtol=1e-5, atol=1e-5)
+    pixels = torch.randn(2, 3, 30, 41, generator=generator)
+    torch.testing.assert_close(compiled(pixels), backbone(pixels), rtol=1e-5, atol=1e-5)
 
 
 def test_gradient_reaches_each_parameter(generator):

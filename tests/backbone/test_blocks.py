@@ -4,7 +4,7 @@ from reference import patch_merging, swin_block
 
 from swin_dense import blocks
 from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, chunk_tokens, permute
-from swin_dense.window_plans import plan_blocks
+from swin_dense.windowing.window_plans import plan_blocks
 
 CPU = torch.device("cpu")
 
@@ -43,19 +43,19 @@ def test_block_matches_the_loop_over_windows(size, shifted, qkv_bias, generator)
     torch.testing.assert_close(run(block, tokens), expected, rtol=1e-4, atol=1e-4)  # float32 sums
 
 
-def test_piecewise_inference_matches_one_piece(monkeypatch, generator):
+def test_inference_in_chunks_matches_one_chunk(monkeypatch, generator):
     block = make_block().eval()
     tokens = torch.randn(2, 13, 10, 8, generator=generator)
     whole = run(block, tokens)
-    monkeypatch.setattr(blocks, "_PIECE_BYTES", 1)
-    monkeypatch.setattr(blocks, "_MIN_PIECE_TOKENS", 40)
+    monkeypatch.setattr(blocks, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(blocks, "_MIN_CHUNK_TOKENS", 40)
     with torch.no_grad():
         assert chunk_tokens(tokens.flatten(0, 2)) == 40
         chunks = run(block, tokens)
     torch.testing.assert_close(chunks, whole, rtol=1e-5, atol=1e-5)  # other shapes of products
 
 
-def test_training_works_in_one_piece():
+def test_training_works_in_one_chunk():
     assert chunk_tokens(torch.zeros(10**6, 8)) is None
     with torch.no_grad():
         assert chunk_tokens(torch.zeros(10**6, 8)) == 2**21 // 32
@@ -85,22 +85,6 @@ def test_remembered_bias_follows_the_table():
         second = block.attn.bias(torch.float32)
         torch.testing.assert_close(second, first + 1.0)
         assert block.attn.bias(torch.bfloat16).dtype == torch.bfloat16
-
-
-def test_remembered_bias_is_forgotten_when_the_mode_is_set():
-    block = make_block().eval()
-    with torch.no_grad():
-        first = block.attn.bias(torch.float32)
-        block.attn.relative_position_bias_table.data.add_(1.0)  # leaves no trace in the version
-        block.eval()
-        torch.testing.assert_close(block.attn.bias(torch.float32), first + 1.0)
-
-
-def test_inference_bias_takes_the_fused_attention():
-    # The fused CPU kernel refuses a mask that requires grad.
-    block = make_block().eval()
-    with torch.no_grad():
-        assert not block.attn.bias(torch.float32).requires_grad
 
 
 def test_drop_path_drops_branches_of_whole_images():

@@ -2,8 +2,8 @@ import pytest
 import torch
 from reference import pad_roll_partition
 
-from swin_dense.window_plans import aligned_rows, plan_blocks, window_table
-from swin_dense.windows import BOTTOM, CORNER, relative_position_index, shift_masks
+from swin_dense.windowing.window_plans import plan_blocks, window_table
+from swin_dense.windowing.windows import BOTTOM, CORNER, relative_position_index, shift_masks
 
 CPU = torch.device("cpu")
 SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]
@@ -113,10 +113,3 @@ def test_plans_and_tables_made_in_inference_mode_serve_training():
         table = window_table(shift_masks, 11, device=CPU)
     assert not block.permutation.index.is_inference()
     assert not table.is_inference()
-
-
-def test_aligned_rows_keep_the_values_and_start_at_multiples_of_eight(generator):
-    bias = torch.randn(4, 3, 49, 49, generator=generator)
-    aligned = aligned_rows(bias)
-    assert torch.equal(aligned, bias)
-    assert aligned.stride(-2) % 8 == 0

@@ -3,7 +3,7 @@ import pytest
 import torch
 from reference import pad_roll_partition
 
-from swin_dense.windows import (
+from swin_dense.windowing.windows import (
     BOTTOM,
     CORNER,
     INSIDE,

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.architecture import backbone_from_checkpoint, read_backbone_config
+from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 
 _CONFIG = SwinConfig(
     embed_dim=8, depths=(1, 2), num_heads=(2, 4), window_size=3, out_indices=(0, 1)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.conversion import convert_state_dict, table_window, to_layout
 from swin_dense.checkpoints.key_maps import KEY_MAPS
 from swin_dense.checkpoints.loading import load_weights
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model
 
 _CONFIG = SwinConfig(embed_dim=12, depths=(2, 1, 3, 2), num_heads=(1, 2, 3, 4), window_size=7)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from swin_dense.checkpoints import download
 from swin_dense.checkpoints.download import fetch, resolve
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile
 
@@ -144,7 +143,7 @@ def test_no_network_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(download.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(
         FileNotFoundError,
         match=r"no route to host\); is there a network\? 0 bytes .* give its path",
@@ -204,3 +203,25 @@ def test_hub_is_asked_for_weights_and_config(
     monkeypatch.setattr(hub, "snapshot_download", fail)
     with pytest.raises(FileNotFoundError, match=r"hf://owner/name cannot be fetched \(offline\)"):
         resolve("hf://owner/name")
+
+
+@pytest.mark.parametrize("make", [str, Path])
+def test_urls_are_refused_as_they_were_typed(make: type) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"^https://a.b/c.pth is a URL, which is not fetched"
+    ):
+        resolve(make("https://a.b/c.pth"))
+
+
+def test_files_and_folders_of_near_names_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    (tmp_path / "runs" / "model.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"did you mean runs/model\.pth\?"):
+        resolve("runs/modle.pth")
+    with pytest.raises(FileNotFoundError, match=r"did you mean runs/first\?"):
+        resolve("runs/frist/last/model.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"did you mean .*/runs/model\.pth\?"):
+        resolve(tmp_path / "runs" / "modle.pth")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.key_maps import KEY_MAPS, KeyMap
+from swin_dense.configs import SwinConfig
 
 _CONFIG = SwinConfig(embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
 

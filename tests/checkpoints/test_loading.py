@@ -9,9 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
-from swin_dense.checkpoints.loading import initialise, load_weights, resample_table
+from swin_dense.checkpoints.loading import check_values, initialise, load_weights, resample_table
+from swin_dense.configs import SwinConfig
 from swin_dense.creation import create_backbone
 from swin_dense.heads import MaskRCNNConfig, UPerNetConfig, create_model
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig
@@ -219,3 +220,28 @@ def test_a_position_table_without_dimensions_is_a_misfit() -> None:
     state["layers.0.blocks.0.attn.relative_position_bias_table"] = torch.tensor(1.0)
     with pytest.raises(ValueError, match="1 of another shape"):
         load_weights(SwinTransformer(config), state)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [(float("nan"), "nan"), (float("-inf"), "infinity"), (1e30, r"1e\+30"), (-2e9, r"-2e\+09")],
+)
+def test_values_that_no_training_ends_with_are_named_by_key(value: float, fault: str) -> None:
+    module = SwinTransformer(_CONFIG)
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    state = {key: tensor.clone() for key, tensor in before.items()}
+    state["layers.1.blocks.0.mlp.fc2.weight"].view(-1)[5] = value
+    with pytest.raises(ValueError, match=rf"{fault} in layers\.1\.blocks\.0\.mlp\.fc2\.weight"):
+        load_weights(module, state)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in module.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_infinity_is_found_in_every_type(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match="infinity in a"):
+        check_values({"a": torch.tensor([1.0, float("inf")], dtype=dtype)}, source="file")
+
+
+def test_a_variance_below_zero_is_found() -> None:
+    with pytest.raises(ValueError, match=r"a variance of -1e-03 in bn\.running_var"):
+        check_values({"bn.running_var": torch.tensor([1.0, -1e-3])}, source="file")

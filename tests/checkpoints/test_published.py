@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.architecture import read_backbone_config
 from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.checkpoints.conversion import convert_state_dict
 from swin_dense.checkpoints.key_maps import KEY_MAPS
 from swin_dense.checkpoints.loading import load_converted
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
+from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import read_model_config
 

@@ -45,6 +45,10 @@ def test_a_csv_list_is_ordered_by_its_labels(tmp_path):
         ("label,name\n1,sky\n3,road\n", "labels must count up from 0 or 1 without gaps"),
         ("label,name\none,sky\n", r"classes\.csv: invalid literal"),
         ("name,r,g,b\nsky,1,2,300\n", "colours must be in 0..255"),
+        ("label,name\n0,sky\n1\n", r"a class without name \(number 1, from 0\)"),
+        ("name,r,g,b\nsky,1,2,3\nroad,4\n", r"classes\.csv: int\(\)"),
+        (f"name\n{'x' * 200_000}\n", r"classes\.csv cannot be read as CSV: field larger"),
+        (f"name\n{'x' * 501}\n", "with a name of more than 500 letters"),
     ],
 )
 def test_class_lists_that_cannot_be_used_are_refused(content, message, tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from swin_dense.datasets.images import image_size, init_worker, read_image
+from swin_dense.datasets import images
+from swin_dense.datasets.images import image_size, init_worker, limit_pixels, read_image
 
 HEIGHT, WIDTH = 24, 40
 
@@ -137,3 +138,24 @@ def test_workers_use_one_opencv_thread() -> None:
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_max_pixels", images.max_pixels())  # put back behind the test
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), np.zeros((40, 60, 3), np.uint8))
+    limit_pixels(0.0024)
+    assert read_image(path).shape == (40, 60, 3)
+    limit_pixels(0.0023)
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(ValueError, match=rf"a\{suffix} states 60 x 40 px .* --max-megapixels"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("megapixels", [0, -1, float("nan"), float("inf"), 1e6])
+def test_a_limit_that_cannot_be_is_refused(megapixels: float) -> None:
+    with pytest.raises(ValueError, match=r"megapixels must be in 1e-06\.\.1073"):
+        limit_pixels(megapixels)

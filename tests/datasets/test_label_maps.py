@@ -88,7 +88,7 @@ def test_a_damaged_header_that_states_a_giant_image_is_named(tmp_path):
     content = content[:12] + head + struct.pack(">I", zlib.crc32(head)) + content[33:]
     (tmp_path / "a.png").write_bytes(content)
     for read in read_class_numbers, read_label_map_header, read_image_header:
-        with pytest.raises(ValueError, match=r"a\.png cannot be read as .* exceeds limit"):
+        with pytest.raises(ValueError, match=r"a\.png states 1000000 x 1000000 px"):
             read(tmp_path / "a.png")
 
 

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import to_layout
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import (
     CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
     MaskRCNNConfig,
     UPerNetConfig,
     create_model,
@@ -39,6 +41,15 @@ _CONFIGS = {
         fpn_channels=8,
         box=BoxConfig(num_convs=3, conv_channels=12, num_fcs=2, fc_channels=20),
         mask=_MASK,
+    ),
+    "faster_rcnn": FasterRCNNConfig(
+        backbone=_BACKBONE, num_classes=2, fpn_channels=12, box=BoxConfig(fc_channels=8, num_fcs=1)
+    ),
+    "cascade alone": CascadeRCNNConfig(
+        backbone=_BACKBONE,
+        num_classes=4,
+        fpn_channels=8,
+        box=BoxConfig(num_convs=1, conv_channels=12, num_fcs=1, fc_channels=20),
     ),
     "upernet": UPerNetConfig(
         backbone=_BACKBONE, num_classes=5, decoder_channels=12, auxiliary_channels=8
@@ -72,6 +83,21 @@ def test_architecture_and_weights_are_read_off_a_published_file(
     assert read.category_ids is None
     assert not read.training
     assert _equal(read, model)
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade"])
+def test_a_detectors_file_without_its_mask_head_is_one_without_masks(
+    name: str, tmp_path: Path
+) -> None:
+    config = _CONFIGS[name]
+    state = to_layout(create_model(config).state_dict(), "mm")
+    kept = {key: value for key, value in state.items() if "mask_head" not in key}
+    torch.save({"state_dict": kept}, tmp_path / "a.pth")
+    read = from_checkpoint(tmp_path / "a.pth")
+    expected = dict(vars(config))
+    del expected["mask"]
+    assert type(read.config) is {"mask_rcnn": FasterRCNNConfig, "cascade": CascadeRCNNConfig}[name]
+    assert vars(read.config) == expected
 
 
 def test_names_of_another_data_set_are_not_taken(tmp_path: Path) -> None:
@@ -183,8 +209,8 @@ def test_broken_config_of_ours_is_refused_by_name(
 @pytest.mark.parametrize(
     ("name", "drop", "add", "message"),
     [
-        ("mask_rcnn", "neck", {}, "its heads are none of mask_rcnn, cascade_mask_rcnn, upernet"),
-        ("mask_rcnn", "roi_head.mask_head", {}, "mask_head.convs.0.conv.weight is missing"),
+        ("mask_rcnn", "neck", {}, "its heads are none of mask_rcnn, .*, cascade_rcnn, upernet"),
+        ("mask_rcnn", "roi_head.mask_head.convs", {}, "mask_head.convs.0.conv.weight is missing"),
         (
             "mask_rcnn",
             "",
@@ -271,7 +297,7 @@ def test_a_config_with_another_window_does_not_resample_in_silence(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("ids", "message"),
-    [("[null, 1, 2]", "whole numbers"), ("[1.5, 2, 3]", "whole"), ("[1]", "one entry for each")],
+    [("[null, 1, 2]", "whole number"), ("[1.5, 2, 3]", "whole"), ("[1]", "for each of")],
 )
 def test_category_ids_that_are_none_are_refused(ids: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"

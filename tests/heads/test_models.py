@@ -8,40 +8,44 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.checkpoints.loading import initialise, load_weights
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.detection.config import (
+    BoxConfig,
+    CascadeMaskRCNNConfig,
+    CascadeRCNNConfig,
+    FasterRCNNConfig,
+    MaskConfig,
+    MaskRCNNConfig,
+    RPNConfig,
+)
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3
 BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2), window_size=4)
 RPN = RPNConfig(train_nms_pre=100, train_max_proposals=50, test_nms_pre=50, test_max_proposals=20)
-DETECTOR = {
-    "backbone": BACKBONE,
-    "num_classes": NUM_CLASSES,
-    "fpn_channels": 8,
-    "mask": MaskConfig(num_convs=1, channels=8),
+MASK = MaskConfig(num_convs=1, channels=8)
+DETECTOR = {"backbone": BACKBONE, "num_classes": NUM_CLASSES, "fpn_channels": 8}
+STANDARD = {**DETECTOR, "rpn": RPN, "box": BoxConfig(fc_channels=16, num_samples=32)}
+CASCADE = {
+    **DETECTOR,
+    "rpn": dataclasses.replace(RPN, allowed_border=0, smooth_l1_beta=1 / 9),
+    "box": BoxConfig(num_convs=1, conv_channels=8, num_fcs=1, fc_channels=16, num_samples=32),
 }
 CONFIGS = {
-    "mask_rcnn": MaskRCNNConfig(
-        **DETECTOR,
-        rpn=RPN,
-        box=BoxConfig(fc_channels=16, num_samples=32),
-    ),
-    "cascade_mask_rcnn": CascadeMaskRCNNConfig(
-        **DETECTOR,
-        rpn=dataclasses.replace(RPN, allowed_border=0, smooth_l1_beta=1 / 9),
-        box=BoxConfig(num_convs=1, conv_channels=8, num_fcs=1, fc_channels=16, num_samples=32),
-    ),
+    "mask_rcnn": MaskRCNNConfig(**STANDARD, mask=MASK),
+    "cascade_mask_rcnn": CascadeMaskRCNNConfig(**CASCADE, mask=MASK),
+    "faster_rcnn": FasterRCNNConfig(**STANDARD),
+    "cascade_rcnn": CascadeRCNNConfig(**CASCADE),
     "upernet": UPerNetConfig(
         backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=8, auxiliary_channels=8
     ),
 }
-DETECTORS = ["mask_rcnn", "cascade_mask_rcnn"]
+DETECTORS = ["mask_rcnn", "cascade_mask_rcnn", "faster_rcnn", "cascade_rcnn"]
+WITH_MASKS = ["mask_rcnn", "cascade_mask_rcnn"]
 SIZES = ((64, 96), (50, 33))
 
 
@@ -69,7 +73,8 @@ def targets_for(model: nn.Module, sizes: Sequence[tuple[int, int]] = SIZES) -> l
         masks = torch.zeros(2, *size, dtype=torch.bool)
         masks[0, 2:30, 2:25], masks[1, 10:20, 5:31] = True, True
         boxes = torch.tensor([[2.0, 2, 25, 30], [5, 10, 31, 20]])
-        targets.append({"boxes": boxes, "labels": torch.tensor([0, 2]), "masks": masks})
+        target = {"boxes": boxes, "labels": torch.tensor([0, 2])}
+        targets.append(target | ({"masks": masks} if model.gives_masks else {}))
     return targets
 
 
@@ -77,11 +82,10 @@ def empty_targets_for(model: nn.Module) -> list:
     """Nothing to learn from in any image."""
     if model.task == "segmentation":
         return [torch.full(size, 255) for size in SIZES]
-    none = torch.zeros(0, dtype=torch.int64)
-    return [
-        {"boxes": torch.zeros(0, 4), "labels": none, "masks": torch.zeros(0, *size)}
-        for size in SIZES
-    ]
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    if not model.gives_masks:
+        return [none for _ in SIZES]
+    return [none | {"masks": torch.zeros(0, *size)} for size in SIZES]
 
 
 def check_losses(model: nn.Module, losses: dict[str, Tensor]) -> None:
@@ -105,8 +109,10 @@ def check_result(model: nn.Module, result: dict | Tensor, size: tuple[int, int])
     assert result["boxes"].dtype == result["scores"].dtype == torch.float32
     assert result["labels"].shape == (num,)
     assert result["labels"].dtype == torch.int64
-    assert result["masks"].shape == (num, *size)
-    assert result["masks"].dtype == torch.bool
+    assert ("masks" in result) == model.gives_masks
+    if model.gives_masks:
+        assert result["masks"].shape == (num, *size)
+        assert result["masks"].dtype == torch.bool
     limits = torch.tensor([size[1], size[0]] * 2) + 1e-3
     assert (result["boxes"] <= limits).all()
     assert (result["scores"].diff() <= 0).all()
@@ -162,6 +168,67 @@ def test_boxes_without_area_cost_nothing_and_break_nothing(name: str, images: li
     check_losses(model, losses)
 
 
+@pytest.mark.parametrize("name", WITH_MASKS)
+def test_boxes_are_learned_from_all_objects_and_masks_from_those_that_have_one(
+    name: str, images: list[Tensor]
+) -> None:
+    model = create_model(CONFIGS[name]).eval()
+
+    def losses(first_mask: int, has_mask: list[bool] | None) -> dict[str, Tensor]:
+        targets = targets_for(model)
+        for target in targets:
+            target["masks"] = target["masks"].clone()
+            target["masks"][0] = first_mask
+            if has_mask is not None:
+                target["has_mask"] = torch.tensor(has_mask)
+        torch.manual_seed(1)
+        return model(images, targets)
+
+    both, second = losses(0, None), losses(0, [False, True])
+    torch.testing.assert_close(losses(0, [True, True]), both, rtol=0, atol=0)
+    torch.testing.assert_close(losses(1, [False, True]), second, rtol=0, atol=0)
+    for key, loss in second.items():
+        assert (loss == both[key]) == ("mask" not in key), key
+    check_losses(model, second)
+
+
+@pytest.mark.parametrize("name", WITH_MASKS)
+def test_a_batch_without_any_mask_costs_no_mask_loss(name: str, images: list[Tensor]) -> None:
+    model = create_model(CONFIGS[name])
+    targets = [target | {"has_mask": torch.zeros(2).bool()} for target in targets_for(model)]
+    losses = model(images, targets)
+    assert all((loss == 0) == ("mask" in key) for key, loss in losses.items())
+    check_losses(model, losses)
+
+
+@pytest.mark.parametrize(("name", "without"), list(zip(WITH_MASKS, DETECTORS[2:], strict=True)))
+def test_a_detector_without_masks_is_the_one_with_masks_less_its_mask_head(
+    name: str, without: str, images: list[Tensor]
+) -> None:
+    model, plain = create_model(CONFIGS[name]).eval(), create_model(CONFIGS[without]).eval()
+    report = initialise(plain, model.state_dict())
+    assert report.dropped
+    assert all(key.startswith("roi_head.mask_head.") for key in report.dropped)
+    assert "roi_head.mask_head" in str(report)
+    for full, result in zip(model.predict(images), plain.predict(images), strict=True):
+        del full["masks"]
+        torch.testing.assert_close(result, full, rtol=0, atol=0)
+    torch.manual_seed(1)
+    losses = plain(images, targets_for(model))  # masks are not looked at
+    torch.manual_seed(1)
+    expected = model(images, targets_for(model))
+    expected = {key: loss for key, loss in expected.items() if "mask" not in key}
+    torch.testing.assert_close(losses, expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"unexpected \(roi_head.mask_head"):
+        load_weights(plain, model.state_dict())
+
+
+def test_only_detectors_with_masks_ask_for_masks(images: list[Tensor]) -> None:
+    targets = targets_for(create_model(CONFIGS["faster_rcnn"]))
+    with pytest.raises(ValueError, match="target of image 0 must have masks"):
+        create_model(CONFIGS["mask_rcnn"])(images, targets)
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_no_proposals_give_finite_losses_and_empty_results(name: str, images: list[Tensor]) -> None:
     config = CONFIGS[name]
@@ -195,7 +262,7 @@ def test_images_of_any_size_train_and_predict(
         target = {
             "boxes": torch.tensor([[0.0, 0, size[1], size[0]]]),
             "labels": torch.tensor([1]),
-            "masks": torch.ones(1, *size),
+            "masks": torch.ones(1, *size),  # which one without masks does not look at
         }
     else:
         target = torch.ones(size, dtype=torch.int64)

@@ -11,8 +11,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import swin_dense as sd
-from swin_dense.adapters.timm_backbone import TimmConfig
-from swin_dense.creation import find_backbone
+from swin_dense.configs import TimmConfig, find_backbone
 from swin_dense.tools.commands.inspect_ import inspect_file
 
 pytest.importorskip("timm", reason="needs timm")

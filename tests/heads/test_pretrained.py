@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model
 from swin_dense.heads.pretrained import from_pretrained, save_pretrained
 

@@ -1,6 +1,7 @@
 """Writes tiny data sets in COCO layout for the tests."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,14 @@ def write_coco(root: Path, content: Any, *, split: str = "val2017") -> Path:
         except (KeyError, TypeError, ValueError, cv2.error):
             continue
     return path
+
+
+def without_masks(root: Path, copy: Path, *, every: int) -> Path:
+    """A copy of a data root in which every so-manieth object has lost its mask; 1: all have."""
+    shutil.copytree(root, copy, dirs_exist_ok=True)
+    for path in copy.glob("annotations/instances_*.json"):
+        content = json.loads(path.read_text())
+        for entry in content["annotations"][::every]:
+            del entry["segmentation"]
+        path.write_text(json.dumps(content))
+    return copy

@@ -12,8 +12,8 @@ from torch import Tensor, distributed, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import create_model
-from swin_dense.heads.whole_model import ModelConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.log import RunLog
 from swin_dense.tools.tasks.evaluation import evaluate_model

@@ -5,7 +5,7 @@ checked against the key lists of real files where there are some (`golden/*/keys
 the libraries themselves where they are installed.
 """
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 
 Shapes = dict[str, tuple[int, ...]]
 

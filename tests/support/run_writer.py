@@ -16,6 +16,7 @@ from swin_dense.tools.tasks.scores import (
     Confusion,
     PrecisionCurves,
     ScoredImage,
+    ThresholdScores,
     rank_images,
 )
 from swin_dense.tools.tasks.table import find_task
@@ -61,6 +62,13 @@ def detection_evaluation(score: float = 0.25, *, names: Sequence[str] = NAMES) -
         ),
         images=rank_images(_images(), _draw, rule="F1 at IoU 0.5"),
         curves={"boxes": curves, "masks": curves},
+        thresholds=ThresholdScores(
+            thresholds=np.array([0.3, 0.6, 0.9]),
+            num_right=np.array([5, 4, 1]),
+            num_found=np.array([10, 4, 1]),
+            num_objects=8,
+            shown=0.3,
+        ),
     )
 
 

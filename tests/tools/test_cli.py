@@ -77,6 +77,12 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         (["evaluate", "--weights", "absent.pth", "--data", "absent"], "absent.pth"),
         (["evaluate", "--weights", "w", "--data", "d", "--mode", "other"], "--mode"),
         (["predict", "absent.jpg", "--weights", "w", "--out", "o"], "absent.jpg"),
+        (["predict", "--weights", "w", "--out", "o"], "inputs, got none"),
+        (
+            ["predict", "https://a.b/c.jpg", "--weights", "w", "--out", "o"],
+            "error: https://a.b/c.jpg is a URL, which is not fetched",
+        ),
+        (["evaluate", "--weights", "w", "--data=s3://a/b"], "error: s3://a/b is a URL"),
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_said_in_one_line(
@@ -155,3 +161,48 @@ def test_a_reader_who_has_enough_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["convert"], "[OPTIONS] FILE OUT"),
+        (["report"], "RUN [RUN2]"),
+        (
+            ["train", "upernet_swin_t_finetune"],
+            "--data.no-photometric Distort brightness, contrast, saturation and hue; with `no-` "
+            "colours stay as they are.",
+        ),
+        (
+            ["train", "mask_rcnn_swin_t_finetune"],
+            "of the recipe's model only what matters in training",
+        ),
+    ],
+)
+def test_help_names_arguments_and_says_what_flags_do(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--help"])
+    assert said in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 90 GiB"),
+        RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4e12 bytes"
+        ),
+    ],
+)
+def test_too_little_memory_is_an_expected_error(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: _Options) -> None:
+        raise error
+
+    _install(monkeypatch, run)
+    assert cli.main(["recipes"]) == 2
+    assert capsys.readouterr().err.startswith("error: more memory was asked for than there is: ")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import swin_dense as sd
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
+from swin_dense.configs import SwinConfig
 from swin_dense.tools import COMMANDS
 
 

@@ -17,7 +17,8 @@ from training_runs import BACKBONE, assert_same, weights
 
 import swin_dense as sd
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.cli import main
 from swin_dense.tools.recipes.data import DataConfig
@@ -25,6 +26,7 @@ from swin_dense.tools.recipes.optim import AdamWConfig, Schedule
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.runs.log import read_log
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
@@ -33,7 +35,7 @@ from swin_dense.tools.tasks.scores import (
     rank_images,
 )
 from swin_dense.tools.tasks.table import TASKS
-from swin_dense.tools.tasks.task import Evaluation, Inference, Predictor
+from swin_dense.tools.tasks.task import Evaluation, Predictor
 
 _SIDE = 32
 _NAMES = ("dark", "bright")
@@ -289,7 +291,16 @@ def test_its_flags_are_on_the_command_line_and_refused_by_other_tasks(
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
     assert "--is-dark" in capsys.readouterr().out
-    words = ["--weights", str(run.last), "--data", "d", "--workers", "0", "--device", "cpu"]
+    words = [
+        "--weights",
+        str(run.last),
+        "--data",
+        str(tmp_path),
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+    ]
     assert main(["evaluate", *words, "--is-dark"]) == 0
     capsys.readouterr()
     assert main(["evaluate", *words, "--mode", "slide"]) == 2

@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-import torch
 import tyro
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
-from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, shorten, to_layout
+from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE, KEY_MAPS
-from swin_dense.heads.checkpoints import describe_model, from_checkpoint
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.report.data_folders import FOLDER_KINDS, find_folder_kinds
+from swin_dense.tools.printable import write_line
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from swin_dense.checkpoints.containers import Checkpoint
+    from swin_dense.checkpoints.conversion import ConvertedState
 
 LayoutName = Literal[
     "swin_dense",
@@ -44,9 +45,9 @@ class Options:
     """Write FILE in another layout as OUT: a weights file, where the way back gives the same bits,
     or a folder of data."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """Weights file, the name of a published one, or a folder of data."""
-    out: Annotated[Path, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2. For data, a new
     folder."""
     to: LayoutName | DataLayoutName
@@ -81,13 +82,13 @@ def run(options: Options) -> None:
         FileNotFoundError: there is no such file.
     """
     for line in _convert(options):
-        print(line, file=sys.stderr)
-    print(options.out)
+        write_line(line)
+    write_line(str(options.out), sys.stdout)
 
 
 def _convert(options: Options) -> list[str]:
     """Convert; gives what there is to say."""
-    written_as = [kind.written_as for kind in FOLDER_KINDS.values()]
+    written_as = get_args(DataLayoutName)
     if options.file.is_dir():
         if options.to not in written_as:
             raise ValueError(
@@ -103,7 +104,11 @@ def _convert(options: Options) -> list[str]:
     left_out = convert_file(
         options.file, options.out, layout=options.to, backbone_only=options.backbone_only
     )
-    return [f"left out: {len(left_out)} ({shorten(left_out, most=8)})"] if left_out else []
+    if not left_out:
+        return []
+    from swin_dense.checkpoints.conversion import shorten
+
+    return [f"left out: {len(left_out)} ({shorten(left_out, most=8)})"]
 
 
 def convert_folder(options: Options) -> str:
@@ -116,6 +121,8 @@ def convert_folder(options: Options) -> str:
         ValueError: the folder has no such data, or they have faults, or OUT is not empty.
         FileNotFoundError: a file is missing.
     """
+    from swin_dense.tools.report.data_folders import find_folder_kinds
+
     if options.backbone_only:
         raise ValueError(f"--backbone-only is for weights, got the folder {options.file}")
     kinds = [
@@ -153,6 +160,12 @@ def convert_file(
         FileNotFoundError: there is no such file.
     """
     _check_suffix(out, layout)
+    find_source(file)
+
+    from swin_dense.checkpoints.containers import read_checkpoint
+    from swin_dense.checkpoints.conversion import convert_checkpoint, to_layout
+    from swin_dense.heads.checkpoints import from_checkpoint
+
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
     state = converted.state
@@ -186,7 +199,9 @@ def _check_suffix(out: Path, layout: str) -> None:
         raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")
 
 
-def _take_backbone(converted: ConvertedState, layout: str) -> tuple[dict[str, Tensor], list[str]]:
+def _take_backbone(
+    converted: "ConvertedState", layout: str
+) -> "tuple[dict[str, Tensor], list[str]]":
     """The backbone's weights that the layout has a place for, and the names of the rest."""
     names = KEY_MAPS[layout].names if layout in KEY_MAPS else {}
     kept, left_out = {}, []
@@ -203,14 +218,23 @@ def _take_backbone(converted: ConvertedState, layout: str) -> tuple[dict[str, Te
     return kept, left_out
 
 
-def _write_model(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def _write_model(model: "nn.Module", state: "Mapping[str, Tensor]", path: Path) -> None:
     """Write a whole model as our own files are, its values in the types that they came in."""
+    from safetensors.torch import save_file
+
+    from swin_dense.heads.checkpoints import describe_model
+
     values = {key: state[key].contiguous() for key in model.state_dict()}
     save_file(values, path, metadata=describe_model(model))
 
 
-def _write(state: Mapping[str, Tensor], path: Path, layout: str, checkpoint: Checkpoint) -> None:
+def _write(
+    state: "Mapping[str, Tensor]", path: Path, layout: str, checkpoint: "Checkpoint"
+) -> None:
     """Write the container in which the framework's own files come."""
+    import torch
+    from safetensors.torch import save_file
+
     names = checkpoint.class_names
     if path.suffix == ".safetensors":
         save_file(dict(state), path, metadata={"format": "pt"})

@@ -1,40 +1,42 @@
 """`swin-dense demo`: draw data, train on it, evaluate, show; needs no data, weights or network."""
 
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
-from swin_dense.datasets.shapes import write_shapes
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.files import make_writable
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
-from swin_dense.tools.report import page
-from swin_dense.tools.report.run_report import REPORT_FILE, run_blocks
-from swin_dense.tools.runs.checkpoints import WEIGHTS_FILE
-from swin_dense.tools.runs.folder import read_run
-from swin_dense.tools.runs.log import clock
-from swin_dense.tools.tasks.drawing import save_picture
-from swin_dense.tools.tasks.evaluation import choose_device, evaluation_loader, predict_batches
+from swin_dense.tools.runs.names import REPORT_FILE, WEIGHTS_FILE
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.training.options import Options as TrainOptions
-from swin_dense.tools.training.run import train
+
+if TYPE_CHECKING:
+    from swin_dense.heads.whole_model import Model
+    from swin_dense.tools.report.page import Section
 
 _RECIPES = ("mask_rcnn_demo", "upernet_demo")
 _NUM_PICTURES = 12
+_LEAST = {"train_images": 1, "val_images": 1, "size": 32, "steps": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Draw a small data set, train a detector and a segmentor on it, evaluate them on held-out
     images, write a report."""
+
+    ranges: ClassVar[Ranges] = {
+        "train_images": (1, 10**6),
+        "val_images": (1, 10**6),
+        "size": (32, 4096),
+        "steps": (1, 10**9),
+        "seed": (0, 2**32 - 1),
+    }
 
     out: Path = Path("demo")
     """Folder for everything."""
@@ -48,6 +50,13 @@ class Options:
     """Training steps of each; None: the recipes'."""
     seed: int = 0
     """Of the drawings and of the training."""
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                flag = name.replace("_", "-")
+                raise ValueError(f"--{flag} must be at least {least}, got {value}")
 
 
 @document_flags(Options)
@@ -72,9 +81,15 @@ def demo(**flags: Any) -> Path:
 def run(options: Options) -> None:
     """Run the demonstration; raises as `demo`."""
     start = time.perf_counter()
+    check_ranges(options, as_flags=True)
     make_writable(options.out)
+
+    from swin_dense.datasets.shapes import write_shapes
+    from swin_dense.tools.report import page
+    from swin_dense.tools.runs.log import clock
+
     data = options.out / "data"
-    print(f"drawing {options.train_images} + {options.val_images} images", file=sys.stderr)
+    write_line(f"drawing {options.train_images} + {options.val_images} images")
     write_shapes(
         data,
         num_train=options.train_images,
@@ -82,23 +97,30 @@ def run(options: Options) -> None:
         size=options.size,
         seed=options.seed,
     )
-    blocks = [
+    blocks: list[str | Section] = [
         page.paragraph(
             f"Trained from random weights on {options.train_images} drawn images of "
             f"{options.size} x {options.size} px; scores are of {options.val_images} others."
         )
     ]
     for name in _RECIPES:
-        blocks += _run_recipe(find_recipe(name), data, options)
+        blocks.append(_run_recipe(find_recipe(name), data, options))
     seconds = time.perf_counter() - start
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
     page.write_page(path, "Swin on drawn shapes", blocks)
-    print(f"done in {clock(seconds)}; see {path}", file=sys.stderr)
+    write_line(f"done in {clock(seconds)}; see {path}")
 
 
-def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
+def _run_recipe(recipe: Recipe, data: Path, options: Options) -> "Section":
     """Train and evaluate one recipe; gives its part of the report."""
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.report import page
+    from swin_dense.tools.report.run_report import run_blocks
+    from swin_dense.tools.runs.folder import read_run
+    from swin_dense.tools.tasks.evaluation import choose_device
+    from swin_dense.tools.training.run import train
+
     out = options.out / recipe.task
     recipe = replace(
         recipe,
@@ -111,11 +133,16 @@ def _run_recipe(recipe: Recipe, data: Path, options: Options) -> list[str]:
         raise KeyboardInterrupt
     model = from_checkpoint(out / "last" / WEIGHTS_FILE).to(choose_device("auto"))
     _draw_pictures(model, recipe.data, out / "overlays")
-    return [page.heading(recipe.task.capitalize(), level=1), *run_blocks(read_run(out))]
+    return page.Section(title=recipe.task.capitalize(), blocks=run_blocks(read_run(out)))
 
 
-def _draw_pictures(model: Model, data: DataConfig, folder: Path) -> None:
+def _draw_pictures(model: "Model", data: DataConfig, folder: Path) -> None:
     """Write held-out images with the ground truth beside the prediction into `folder`."""
+    import torch
+
+    from swin_dense.tools.tasks.drawing import save_picture
+    from swin_dense.tools.tasks.evaluation import evaluation_loader, predict_batches
+
     task = find_task(model.task)
     make_writable(folder)
     predictor = task.predictor(task.evaluation_flags(scale=data.scale))

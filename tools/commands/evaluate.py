@@ -1,20 +1,20 @@
 """`swin-dense evaluate`: the scores of a model on a data set."""
 
-import sys
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from rich.console import Console
-
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.tools.files import make_file_writable, write_json
+from swin_dense.checkpoints.download import find_source
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
+from swin_dense.ranges import Ranges
+from swin_dense.tools.files import check_folder, make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.runs.folder import find_kept_images
-from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
-from swin_dense.tools.tasks.task import Evaluation
+
+if TYPE_CHECKING:
+    from swin_dense.tools.tasks.task import Evaluation
 
 _KIND = "evaluation_flags"
 
@@ -22,6 +22,12 @@ _KIND = "evaluation_flags"
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
     """The scores of a model on a split of a data set: COCO's 12 numbers, or mIoU."""
+
+    ranges: ClassVar[Ranges] = {
+        "batch_size": (1, 256),
+        "workers": (0, 256),
+        "max_megapixels": MEGAPIXELS,
+    }
 
     weights: Path
     """Weights file of a whole model; the architecture is read off it."""
@@ -35,6 +41,8 @@ class CommonOptions:
     """Images predicted together."""
     workers: int = 2
     """Processes that read images; 0: none."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -56,8 +64,9 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
             explains each.
 
     Returns:
-        The machine-readable scores, as `--json` writes them. Detection: `bbox` and `segm` with
-        COCO's 12 numbers each, fractions, -1 where a size has no object. Segmentation: `mIoU`,
+        The machine-readable scores, as `--json` writes them. Detection: `bbox`, and `segm` where
+        model and data have masks, with COCO's 12 numbers each, fractions, -1 where a size has no
+        object. Segmentation: `mIoU`,
         `mAcc`, `aAcc`, `IoU` of each class, fractions, and the areas behind them, pixels.
 
     Raises:
@@ -69,17 +78,27 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
 
 def run(options: Any) -> None:
     """Evaluate and print the scores; raises as `evaluate`."""
+    evaluation = _evaluate(options)
+
+    from swin_dense.tools.console import Console
+
     console = Console()
-    for table in _evaluate(options).tables:
+    for table in evaluation.tables:
         console.print(table)
 
 
-def _evaluate(options: Any) -> Evaluation:
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+def _evaluate(options: Any) -> "Evaluation":
     flags_of_tasks = split_flags(options, _KIND)
     if options.json is not None:
         make_file_writable(options.json)
+    find_source(options.weights)
+    check_folder(options.data, flag="--data")
+
+    from swin_dense.datasets.images import limit_pixels
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
+
+    limit_pixels(options.max_megapixels)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
@@ -89,7 +108,7 @@ def _evaluate(options: Any) -> Evaluation:
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     description = getattr(dataset, "description", None)
     if description is not None:
-        print(description, file=sys.stderr)
+        write_line(description)
     evaluation = evaluate_model(
         model,
         dataset,
@@ -112,4 +131,6 @@ def _with_parts_of_run(flags: Any, options: Any) -> Any:
         return flags
     if flags.val_fraction is not None or flags.val_list is not None:
         return flags
+    from swin_dense.tools.runs.folder import find_kept_images
+
     return replace(flags, val_list=find_kept_images(options.weights, options.data))

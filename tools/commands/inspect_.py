@@ -8,27 +8,25 @@ from collections import Counter
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from torch import nn
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig
-from swin_dense.checkpoints.architecture import check_fit, read_backbone_config
-from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
-from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint
+from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
-from swin_dense.heads.checkpoints import read_model_config, read_stored_config
-from swin_dense.heads.models import create_model, find_spec
-from swin_dense.heads.stored_configs import config_as_json
-from swin_dense.heads.whole_model import ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.report.data_folders import FolderFacts, find_folder_kinds
-from swin_dense.tools.report.page import heading, paragraph, picture, pictures, table, write_page
-from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
+from swin_dense.tools.printable import printable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from swin_dense.checkpoints.containers import Checkpoint
+    from swin_dense.checkpoints.conversion import ConvertedState
+    from swin_dense.tools.report.data_folders import FolderFacts
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 
@@ -73,14 +71,15 @@ def inspect(file: str | PathLike[str], **flags: Any) -> dict[str, Any]:
 def run(options: Options) -> None:
     """Print what the file or the folder holds; raises as `inspect`."""
     facts, text = _inspect(options)
-    print(json.dumps(facts, indent=2) if options.json else text)
+    shown = json.dumps(facts, indent=2) if options.json else text
+    print(shown.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
 
 
 def _inspect(options: Options) -> tuple[dict[str, Any], str]:
     """The content as plain data and in words."""
     if options.file.is_dir():
         facts, lines = inspect_folder(options.file, layout=options.format, html=options.html)
-        return facts, "\n".join(lines)
+        return facts, "\n".join(printable(line) for line in lines)
     for flag in ("format", "html"):
         if getattr(options, flag) is not None:
             raise ValueError(f"--{flag} is for folders of data, got the file {options.file}")
@@ -107,6 +106,8 @@ def inspect_folder(
         ValueError: no layout fits, or several do, or the data have faults.
         FileNotFoundError: a file is missing.
     """
+    from swin_dense.tools.report.data_folders import find_folder_kinds
+
     if html is not None:
         make_file_writable(html)
     found = [kind.describe(root, layout) for kind in find_folder_kinds(root, layout)]
@@ -127,8 +128,18 @@ def inspect_folder(
     return {"folder": str(root), "data": data}, [facts.line for facts in found]
 
 
-def _write_data_page(path: Path, root: Path, found: list[FolderFacts]) -> None:
+def _write_data_page(path: Path, root: Path, found: "list[FolderFacts]") -> None:
     """Write the page of a folder: a line, counts and samples of each data set in it."""
+    from swin_dense.tools.report.page import (
+        heading,
+        paragraph,
+        picture,
+        pictures,
+        table,
+        write_page,
+    )
+    from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
+
     blocks = []
     for facts in found:
         rows = [
@@ -156,16 +167,23 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
     Returns:
         `file`, `container`, `layout`, `layout_title`, `prefix`; `holds` (`mask_rcnn`,
-        `cascade_mask_rcnn`, `upernet`, `classifier`, `backbone` or `unknown heads`); `backbone`
-        (its config, with the variant's name); `model` (the whole model's config, or None);
-        `num_classes`, `class_names`, `category_ids`; `num_tensors`, `num_parameters`, `dtypes`;
-        `dropped` (names of what loading passes over); `other_entries` of the file; `published`
-        (what is known of a file of that name, or None); `warnings`.
+        `cascade_mask_rcnn`, `faster_rcnn`, `cascade_rcnn`, `upernet`, `classifier`, `backbone` or
+        `unknown heads`); `backbone` (its config, with the variant's name); `model` (the whole
+        model's config, or None); `num_classes`, `class_names`, `category_ids`; `num_tensors`,
+        `num_parameters`, `dtypes`; `dropped` (names of what loading passes over);
+        `other_entries` of the file; `published` (what is known of a file of that name, or None);
+        `warnings`.
 
     Raises:
         ValueError: the file cannot be read safely, or no known layout fits it.
         FileNotFoundError: there is no such file.
     """
+    find_source(file)
+
+    from swin_dense.checkpoints.containers import read_checkpoint
+    from swin_dense.checkpoints.conversion import convert_checkpoint
+    from swin_dense.heads.stored_configs import config_as_json
+
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
     try:
@@ -222,11 +240,15 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"beside     {', '.join(facts['other_entries'])}")
     if facts["published"] is not None:
         lines.append(f"published  {_flatten(facts['published'])}")
-    return "\n".join([*lines, *(f"warning    {text}" for text in facts["warnings"])])
+    lines += [f"warning    {text}" for text in facts["warnings"]]
+    return "\n".join(map(printable, lines))
 
 
-def _read_backbone(checkpoint: Checkpoint, converted: ConvertedState) -> BackboneConfig:
+def _read_backbone(checkpoint: "Checkpoint", converted: "ConvertedState") -> BackboneConfig:
     """Read off the weights; a backbone that is no Swin Transformer, off the config beside them."""
+    from swin_dense.checkpoints.architecture import read_backbone_config
+    from swin_dense.heads.checkpoints import read_stored_config
+
     stored = read_stored_config(checkpoint)
     if stored is not None and not isinstance(stored.backbone, SwinConfig):
         return stored.backbone
@@ -238,8 +260,12 @@ def _find_variant(backbone: BackboneConfig) -> str | None:
     return backbone.title if backbone.title in SWIN_VARIANTS else None
 
 
-def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[str, Any]:
+def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> dict[str, Any]:
     """Name the model; a file without one that is known here is no error."""
+    from swin_dense.heads.checkpoints import read_model_config
+    from swin_dense.heads.models import find_spec
+    from swin_dense.heads.stored_configs import config_as_json
+
     try:
         config = read_model_config(checkpoint, converted.state)
     except ValueError as error:
@@ -261,17 +287,21 @@ def _describe_model(checkpoint: Checkpoint, converted: ConvertedState) -> dict[s
 
 
 def _describe_misfit(
-    checkpoint: Checkpoint, converted: ConvertedState, config: ModelConfig | None
+    checkpoint: "Checkpoint", converted: "ConvertedState", config: ModelConfig | None
 ) -> list[str]:
     """Why the file will not load, if it will not: as a model, or without one as a backbone."""
+    from swin_dense.checkpoints.architecture import check_fit
+    from swin_dense.checkpoints.loading import check_values
+    from swin_dense.heads.models import create_model
 
-    def build() -> nn.Module:
+    def build() -> "nn.Module":
         if config is not None:
             return create_model(config)
         return _read_backbone(checkpoint, converted).build()
 
     try:
         check_fit(build, converted, source=checkpoint.source)
+        check_values(converted.state, source=checkpoint.source)
     except ValueError as error:
         return [str(error)]
     return []

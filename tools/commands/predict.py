@@ -1,28 +1,32 @@
 """`swin-dense predict`: what a model finds in images, folders of images or videos."""
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import cv2
-import numpy as np
-import torch
 import tyro
 
-from swin_dense.datasets.images import image_size, read_image
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import Model
+from swin_dense.checkpoints.download import find_source
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS, check_file
+from swin_dense.ranges import Ranges
 from swin_dense.tools.files import UniqueNames, make_writable
 from swin_dense.tools.flags import document_flags, make_options
-from swin_dense.tools.progress import ProgressLines
-from swin_dense.tools.tasks.drawing import Picture, save_picture
-from swin_dense.tools.tasks.evaluation import autocast, choose_device
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
-from swin_dense.tools.tasks.task import PredictionWriter, Predictor, Task
+
+if TYPE_CHECKING:
+    import cv2
+    import numpy as np
+
+    from swin_dense.heads.whole_model import Model
+    from swin_dense.tools.tasks.drawing import Picture
+    from swin_dense.tools.tasks.task import PredictionWriter, Predictor, Task
 
 _KIND = "prediction_flags"
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -33,6 +37,8 @@ _VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 class CommonOptions:
     """Run a model over images, folders of images or videos; writes overlays and results."""
 
+    ranges: ClassVar[Ranges] = {"batch_size": (1, 256), "max_megapixels": MEGAPIXELS}
+
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, folders (searched through) or videos."""
     weights: Path
@@ -41,6 +47,8 @@ class CommonOptions:
     """Folder for the pictures and results."""
     batch_size: int = 1
     """Images predicted together."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: a GPU where there is one."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -52,7 +60,7 @@ class _Frame:
     """One image to predict; `video` is the file that it is a frame of."""
 
     name: str
-    pixels: np.ndarray = field(repr=False)  # (H, W, 3) uint8 RGB
+    pixels: "np.ndarray" = field(repr=False)  # (H, W, 3) uint8 RGB
     video: Path | None = None
 
 
@@ -80,7 +88,8 @@ def predict(
         `label_maps` and `classes.txt`.
 
     Raises:
-        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        ValueError: a flag is out of range, or there is no input; or, when all is done, an input
+            that was named itself could not be read.
         FileNotFoundError: an input or the weights are missing.
     """
     inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
@@ -91,11 +100,25 @@ def predict(
 
 def run(options: Any) -> None:
     """Predict every input; raises as `predict`."""
+    if not options.inputs:
+        raise ValueError("predict must have images, folders or videos as inputs, got none")
     flags_of_tasks = split_flags(options, _KIND)
-    if options.batch_size < 1:
-        raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    sources = list(_find_sources(options.inputs))
+    sources = _tell_apart(list(_find_sources(options.inputs)))
+    find_source(options.weights)
     pictures = make_writable(options.out / "overlays")
+    if any(pictures.iterdir()):
+        print(
+            f"{options.out} has results already; those of the same names are replaced",
+            file=sys.stderr,
+        )
+
+    from swin_dense.datasets.images import limit_pixels
+    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.progress import ProgressLines
+    from swin_dense.tools.tasks.drawing import save_picture
+    from swin_dense.tools.tasks.evaluation import choose_device
+
+    limit_pixels(options.max_megapixels)
     model = from_checkpoint(options.weights).to(choose_device(options.device))
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
@@ -103,7 +126,8 @@ def run(options: Any) -> None:
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)
-    frames = _read_frames(sources)
+    unreadable: list[str] = []
+    frames = _read_frames(sources, unreadable)
     progress = ProgressLines()
     num_done = 0
     try:
@@ -116,28 +140,38 @@ def run(options: Any) -> None:
                     videos.add(frame.video, picture)
             num_done += len(chunk)
             progress.show(f"{num_done} done, last {chunk[-1].name}")
+            chunk.clear()  # large images: the next ones are read without these in memory
+            shown.clear()
+            del frame, picture
     finally:  # an input that cannot be read must not cost what was found in those before it
         progress.finish()
         videos.close()
         writer.close()
+    if unreadable:
+        kept = f"; the results of {num_done} others are in {options.out}" if num_done else ""
+        raise ValueError("; ".join(unreadable) + kept)
     if num_done == 0:
         raise ValueError("none of the inputs could be read")
 
 
-@torch.no_grad()
 def _predict(
-    model: Model,
-    task: Task,
-    predictor: Predictor,
+    model: "Model",
+    task: "Task",
+    predictor: "Predictor",
     frames: list[_Frame],
     precision: str,
-    writer: PredictionWriter,
-) -> list[Picture]:
+    writer: "PredictionWriter",
+) -> "list[Picture]":
     """Results of a few images go to the writer; their pictures come back."""
+    import torch
+
+    from swin_dense.datasets.images import image_size
+    from swin_dense.tools.tasks.evaluation import autocast
+
     device = next(model.parameters()).device
     resized = [task.resize(frame.pixels, predictor.scale) for frame in frames]
     sizes = [image_size(frame.pixels) for frame in frames]
-    with autocast(device, precision):
+    with torch.no_grad(), autocast(device, precision):
         results = predictor.predict(model, resized, sizes)
     images = [torch.from_numpy(frame.pixels).permute(2, 0, 1) for frame in frames]  # (3, H, W)
     return [
@@ -158,29 +192,52 @@ def _find_sources(inputs: tuple[Path, ...]) -> Iterator[tuple[Path, str, bool]]:
             if not found:
                 raise ValueError(f"{path} must hold images or videos, got none")
             yield from ((file, str(file.relative_to(path)), False) for file in found)
-        elif path.is_file():
-            yield path, path.name, True
         else:
-            raise FileNotFoundError(f"no image, folder or video {path}")
+            yield check_file(path, "image, folder or video"), path.name, True
 
 
-def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
-    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+def _tell_apart(sources: list[tuple[Path, str, bool]]) -> list[tuple[Path, str, bool]]:
+    """Sources with names from the folder that all of them are in, where two have one name."""
+    uses = Counter(name for _, name, _ in sources)
+    if len(uses) == len(sources):
+        return sources
+    shared = os.path.commonpath([path.absolute().parent for path, _, _ in sources])
+    return [
+        (path, os.path.relpath(path.absolute(), shared) if uses[name] > 1 else name, is_named)
+        for path, name, is_named in sources
+    ]
+
+
+def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -> Iterator[_Frame]:
+    """Every image and every frame.
+
+    A file that cannot be read does not stop the others: of a folder it is only reported, of one
+    that was named itself the message goes to `unreadable`.
+    """
+    from swin_dense.datasets.images import read_image
+
     for path, name, is_named in sources:
         try:
             if path.suffix.lower() in _VIDEO_SUFFIXES:
                 yield from _video_frames(path, name)
             else:
                 yield _Frame(name, read_image(path))
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
             if is_named:
-                raise
-            print(f"skipped: {error}", file=sys.stderr)
+                unreadable.append(str(error))
+            else:
+                write_line(f"skipped: {error}")
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:
-    capture = cv2.VideoCapture(str(path))
+    import cv2
+
+    from swin_dense.datasets.images import check_pixels
+
+    capture = cv2.VideoCapture(str(check_file(path, "video")))
     try:
+        height, width = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+        check_pixels((int(capture.get(height)), int(capture.get(width))), path)
         index = 0
         while (answer := capture.read())[0]:
             pixels = cv2.cvtColor(answer[1], cv2.COLOR_BGR2RGB)
@@ -200,7 +257,9 @@ class _VideoWriter:
         self._current: Path | None = None
         self._writer: cv2.VideoWriter | None = None
 
-    def add(self, video: Path, picture: Picture) -> None:
+    def add(self, video: Path, picture: "Picture") -> None:
+        import cv2
+
         if video != self._current or self._writer is None:
             self.close()
             capture = cv2.VideoCapture(str(video))

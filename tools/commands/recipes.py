@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
@@ -26,6 +23,11 @@ def recipes() -> dict[str, Recipe]:
 def run(options: Options) -> None:
     """Print the recipes and the published files on stdout."""
     del options
+
+    from rich.table import Table
+
+    from swin_dense.tools.console import Console
+
     console = Console(width=None if Console().is_terminal else _PLAIN_WIDTH)
     table = Table(title="Recipes")
     for column in ("recipe", "length", "published"):

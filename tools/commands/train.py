@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import distributed
-
+from swin_dense.checkpoints.download import find_source
 from swin_dense.tools.flags import document_flags, make_options, replace_fields
 from swin_dense.tools.recipes.recipe import Recipe, with_backbone
 from swin_dense.tools.recipes.table import RECIPES, find_recipe
-from swin_dense.tools.runs.checkpoints import EMA_FILE, WEIGHTS_FILE
+from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE
 from swin_dense.tools.training.options import Options
-from swin_dense.tools.training.run import train as train_run
 
 __all__ = ["Options", "Run", "choose_default", "describe_choices", "run", "train"]
 
@@ -123,6 +121,14 @@ def run(options: Options) -> None:
 
 
 def _train(options: Options) -> Run:
+    options.recipe.data.check_root()
+    if options.init is not None:
+        find_source(options.init)
+
+    from torch import distributed
+
+    from swin_dense.tools.training.run import train as train_run
+
     evaluation = train_run(options)
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from swin_dense.ranges import LENGTHS, Ranges
+from swin_dense.tools.files import check_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -15,6 +18,8 @@ class DataConfig:
 
     task: ClassVar[str]
 
+    ranges: ClassVar[Ranges] = {"scale": LENGTHS}
+
     root: Path
     """Folder of the data set."""
     train_split: str
@@ -24,12 +29,24 @@ class DataConfig:
     scale: tuple[int, int]
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
+    def check_root(self) -> None:
+        """See that the root is there, before anything is read or imported for it.
+
+        Raises:
+            FileNotFoundError: it is not; a task whose data are no folder takes any.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
     """A data set in a layout of detection data and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        **dict.fromkeys(("train_shorts", "train_long", "crop_shorts", "crop_range"), LENGTHS),
+    }
+    with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
     """Folder with annotations/instances_{split}.json and {split}/*.jpg, or in another layout."""
@@ -64,12 +81,29 @@ class DetectionData(DataConfig):
         if self.val_fraction is not None and self.val_list is not None:
             raise ValueError("only one of val_fraction and val_list can be given, got both")
 
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxData(DetectionData):
+    """A data set in COCO layout of which boxes alone are read, and its augmentation."""
+
+    with_masks: ClassVar[bool] = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationData(DataConfig):
     """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
 
     task: ClassVar[str] = "segmentation"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        "crop": LENGTHS,
+        "ratios": (0, 16),
+        "cat_max_ratio": (0, 1),
+    }
 
     root: Path = Path("data/ADEChallengeData2016")
     """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
@@ -81,7 +115,8 @@ class SegmentationData(DataConfig):
     class_names: tuple[str, ...] = ()
     """Names of the classes in the order of their labels; empty: those of the root's list."""
     reduce_zero_label: bool = True
-    """Label maps store 0 for "ignored" and 1..K; else they store 0..K-1. 255 is always ignored."""
+    """Read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1 are the classes.
+    255 is always ignored."""
     scale: tuple[int, int] = (2048, 512)
     """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
     ratios: tuple[float, float] = (0.5, 2.0)
@@ -93,4 +128,8 @@ class SegmentationData(DataConfig):
     flip: float = 0.5
     """Probability of the mirror image."""
     photometric: bool = True
-    """Distort brightness, contrast, saturation and hue."""
+    """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")

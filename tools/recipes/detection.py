@@ -1,11 +1,17 @@
-"""The detection recipes: COCO's as published, one for small sets, the demo's."""
+"""The detection recipes: COCO's as published, those for small sets, the demos'."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
-from swin_dense.tools.recipes.data import DetectionData
+from swin_dense.configs import SwinConfig
+from swin_dense.heads.detection.config import (
+    BoxConfig,
+    FasterRCNNConfig,
+    MaskConfig,
+    MaskRCNNConfig,
+    RPNConfig,
+)
+from swin_dense.tools.recipes.data import BoxData, DetectionData
 from swin_dense.tools.recipes.optim import AdamWConfig, StepSchedule
 from swin_dense.tools.recipes.recipe import Recipe, published_model
 
@@ -45,6 +51,20 @@ def _mmdet(
         data=data,
         epochs=epochs,
         schedule=StepSchedule(warmup_steps=1000, milestones=_DROPS[epochs]),
+    )
+
+
+def _without_masks(model: str, epochs: int, *, drop_path: float) -> Recipe:
+    """The schedule of the recipe of that name with masks; no score was published without."""
+    with_masks = model.replace("cascade", "cascade_mask").replace("faster", "mask")
+    schedule = f"_coco_{epochs // 12}x"
+    return Recipe(
+        name=f"{model}{schedule}",
+        source=f"not published; the schedule of {with_masks}{schedule}",
+        model=published_model(model, drop_path=drop_path),
+        data=BoxData(),
+        epochs=epochs,
+        schedule=StepSchedule(milestones=_DROPS[epochs]),
     )
 
 
@@ -128,6 +148,16 @@ _PUBLISHED = (
     ),
 )
 
+_BOXES = (
+    _without_masks("faster_rcnn_swin_t", 12, drop_path=0.1),
+    _without_masks("faster_rcnn_swin_t", 36, drop_path=0.2),
+    _without_masks("faster_rcnn_swin_s", 36, drop_path=0.2),
+    _without_masks("cascade_rcnn_swin_t", 12, drop_path=0.0),
+    _without_masks("cascade_rcnn_swin_t", 36, drop_path=0.2),
+    _without_masks("cascade_rcnn_swin_s", 36, drop_path=0.2),
+    _without_masks("cascade_rcnn_swin_b", 36, drop_path=0.3),
+)
+
 # Some hundred images of a user: --init FILE --new-classes, with a published detector, whose
 # weights are near their goal already:
 # - a batch of 4 fits one GPU; the published lr stays with it, as the new classifier has few steps
@@ -151,39 +181,65 @@ _FINETUNE = Recipe(
     schedule=StepSchedule(warmup_steps=100, milestones=(0.75, 0.92)),
 )
 
+# The same for boxes alone; the file may be that of the model with masks, whose mask head is then
+# left out.
+_BOX_FINETUNES = tuple(
+    replace(
+        _FINETUNE,
+        name=f"{model}_finetune",
+        model=published_model(model, drop_path=0.1, frozen_stages=1),
+        data=BoxData(root=Path("data/own")),
+    )
+    for model in ("faster_rcnn_swin_t", "cascade_rcnn_swin_t")
+)
+
 # Small enough for two CPU cores and minutes; learns drawn shapes of 128 px from random weights.
 # Windows of 4 tokens fit the grids of 32, 16, 8 and 4 cells without padding.
-_DEMO = Recipe(
-    name="mask_rcnn_demo",
-    source="not published; made for `swin-dense demo`",
-    model=MaskRCNNConfig(
-        backbone=SwinConfig(
-            embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4
-        ),
-        fpn_channels=48,
-        rpn=RPNConfig(
-            anchor_scale=4.0,
-            train_nms_pre=300,
-            train_max_proposals=300,
-            test_nms_pre=300,
-            test_max_proposals=300,
-        ),
-        box=BoxConfig(fc_channels=256, num_samples=32),
-        mask=MaskConfig(num_convs=2, channels=48),
+_DEMO_DETECTOR = FasterRCNNConfig(
+    backbone=SwinConfig(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4),
+    fpn_channels=48,
+    rpn=RPNConfig(
+        anchor_scale=4.0,
+        train_nms_pre=300,
+        train_max_proposals=300,
+        test_nms_pre=300,
+        test_max_proposals=300,
     ),
-    data=DetectionData(
-        root=Path("demo/data"),
-        train_split="train2017",
-        val_split="val2017",
-        train_shorts=(128,),
-        train_long=128,
-        crop_shorts=(),
-        scale=(128, 128),
-    ),
+    box=BoxConfig(fc_channels=256, num_samples=32),
+)
+_DEMO_DATA = BoxData(
+    root=Path("demo/data"),
+    train_split="train2017",
+    val_split="val2017",
+    train_shorts=(128,),
+    train_long=128,
+    crop_shorts=(),
+    scale=(128, 128),
+)
+_BOX_DEMO = Recipe(
+    name="faster_rcnn_demo",
+    source="not published; made for drawn shapes",
+    model=_DEMO_DETECTOR,
+    data=_DEMO_DATA,
     batch_size=8,
     steps=600,
     optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
     schedule=StepSchedule(warmup_steps=50, milestones=(0.75, 0.92)),
 )
 
-DETECTION_RECIPES = (*_PUBLISHED, _FINETUNE, _DEMO)
+_DEMO = replace(
+    _BOX_DEMO,
+    name="mask_rcnn_demo",
+    source="not published; made for `swin-dense demo`",
+    model=MaskRCNNConfig(**vars(_DEMO_DETECTOR), mask=MaskConfig(num_convs=2, channels=48)),
+    data=DetectionData(**vars(_DEMO_DATA)),
+)
+
+DETECTION_RECIPES = (
+    *_PUBLISHED,
+    *_BOXES,
+    _FINETUNE,
+    *_BOX_FINETUNES,
+    _DEMO,
+    _BOX_DEMO,
+)

@@ -1,20 +1,20 @@
-"""AdamW with the published parameter groups, and the two published learning rate schedules.
+"""Configs of AdamW and of the two published learning rate schedules.
 
 The schedules are pure functions of the step: nothing of them has to be saved to continue a run.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-from torch import nn
-
-from swin_dense.heads.whole_model import Model
+from swin_dense.ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig:
     """AdamW (Loshchilov and Hutter 2019) as the released Swin configurations use it."""
+
+    ranges: ClassVar[Ranges] = {"betas": (0, 1), "weight_decay": (0, 1000)}
 
     lr: float = 1e-4
     """Learning rate at the end of the warm-up, for the recipe's batch size."""
@@ -44,6 +44,13 @@ class Schedule(ABC):
 class StepSchedule(Schedule):
     """Constant learning rate, multiplied by `gamma` at each milestone, after a linear warm-up."""
 
+    ranges: ClassVar[Ranges] = {
+        "warmup_steps": (0, 10**9),
+        "warmup_ratio": (0, 1),
+        "milestones": (0, 1000),
+        "gamma": (0, 1000),
+    }
+
     warmup_steps: int = 500
     """Steps of linear warm-up."""
     warmup_ratio: float = 1e-3
@@ -63,6 +70,12 @@ class StepSchedule(Schedule):
 class PolySchedule(Schedule):
     """Learning rate that falls to 0 as `(1 - step / num_steps) ** power`, after a warm-up."""
 
+    ranges: ClassVar[Ranges] = {
+        "warmup_steps": (0, 10**9),
+        "warmup_ratio": (0, 1),
+        "power": (0, 1000),
+    }
+
     warmup_steps: int = 1500
     """Steps of linear warm-up."""
     warmup_ratio: float = 1e-6
@@ -74,46 +87,6 @@ class PolySchedule(Schedule):
         """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
         decay = (1 - step / num_steps) ** self.power
         return decay * _warmup(step, self.warmup_steps, self.warmup_ratio)
-
-
-def parameter_groups(model: Model, *, weight_decay: float) -> list[dict[str, object]]:
-    """Split the trainable parameters into those with weight decay and those without.
-
-    The backbone says which of its own are not decayed. Of the heads, as in the released
-    configurations (`paramwise_cfg`), those whose name contains "norm"; biases, and BatchNorm, which
-    is called "bn", are decayed.
-
-    Args:
-        model: parameters with `requires_grad=False` are left out.
-        weight_decay: of the first group.
-
-    Returns:
-        Two groups for a torch optimiser; a group without parameters is left out.
-
-    Raises:
-        ValueError: the model has no trainable parameter.
-    """
-    names = {f"backbone.{name}" for name in model.pyramid.no_weight_decay()}
-    decayed: list[nn.Parameter] = []
-    undecayed: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        is_of_backbone = name.startswith("backbone.")
-        if parameter.requires_grad:
-            is_undecayed = name in names if is_of_backbone else "norm" in name
-            (undecayed if is_undecayed else decayed).append(parameter)
-    if not decayed and not undecayed:
-        raise ValueError("the model must have a trainable parameter, got none")
-    groups: list[dict[str, object]] = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": undecayed, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def create_optimizer(model: Model, config: AdamWConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups(model)`."""
-    groups = parameter_groups(model, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
 
 
 def _warmup(step: int, num_steps: int, ratio: float) -> float:

@@ -1,14 +1,15 @@
 """A recipe: model, data, optimiser and schedule; every field is a flag of `train`."""
 
+import math
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
-from swin_dense.creation import find_backbone
-from swin_dense.heads.models import MODEL_VARIANTS
-from swin_dense.heads.whole_model import ModelConfig
-from swin_dense.protocol import BackboneConfig
+from swin_dense.configs import BackboneConfig, find_backbone
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.heads.variants import MODEL_VARIANTS
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.data import DataConfig
 from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 
@@ -16,6 +17,14 @@ from swin_dense.tools.recipes.optim import AdamWConfig, Schedule, StepSchedule
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Model, data, optimiser and schedule; every field is a flag of `swin-dense train`."""
+
+    ranges: ClassVar[Ranges] = {
+        "published": (-math.inf, math.inf),
+        "batch_size": (1, 2**14),
+        "epochs": (1, 10**6),
+        "steps": (1, 10**9),
+        "seed": (0, 2**32 - 1),
+    }
 
     name: Annotated[str, tyro.conf.Suppress]
     source: Annotated[str, tyro.conf.Suppress]
@@ -51,6 +60,7 @@ class Recipe:
             raise ValueError(f"seed must be at least 0, got {self.seed}")
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
+        check_ranges(self)
 
     @property
     def task(self) -> str:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.configs import SwinConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule
 from swin_dense.tools.recipes.recipe import Recipe, published_model

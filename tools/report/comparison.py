@@ -5,26 +5,17 @@ from typing import Any
 import numpy as np
 
 from swin_dense.tools.report.charts import Line, line_chart
-from swin_dense.tools.report.page import (
-    BLUE,
-    ORANGE,
-    Bar,
-    bars,
-    heading,
-    legend,
-    paragraph,
-    row,
-    table,
-)
+from swin_dense.tools.report.page import Bar, Section, bars, legend, paragraph, row, table
 from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points, in_short
-from swin_dense.tools.report.sections import over_steps, recall_chart
+from swin_dense.tools.report.sections import MEMORY_IS_SAME, over_steps, recall_chart
+from swin_dense.tools.report.style import BLUE, ORANGE
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run
 
 _COLOURS = (BLUE, ORANGE)
 
 
-def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
+def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str | Section]:
     """Everything in which two runs can be compared; differences are the second less the first.
 
     Raises:
@@ -33,21 +24,20 @@ def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
     runs = (first, second)
     names = _distinct_names(first, second)
     named = legend([(name, colour, "") for name, colour in zip(names, _COLOURS, strict=True)])
-    blocks = [
+    blocks: list[str | Section] = [
         *(
             paragraph(f"{name}: {describe_run(run)} {describe_progress(run)}")
             for run, name in zip(runs, names, strict=True)
         ),
         named,
         *(paragraph(f"{run.name}: {fault}", kind="note") for run in runs for fault in run.faults),
-        *_recipe_blocks(runs, names),
-        *_training_blocks(runs, names),
-        heading("Scores"),
+        _recipe_section(runs, names),
+        _training_section(runs, names),
     ]
     missing = [name for run, name in zip(runs, names, strict=True) if not run.evaluations]
     if missing:
         words = f"There is no evaluation yet in {' and '.join(missing)}."
-        return [*blocks, paragraph(words, kind="note")]
+        return [*blocks, Section(title="Scores", blocks=[paragraph(words, kind="note")])]
     if first.task.name != second.task.name:
         raise ValueError(
             f"the runs must be of one task to be compared, got {first.path} for {first.task.name} "
@@ -56,9 +46,9 @@ def comparison_blocks(first: RunFolder, second: RunFolder) -> list[str]:
     last = (first.evaluations[-1], second.evaluations[-1])
     return [
         *blocks,
-        *_score_blocks(runs, names, last),
-        *_class_blocks(last),
-        *_precision_blocks(names, last),
+        _score_section(runs, names, last),
+        _class_section(last),
+        *_precision_sections(names, last),
     ]
 
 
@@ -69,7 +59,7 @@ def _distinct_names(first: RunFolder, second: RunFolder) -> tuple[str, str]:
     return str(first.path), str(second.path)
 
 
-def _recipe_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> list[str]:
+def _recipe_section(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> Section:
     flat = [_flatten(run.recipe) for run in runs]
     for recipe in flat:
         recipe.pop("task", None)  # version 0.1 did not store it
@@ -80,11 +70,12 @@ def _recipe_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) ->
         if flat[0].get(field) != flat[1].get(field)
     ]
     if not rows:
-        return [heading("Recipes"), paragraph("Both runs have one recipe.", kind="muted")]
-    return [heading("Recipes, where they differ"), table(["field", *names], rows)]
+        same = paragraph("Both runs have one recipe.", kind="muted")
+        return Section(title="Recipes", blocks=[same])
+    return Section(title="Recipes, where they differ", blocks=[table(["field", *names], rows)])
 
 
-def _training_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> list[str]:
+def _training_section(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) -> Section:
     shown = {
         "Loss": ("loss", 1.0),
         "Learning rate": ("rate", 1.0),
@@ -97,28 +88,27 @@ def _training_blocks(runs: tuple[RunFolder, RunFolder], names: tuple[str, str]) 
             over_steps(run, key, name=name, colour=colour, factor=factor)
             for run, name, colour in zip(runs, names, _COLOURS, strict=True)
         ]
-        charts.append(line_chart(title, lines, x_name="step", y_range=(0, None)))
-    return [heading("Training"), row(*charts)]
+        same = MEMORY_IS_SAME if key == "memory_mib" else 1e-3
+        charts.append(line_chart(title, lines, x_name="step", y_range=(0, None), same=same))
+    return Section(title="Training", blocks=[row(*charts)])
 
 
-def _score_blocks(
+def _score_section(
     runs: tuple[RunFolder, RunFolder],
     names: tuple[str, str],
     last: tuple[EvaluationRecord, EvaluationRecord],
-) -> list[str]:
+) -> Section:
     task = runs[0].task
     first, second = (task.score_table(record.metrics).by_name for record in last)
-    rows = [
-        [name, in_percent(value), in_percent(second[name]), _difference(value, second[name])]
-        for name, value in first.items()
-    ]
+    scores = {name: (first.get(name), second.get(name)) for name in [*first, *second]}
+    rows = [[name, *map(in_percent, pair), _difference(*pair)] for name, pair in scores.items()]
     columns = [
         "",
         *(f"{name}, step {record.step}" for name, record in zip(names, last, strict=True)),
         "difference",
     ]
     charts = []
-    for key in last[0].headline:
+    for key in dict.fromkeys([*last[0].headline, *last[1].headline]):
         lines = []
         for run, name, colour in zip(runs, names, _COLOURS, strict=True):
             values = [record.headline.get(key) for record in run.evaluations]
@@ -134,10 +124,11 @@ def _score_blocks(
     words = paragraph("In percent, of the last evaluation of each run.", kind="muted")
     beside = 2 - len(charts) % 2  # of the table; the others in pairs
     first_row = row(table(columns, rows), "".join(charts[:beside]))
-    return [words, first_row, row(*charts[beside:])]
+    blocks = [words, first_row, row(*charts[beside:])]
+    return Section(title="Scores", blocks=blocks)
 
 
-def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
+def _class_section(last: tuple[EvaluationRecord, EvaluationRecord]) -> Section:
     """Difference of each class that both have, the largest gain first."""
     first, second = (record.classes for record in last)
     score = next(iter(first.scores))
@@ -152,7 +143,7 @@ def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
     ]
     if not changes:
         words = paragraph("The runs have no class in common that occurs.", kind="note")
-        return [heading("Classes"), words]
+        return Section(title="Classes", blocks=[words])
     widest = max(abs(change) for change, *_ in changes) or 1.0
     rows = []
     for change, name, a, b, count in sorted(changes, key=lambda entry: -entry[0]):
@@ -167,24 +158,23 @@ def _class_blocks(last: tuple[EvaluationRecord, EvaluationRecord]) -> list[str]:
                 remark=f"{in_short(count)} {first.unit}",
             )
         )
-    return [
-        heading("Classes"),
-        paragraph(
-            f"{score} in percent: how much higher it is in the second run (orange) or in the first "
-            f"(blue); the widest bar is {100 * widest:.1f}.",
-            kind="muted",
-        ),
-        bars(rows),
-    ]
+    words = paragraph(
+        f"{score} in percent: how much higher it is in the second run (orange) or in the first "
+        f"(blue); the widest bar is {100 * widest:.1f}.",
+        kind="muted",
+    )
+    return Section(title="Classes", blocks=[words, bars(rows)])
 
 
-def _precision_blocks(
+def _precision_sections(
     names: tuple[str, str], last: tuple[EvaluationRecord, EvaluationRecord]
-) -> list[str]:
+) -> list[Section]:
     if not all(record.curves for record in last):
         return []
     charts = []
     for found, curves in last[0].curves.items():
+        if found not in last[1].curves:
+            continue
         for at in curves.means:
             lines = []
             for record, name, colour in zip(last, names, _COLOURS, strict=True):
@@ -192,7 +182,7 @@ def _precision_blocks(
                 recall = np.linspace(0, 1, len(mean))
                 lines.append(Line(name=name, x=recall, y=mean, colour=colour))
             charts.append(recall_chart(f"{found.capitalize()}, {at}", lines))
-    return [heading("Precision and recall, mean over classes"), row(*charts)]
+    return [Section(title="Precision and recall, mean over classes", blocks=[row(*charts)])]
 
 
 def _difference(first: float | None, second: float | None) -> str:

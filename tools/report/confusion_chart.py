@@ -8,25 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from swin_dense.tools.report.page import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    details,
-    heading,
-    paragraph,
-    row,
-    table,
-)
+from swin_dense.tools.report.page import details, heading, paragraph, row, table
 from swin_dense.tools.report.score_text import in_short
+from swin_dense.tools.report.style import BLUE, ORANGE
 from swin_dense.tools.tasks.scores import Confusion
 
 _MOST_IN_TABLE = 24  # rows
 _MOST_BESIDE = 10  # rows of a table that leaves room for the list
 _MOST_LISTED = 12
-_CELL = 13  # px of the large picture
-_FONT = 11  # px of its names
+_CELL = 14  # px of the large picture
+_FONT = 12  # px of its names
 _LONGEST_NAME = 22  # characters
 
 
@@ -76,7 +67,7 @@ def _as_table(confusion: Confusion, shares: NDArray[np.float64]) -> str:
         lines.append(f"<tr><th>{name}</th>{cells}</tr>")
     return (
         '<div class="scroll"><table class="matrix">\n'
-        f'<thead><tr><th class="axis">truth ↓ &nbsp; taken for →</th>{head}</tr></thead>\n<tbody>\n'
+        f'<thead><tr><th class="axis">truth ↓<br>taken for →</th>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(lines)
         + "\n</tbody>\n</table></div>"
     )
@@ -92,7 +83,7 @@ def _cell(confusion: Confusion, shares: NDArray[np.float64], i: int, j: int) -> 
         text = in_short(count)
     opacity = _opacity(share)
     red, green, blue = _rgb(BLUE if i == j else ORANGE)
-    ink = "#fff" if opacity > 0.6 else INK
+    ink = "#fff" if i == j and opacity > 0.6 else "var(--ink)"
     title = f"{count} {confusion.unit}, {100 * share:.1f}% of the row"
     return (
         f'<td title="{title}" style="background:rgba({red},{green},{blue},{opacity:.2f});'
@@ -142,8 +133,9 @@ def _as_named(confusion: Confusion, shares: NDArray[np.float64]) -> str:
     )
     size = margin + side + 8
     return (
-        f'<div class="heat"><svg width="{size}" height="{size}" font-size="{_FONT}" fill="{INK}">'
-        f'<text x="4" y="{_FONT + 2}" fill="{MUTED}">truth ↓ taken for →</text>'
+        f'<div class="scroll heat"><svg width="{size}" height="{size}" font-size="{_FONT}" '
+        'style="fill:var(--ink)">'
+        f'<text x="4" y="{_FONT + 2}" style="fill:var(--muted)">truth ↓ taken for →</text>'
         f"{rows}{columns}"
         f'<image x="{margin}" y="{margin}" width="{side}" height="{side}" '
         f'style="image-rendering:pixelated" href="{_as_png(shares)}"/></svg></div>'
@@ -151,11 +143,11 @@ def _as_named(confusion: Confusion, shares: NDArray[np.float64]) -> str:
 
 
 def _as_png(shares: NDArray[np.float64]) -> str:
-    """One pixel for each cell, as a data URL."""
+    """One pixel for each cell, as a data URL; what is empty shows the ground of the page."""
     is_right = np.eye(len(shares), dtype=bool)[..., None]
     colour = np.where(is_right, _rgb(BLUE), _rgb(ORANGE))  # (N, N, 3)
-    opacity = np.sqrt(shares)[..., None]
-    pixels = (colour * opacity + 247 * (1 - opacity)).round().astype(np.uint8)
+    opacity = 255 * np.sqrt(shares)[..., None]
+    pixels = np.concatenate([colour, opacity], axis=-1).round().astype(np.uint8)
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(encoded.getvalue()).decode()}"

@@ -5,22 +5,30 @@ from functools import partial
 from pathlib import Path
 
 from swin_dense.tools.report.comparison import comparison_blocks
-from swin_dense.tools.report.confusion_chart import confusion_blocks
-from swin_dense.tools.report.page import heading, paragraph, picture, pictures, tiles, write_page
+from swin_dense.tools.report.page import (
+    Section,
+    heading,
+    paragraph,
+    picture,
+    pictures,
+    tiles,
+    write_page,
+)
 from swin_dense.tools.report.score_text import in_percent, in_points
 from swin_dense.tools.report.sections import (
-    class_blocks,
-    precision_blocks,
-    score_blocks,
-    training_blocks,
+    class_section,
+    confusion_section,
+    precision_section,
+    score_section,
+    training_section,
 )
 from swin_dense.tools.runs.evaluations import EvaluationRecord, KeptPicture, record_evaluation
 from swin_dense.tools.runs.folder import RunFolder, describe_progress, describe_run, read_run
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.runs.names import REPORT_FILE
 from swin_dense.tools.runs.results_table import write_results_table
 from swin_dense.tools.tasks.task import Evaluation
 
-REPORT_FILE = "report.html"
 _COMPARISON_FILE = "comparison.html"
 
 
@@ -77,26 +85,26 @@ def renew_report(run: Path, log: RunLog) -> None:
         log.note(f"the report could not be written: {error}")
 
 
-def run_blocks(run: RunFolder) -> list[str]:
+def run_blocks(run: RunFolder) -> list[str | Section]:
     """All sections that the folder of a run has something for."""
-    last = run.evaluations[-1] if run.evaluations else None
-    blocks = [
+    blocks: list[str | Section] = [
         paragraph(describe_run(run)),
         paragraph(describe_progress(run), kind="muted"),
         *(paragraph(fault, kind="note") for fault in run.faults),
         tiles([*_score_tiles(run), *_speed_tiles(run)]),
-        *training_blocks(run),
+        training_section(run),
     ]
-    if last is None:
-        return [*blocks, heading("Scores"), paragraph("There is no evaluation yet.", kind="note")]
+    if not run.evaluations:
+        nothing = paragraph("There is no evaluation yet.", kind="note")
+        return [*blocks, Section(title="Scores", blocks=[nothing])]
+    last = run.evaluations[-1]
     return [
         *blocks,
-        *score_blocks(run),
-        *class_blocks(last),
-        *precision_blocks(last),
-        heading("Confusion matrix"),
-        *confusion_blocks(last.confusion),
-        *_picture_blocks(last),
+        score_section(run),
+        class_section(last),
+        precision_section(last),
+        confusion_section(last),
+        *_picture_sections(last),
     ]
 
 
@@ -137,26 +145,22 @@ def _speed_tiles(run: RunFolder) -> list[tuple[str, str, str]]:
     return figures
 
 
-def _picture_blocks(record: EvaluationRecord) -> list[str]:
+def _picture_sections(record: EvaluationRecord) -> list[Section]:
     scored = sorted(score for score in record.image_scores if score is not None)
     if not scored:
         return []
     middle = in_percent(scored[len(scored) // 2])
     blocks = [
-        heading("Best and worst images"),
         paragraph(
             f"Ranked by {record.image_rule}, in percent. The median of {len(scored)} images is "
-            f"{middle}.",
+            f"{middle}. A click opens a picture and closes it.",
             kind="muted",
         ),
     ]
     for title, chosen in (("Best", record.best), ("Worst", record.worst)):
         if chosen:
-            blocks += [
-                heading(title, level=3),
-                pictures([_figure(kept) for kept in chosen], is_wide=True),
-            ]
-    return blocks
+            blocks += [heading(title, level=3), pictures([_figure(kept) for kept in chosen])]
+    return [Section(title="Best and worst images", blocks=blocks)]
 
 
 def _figure(kept: KeptPicture) -> str:

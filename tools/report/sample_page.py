@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from swin_dense.tools.report.page import heading, paragraph, picture, pictures, table, write_page
+from swin_dense.tools.report.page import (
+    Section,
+    paragraph,
+    picture,
+    pictures,
+    table,
+    write_page,
+)
 from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
 from swin_dense.tools.tasks.task import Sample, Task
 
@@ -45,16 +52,17 @@ def write_sample_page(
         caption = _describe(sample, int(count.sum()), task.annotation_unit)
         figures.append(picture(path, caption))
     left_out = getattr(dataset, "report", {})
-    blocks = [
+    seen = paragraph("How often each was seen in the samples that were looked at.", kind="muted")
+    class_table = table(("class", "label", task.annotation_unit), _count_classes(dataset, counts))
+    blocks: list[str | Section] = [
         paragraph(
             f"{len(dataset)} images and {len(dataset.class_names)} classes. The first "
-            f"{len(figures)} samples of the training, augmented, as the model is given them."
+            f"{len(figures)} samples of the training, augmented, as the model is given them. A "
+            "click opens a picture and closes it."
         ),
-        pictures(figures),
-        heading("Classes"),
-        paragraph("How often each was seen in the samples that were looked at.", kind="muted"),
-        table(("class", "label", task.annotation_unit), _count_classes(dataset, counts)),
-        *_left_out_blocks(left_out),
+        Section(title="Samples", blocks=[pictures(figures)]),
+        Section(title="Classes", blocks=[seen, class_table]),
+        *_left_out_sections(left_out),
     ]
     write_page(run / PAGE_FILE, title, blocks)
     return run / PAGE_FILE
@@ -79,9 +87,10 @@ def _count_classes(dataset: Any, counts: Sequence[np.ndarray]) -> list[tuple[str
     ]
 
 
-def _left_out_blocks(left_out: Mapping[str, int]) -> list[str]:
+def _left_out_sections(left_out: Mapping[str, int]) -> list[Section]:
     """Annotations that are not trained on."""
     if not left_out:
         return []
     rows = [(reason, f"{count:,}") for reason, count in left_out.items()]
-    return [heading("Left out of the training"), table(("annotations", "how many"), rows)]
+    counts = table(("annotations", "how many"), rows)
+    return [Section(title="Left out of the training", blocks=[counts])]

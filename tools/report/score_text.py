@@ -1,12 +1,10 @@
 """Scores as a page writes them: in percent, in points, counts in short."""
 
-ABSENT = "\N{EN DASH}"
+from swin_dense.tools.tasks.scores import ABSENT, in_percent
+
+__all__ = ["ABSENT", "in_percent", "in_points", "in_short"]
+
 _MINUS = "\N{MINUS SIGN}"
-
-
-def in_percent(score: float | None) -> str:
-    """`43.7`; a dash where there is none (COCO's -1 too)."""
-    return ABSENT if score is None or score < 0 else f"{100 * score:.1f}"
 
 
 def in_points(difference: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The sections of a run's report: training, scores, classes, precision and recall."""
+"""The sections of a run's report: training, scores, classes, precision and recall, confusions."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -6,22 +6,31 @@ from itertools import chain
 import numpy as np
 
 from swin_dense.tools.report.charts import COLOURS, Line, line_chart
-from swin_dense.tools.report.page import INK, Bar, bars, heading, legend, paragraph, row, table
+from swin_dense.tools.report.confusion_chart import confusion_blocks
+from swin_dense.tools.report.page import Bar, Section, bars, heading, paragraph, row, table
 from swin_dense.tools.report.score_text import in_percent, in_points, in_short
+from swin_dense.tools.report.style import INK
 from swin_dense.tools.runs.evaluations import EvaluationRecord
 from swin_dense.tools.runs.folder import RunFolder
 from swin_dense.tools.runs.log import FIGURES
-from swin_dense.tools.tasks.scores import ClassScores, PrecisionCurves, ScoreTable
+from swin_dense.tools.tasks.scores import (
+    ClassScores,
+    PrecisionCurves,
+    ScoreTable,
+    ThresholdScores,
+)
 
+MEMORY_IS_SAME = 0.05  # share of the most; less is not worth a chart
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
 
 
-def training_blocks(run: RunFolder) -> list[str]:
+def training_section(run: RunFolder) -> Section:
     """Losses, learning rate, speed and memory over the steps."""
     if not run.log:
-        return [heading("Training"), paragraph("Nothing is logged yet.", kind="note")]
+        nothing = paragraph("Nothing is logged yet.", kind="note")
+        return Section(title="Training", blocks=[nothing])
     lr = line_chart("Learning rate", [over_steps(run, "rate")], x_name="step", y_range=(0, None))
     speed = line_chart(
         "Images a second", [over_steps(run, "images_per_second")], x_name="step", y_range=(0, None)
@@ -31,11 +40,13 @@ def training_blocks(run: RunFolder) -> list[str]:
         [over_steps(run, "memory_mib", factor=1 / 1024)],
         x_name="step",
         y_range=(0, None),
+        same=MEMORY_IS_SAME,
     )
-    return [heading("Training"), row(*_loss_charts(run), lr, speed, memory)]
+    charts = row(*_loss_charts(run), lr, speed, memory)
+    return Section(title="Training", blocks=[charts])
 
 
-def score_blocks(run: RunFolder) -> list[str]:
+def score_section(run: RunFolder) -> Section:
     """The scores of the last evaluation, and how they came, beside the published ones."""
     last = run.evaluations[-1]
     published = run.published
@@ -64,11 +75,12 @@ def score_blocks(run: RunFolder) -> list[str]:
                 )
             )
     chart = line_chart("Scores over the training", lines, x_name="step", y_range=(0, None))
-    return [heading("Scores"), paragraph(words, kind="muted"), row("".join(tables), chart)]
+    blocks = [paragraph(words, kind="muted"), row("".join(tables), chart)]
+    return Section(title="Scores", blocks=blocks)
 
 
-def class_blocks(record: EvaluationRecord) -> list[str]:
-    """A row of bars for each class, the best first."""
+def class_section(record: EvaluationRecord) -> Section:
+    """A row of bars for each class, the best first, in the class's colour."""
     classes = record.classes
     names = list(classes.scores)
     order = sorted(
@@ -77,40 +89,47 @@ def class_blocks(record: EvaluationRecord) -> list[str]:
     rows = []
     for place in order:
         values = [classes.scores[name][place] for name in names]
+        colour = classes.colour_of(place)
         rows.append(
             Bar(
                 name=classes.names[place],
-                spans=[
-                    None if value is None else (0.0, value, colour)
-                    for value, colour in zip(values, COLOURS, strict=False)
-                ],
+                spans=[None if value is None else (0.0, value, colour) for value in values],
                 value=" / ".join(in_percent(value) for value in values),
                 count=in_short(classes.counts[place]),
             )
         )
-    named = legend([(name, colour, "") for name, colour in zip(names, COLOURS, strict=False)])
-    words = f"{' / '.join(names)} in percent, and how many {classes.unit} there are to find."
-    return [
-        heading("Classes"),
-        named,
-        paragraph(words, kind="muted"),
-        bars(rows),
-    ]
+    bar_names = " above ".join(names) + (" (paler)" if len(names) > 1 else "")
+    words = (
+        f"{bar_names}, in percent, and how many {classes.unit} there are to find. A class has the "
+        "same colour in charts and pictures."
+    )
+    return Section(title="Classes", blocks=[paragraph(words, kind="muted"), bars(rows)])
 
 
-def precision_blocks(record: EvaluationRecord) -> list[str]:
+def precision_section(record: EvaluationRecord) -> Section:
     """Curves where predictions have scores; else a point for each class."""
+    title = "Precision and recall"
     if not record.curves:
-        return _precision_points(record)
+        return Section(title=title, blocks=_precision_points(record))
     charts = []
     for found, curves in record.curves.items():
         recall = np.linspace(0, 1, curves.by_class.shape[-1])
         means = [Line(name=at, x=recall, y=mean) for at, mean in curves.means.items()]
         charts += [
             recall_chart(f"{found.capitalize()}, mean over classes", means),
-            _class_curves(found, curves, record.classes.names, recall),
+            _class_curves(found, curves, record.classes, recall),
         ]
-    return [heading("Precision and recall"), row(*charts)]
+    if record.thresholds is not None:
+        charts.append(_threshold_chart(record.thresholds))
+    return Section(title=title, blocks=[row(*charts)])
+
+
+def confusion_section(record: EvaluationRecord) -> Section:
+    """The matrix; before it, where predictions have scores, what a threshold would change."""
+    blocks = confusion_blocks(record.confusion)
+    if record.thresholds is not None:
+        blocks = [paragraph(_describe_thresholds(record.thresholds)), *blocks]
+    return Section(title="Confusion matrix", blocks=blocks)
 
 
 def recall_chart(
@@ -180,7 +199,7 @@ def _published_table(run: RunFolder, scores: ScoreTable) -> str:
 
 
 def _class_curves(
-    found: str, curves: PrecisionCurves, names: Sequence[str], recall: np.ndarray
+    found: str, curves: PrecisionCurves, classes: ClassScores, recall: np.ndarray
 ) -> str:
     """All classes at IoU 0.5; of many the best and the worst have names."""
     means = np.nanmean(np.where(np.isnan(curves.by_class), -1.0, curves.by_class), axis=1)
@@ -193,8 +212,16 @@ def _class_curves(
         if place not in named
     ]
     if len(named) == len(present):
-        named = sorted(named)  # a class has the same colour in each chart
-    lines += [Line(name=names[place], x=recall, y=curves.by_class[place]) for place in named]
+        named = sorted(named)
+    lines += [
+        Line(
+            name=classes.names[place],
+            x=recall,
+            y=curves.by_class[place],
+            colour=classes.colour_of(place),
+        )
+        for place in named
+    ]
     which = "" if len(named) == len(present) else f"; the {half} best and the {half} worst named"
     return recall_chart(f"{found.capitalize()} at IoU 0.50, by class{which}", lines)
 
@@ -209,15 +236,17 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
     for iou in (0.25, 0.5, 0.75):
         recall = np.linspace(iou, 1, 60)
         lines.append(Line(name="", x=recall, y=1 / (1 / iou + 1 - 1 / recall), kind="faint"))
-    lines.append(
+    lines += [
         Line(
             name="",
-            x=(right / truth.clip(1))[places].tolist(),
-            y=(right / found.clip(1))[places].tolist(),
-            colour=COLOURS[0],
+            x=[float(right[i] / truth[i])],
+            y=[float(right[i] / found[i])],
+            colour=record.classes.colour_of(i),
             kind="dots",
         )
-    )
+        for i in places
+        if i < len(record.classes.names)
+    ]
     points = [(float(right[i] / truth[i]), float(right[i] / found[i])) for i in by_iou]
     texts = [
         (*points[k], record.confusion.names[by_iou[k]]) for k in _far_apart(points)[:_MOST_NAMED]
@@ -231,7 +260,54 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
         + (" Low ones have names, where there is room." if len(texts) < len(points) else ""),
         kind="muted",
     )
-    return [heading("Precision and recall"), row(chart, words)]
+    return [row(chart, words)]
+
+
+def _describe_thresholds(scores: ThresholdScores) -> str:
+    """The threshold that pictures are made at beside the best one for F1."""
+    shown = int(np.abs(scores.thresholds - scores.shown).argmin())
+    best = scores.best
+    right = int(scores.num_right[shown])
+    words = (
+        f"From a score of {scores.shown:g} on, {right} of {scores.num_objects} objects are found, "
+        f"and {int(scores.num_found[shown]) - right} detections are wrong (of no object, of "
+        f"another class, or a second one of an object): {_describe_threshold(scores, shown)}."
+    )
+    if scores.f1[best] <= scores.f1[shown]:
+        return f"{words} No other threshold gives a higher F1."
+    right = int(scores.num_right[best])
+    return (
+        f"{words} F1 is highest from a score of {scores.thresholds[best]:.2f} on: {right} found, "
+        f"{int(scores.num_found[best]) - right} wrong, {_describe_threshold(scores, best)}."
+    )
+
+
+def _describe_threshold(scores: ThresholdScores, place: int) -> str:
+    found = int(scores.num_found[place])
+    precision = in_percent(float(scores.precision[place]) if found else None)
+    recall, f1 = in_percent(float(scores.recall[place])), in_percent(float(scores.f1[place]))
+    return f"precision {precision}, recall {recall}, F1 {f1}"
+
+
+def _threshold_chart(scores: ThresholdScores) -> str:
+    return line_chart(
+        "Boxes at IoU 0.50, by score threshold",
+        [
+            Line(name="F1", x=scores.thresholds, y=scores.f1),
+            Line(name="precision", x=scores.thresholds, y=scores.precision),
+            Line(name="recall", x=scores.thresholds, y=scores.recall),
+            Line(
+                name=f"in pictures, {scores.shown:g}",
+                x=[scores.shown, scores.shown],
+                y=[0, 1],
+                colour=INK,
+                kind="dashed",
+            ),
+        ],
+        x_name="score threshold",
+        x_range=(0, 1),
+        y_range=(0, 1.02),
+    )
 
 
 def _far_apart(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -30,9 +30,8 @@ from torch import Tensor, nn
 
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.files import atomic_write
+from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE
 
-WEIGHTS_FILE = "model.safetensors"
-EMA_FILE = "ema.safetensors"
 STATE_FILE = "state.pt"
 _SCORE_FILE = "score.json"
 _LAST, _BEST = "last", "best"

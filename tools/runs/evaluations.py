@@ -7,6 +7,7 @@ The pictures are written first: where the JSON file stands, everything it names 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +19,19 @@ import numpy as np
 from swin_dense.tools.files import atomic_write, finite_or_none
 from swin_dense.tools.runs.checkpoints import STEP_NAME, step_name
 from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
-from swin_dense.tools.tasks.scores import ClassScores, Confusion, Example, PrecisionCurves
+from swin_dense.tools.tasks.scores import (
+    ClassScores,
+    Confusion,
+    Example,
+    PrecisionCurves,
+    ThresholdScores,
+)
 from swin_dense.tools.tasks.task import Evaluation
 
 RECORDS = "evaluations"
 _LONGEST_SIDE = 1600  # px of a kept picture
 _DIGITS = 5  # of curves
+_COLOUR = re.compile("#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,8 @@ class EvaluationRecord:
         classes: the scores of each class.
         curves: precision over recall, by what was found.
         confusion: which class was taken for which.
+        thresholds: what each score threshold gives; None where results have no scores, or where
+            an older version wrote the record.
         image_rule: what the score of an image is.
         image_scores: of every image; None where there is nothing to find or wrong.
         best: pictures, the best first.
@@ -58,6 +68,7 @@ class EvaluationRecord:
     classes: ClassScores
     curves: dict[str, PrecisionCurves]
     confusion: Confusion
+    thresholds: ThresholdScores | None
     image_rule: str
     image_scores: list[float | None]
     best: list[KeptPicture]
@@ -82,6 +93,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
             "scores": dict(evaluation.classes.scores),
             "counts": list(evaluation.classes.counts),
             "unit": evaluation.classes.unit,
+            "colours": list(evaluation.classes.colours),
         },
         "curves": {
             found: {
@@ -97,6 +109,7 @@ def record_evaluation(run: Path, step: int, evaluation: Evaluation) -> Path:
             "rule": evaluation.confusion.rule,
             "has_background": evaluation.confusion.has_background,
         },
+        "thresholds": _thresholds_as_lists(evaluation.thresholds),
         "images": {
             "rule": images.rule,
             "scores": [(image.image_id, image.score) for image in images.images],
@@ -127,9 +140,10 @@ def read_record(path: Path) -> EvaluationRecord:
             step=content["step"],
             metrics=content["metrics"],
             headline=content["headline"],
-            classes=ClassScores(**content["classes"]),
+            classes=_read_classes(content["classes"]),
             curves={found: _read_curves(curves) for found, curves in content["curves"].items()},
             confusion=_read_confusion(confusion),
+            thresholds=_read_thresholds(content.get("thresholds")),
             image_rule=images["rule"],
             image_scores=[score for _, score in images["scores"]],
             best=_read_pictures(path, images["best"]),
@@ -175,11 +189,50 @@ def _read_pictures(path: Path, written: Sequence[Mapping[str, Any]]) -> list[Kep
     ]
 
 
+def _read_classes(content: Mapping[str, Any]) -> ClassScores:
+    classes = ClassScores(**content)
+    colours = classes.colours
+    if colours and len(colours) != len(classes.names):
+        raise ValueError(f"colours must be {len(classes.names)}, got {len(colours)}")
+    for colour in colours:
+        if not _COLOUR.fullmatch(colour):
+            raise ValueError(f"colours must be #rrggbb, got {colour!r}")
+    return classes
+
+
 def _read_confusion(content: Mapping[str, Any]) -> Confusion:
     # Version 0.1 did not store it; there the boxes, which are objects, had a background.
     has_background = content.get("has_background", content["unit"] == "objects")
     counts = np.array(content["counts"], np.int64)
     return Confusion(**{**content, "counts": counts, "has_background": has_background})
+
+
+def _thresholds_as_lists(scores: ThresholdScores | None) -> dict[str, Any] | None:
+    if scores is None:
+        return None
+    return {
+        "thresholds": _as_list(scores.thresholds),
+        "num_right": scores.num_right.tolist(),
+        "num_found": scores.num_found.tolist(),
+        "num_objects": scores.num_objects,
+        "shown": scores.shown,
+    }
+
+
+def _read_thresholds(content: Mapping[str, Any] | None) -> ThresholdScores | None:
+    if content is None:
+        return None
+    scores = ThresholdScores(
+        thresholds=np.array(content["thresholds"], np.float64),
+        num_right=np.array(content["num_right"], np.int64),
+        num_found=np.array(content["num_found"], np.int64),
+        num_objects=int(content["num_objects"]),
+        shown=float(content["shown"]),
+    )
+    lengths = {len(scores.thresholds), len(scores.num_right), len(scores.num_found)}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"thresholds must have a count of each kind, got {sorted(lengths)}")
+    return scores
 
 
 def _read_curves(content: Mapping[str, Any]) -> PrecisionCurves:

@@ -7,11 +7,9 @@ from typing import Any
 
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
+from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE, check_run
 from swin_dense.tools.tasks.table import find_task_of_recipe
 from swin_dense.tools.tasks.task import Task
-
-RECIPE_FILE = "recipe.json"
-KEPT_FILE = "val_images.txt"  # names of the images that a run kept from its training, one a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +66,8 @@ def read_run(path: Path) -> RunFolder:
     Raises:
         ValueError: it is not the folder of a run, or its recipe cannot be read.
     """
+    check_run(path)
     recipe_file = path / RECIPE_FILE
-    if not path.is_dir():
-        raise ValueError(f"RUN must be the folder of a run, got {path}: no such folder")
-    if not recipe_file.is_file():
-        raise ValueError(f"RUN must be the folder of a run, got {path}: it has no {RECIPE_FILE}")
     try:
         recipe = json.loads(recipe_file.read_text())
         if not isinstance(recipe["name"], str) or not isinstance(recipe["data"], dict):

@@ -1,21 +1,24 @@
-"""The log of a run: progress on stderr, `log.jsonl` and TensorBoard files."""
+"""The log of a run: progress on stderr, `log.jsonl`, TensorBoard files and a tracker."""
 
 import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from torch.utils.tensorboard import SummaryWriter
 
+from swin_dense.tools.console import Console
 from swin_dense.tools.files import atomic_write, finite_or_none
+from swin_dense.tools.printable import printable
+from swin_dense.tools.runs.trackers import RunTracker
 from swin_dense.tools.tasks.drawing import Picture
+from swin_dense.tools.tasks.scores import in_percent
 
 LOG_FILE = "log.jsonl"
 FIGURES = (  # of a log step; what else it has are the parts of the loss
@@ -42,6 +45,7 @@ class RunLog:
         self._run = run if is_main else None
         self._console = Console(stderr=True, quiet=not is_main)
         self._board: SummaryWriter | None = None
+        self._tracker: RunTracker | None = None
         self._bar: Progress | None = None
         self._bar_task = TaskID(0)
         self._num_steps = 0
@@ -69,6 +73,15 @@ class RunLog:
             self._bar.stop()
         if self._board is not None:
             self._board.close()
+        if self._tracker is not None:
+            self._tracker.finish()
+
+    def track(self, name: str, config: Mapping[str, Any], *, is_resumed: bool = False) -> None:
+        """Give a tracker, too, what is written from now on; arguments as of `RunTracker`."""
+        if self._run is not None:
+            self._tracker = RunTracker(
+                name, self._run, config, note=self.note, is_resumed=is_resumed
+            )
 
     def start(self, step: int, num_steps: int) -> None:
         """Begin to count time and images, `step` steps being done of `num_steps`."""
@@ -118,24 +131,31 @@ class RunLog:
             self.note(f"step {step}/{self._num_steps}  {text}")
         self._restart_clock(step)
 
-    def metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write the scores of an evaluation after `step`."""
+    def metrics(
+        self, step: int, metrics: Mapping[str, float], *, names: Callable[[str], str] = str
+    ) -> None:
+        """Write the scores of an evaluation after `step`, fractions; printed in percent.
+
+        `names` gives the name under which a score is printed.
+        """
         if not self._is_main:
             return
         self._write({"step": step, "metrics": dict(metrics)}, step)
-        scores = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        scores = "  ".join(f"{names(name)} {in_percent(value)}" for name, value in metrics.items())
         self.note(f"step {step}  {scores}")
         self._restart_clock(step)
 
     def picture(self, step: int, name: str, pixels: Picture) -> None:
-        """Show a picture in TensorBoard, `(H, W, 3)` RGB."""
+        """Show a picture in TensorBoard and the tracker, `(H, W, 3)` RGB."""
         if self._board is not None:
-            self._board.add_image(name, pixels, step, dataformats="HWC")
+            self._board.add_image(printable(name), pixels, step, dataformats="HWC")
+        if self._tracker is not None:
+            self._tracker.picture(step, name, pixels)
 
     def note(self, text: str) -> None:
         """Print a line on stderr."""
         if self._is_main:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def _write(self, figures: Mapping[str, Any], step: int) -> None:
         if self._run is None or self._board is None:
@@ -147,7 +167,13 @@ class RunLog:
         folder = "metrics" if "metrics" in figures else "training"
         for name, value in scalars.items():
             if name != "step":
-                self._board.add_scalar(f"{folder}/{name}", value, step)
+                self._board.add_scalar(f"{folder}/{printable(name)}", value, step)
+        if self._tracker is not None:
+            finite = line.get("metrics", line)
+            self._tracker.log(
+                {f"{folder}/{name}": value for name, value in finite.items() if name != "step"},
+                step,
+            )
 
     def _restart_clock(self, step: int) -> None:
         self._clock_step = step

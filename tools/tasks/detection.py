@@ -1,8 +1,7 @@
 """Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,27 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pycocotools import mask as coco_masks
 from torch import Tensor
 
-from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
 from swin_dense.datasets.images import image_size
-from swin_dense.datasets.masks import (
-    CompressedMask,
-    bitmaps_from_runs,
-    compress_bitmaps,
-    decompress,
-)
-from swin_dense.datasets.metrics.coco_eval import CocoEvaluator
+from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
-from swin_dense.heads.detection.targets import DetectionResult
+from swin_dense.datasets.transforms.pipeline import compose
+from swin_dense.datasets.transforms.resizing import keep_ratio_size
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import atomic_write, make_file_writable
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
+from swin_dense.tools.task_flags import (
+    DetectionEvaluation,
+    DetectionInference,
+    DetectionPrediction,
+    Inference,
+)
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
     detection_score_name,
@@ -38,39 +36,11 @@ from swin_dense.tools.tasks.detection_scores import (
     score_detections,
 )
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
+from swin_dense.tools.tasks.results.coco_writer import DetectionWriter
+from swin_dense.tools.tasks.results.compact import keep_detections, predict_compactly
+from swin_dense.tools.tasks.results.tiled import in_tiles
 from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predictor, Sample
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation(Inference):
-    """Flags of `evaluate` for detectors."""
-
-    results: Path | None = None
-    """Detection: file for what was found, as COCO results (boxes and masks in one)."""
-    format: str | None = None
-    """Layout of the data folder; None: recognised from it."""
-    val_fraction: float | None = None
-    """Share of the images that were kept from training, 0..1: the same images as in training."""
-    val_list: Path | None = None
-    """File with the names of the images that were kept from training, one a line; None: those that
-    the run of the weights kept."""
-
-    def __post_init__(self) -> None:
-        if self.results is not None:
-            make_file_writable(self.results)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectionPrediction(Inference):
-    """Flags of `predict` for detectors."""
-
-    score_threshold: float = 0.3
-    """Detection: what scores less is left out, 0..1."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.score_threshold <= 1:
-            raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
+from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Predictor, Sample
 
 
 class DetectionTask:
@@ -112,6 +82,7 @@ class DetectionTask:
             _choose_training_split(data),
             transforms=transforms,
             drop_empty=True,
+            with_masks=data.with_masks,
             seed=seed,
             layout=data.format,
             part=_choose_part(data, is_for_validation=False),
@@ -124,16 +95,18 @@ class DetectionTask:
         scale: tuple[int, int] | None,
         model: Model | None = None,
     ) -> CocoDetection:
-        """The split to evaluate on as it is, resized; it names its classes itself."""
+        """The split to evaluate on, resized where there is a scale; it names its classes itself."""
         del model
         if _is_divided(data):
             split = _choose_training_split(data)
         else:
             split = _choose_validation_split(data, trains=True)
+        transforms = compose([]) if scale is None else detection_eval(scale)
         return CocoDetection(
             data.root,
             split,
-            transforms=detection_eval(scale or data.scale),
+            transforms=transforms,
+            with_masks=data.with_masks,
             layout=data.format,
             part=_choose_part(data, is_for_validation=True),
         )
@@ -160,52 +133,76 @@ class DetectionTask:
         match_classes(model, dataset)
 
     def predictor(self, flags: Inference) -> Predictor:
-        """Whole images, resized."""
-        return Predictor(scale=flags.scale or DetectionData().scale, predict=_predict)
+        """Whole images, resized, or tiles as well; masks as compressed run lengths."""
+        threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
+        predict: Predict = partial(predict_compactly, score_threshold=threshold)
+        scale = flags.scale or DetectionData().scale
+        if not isinstance(flags, DetectionInference) or flags.tiles is None:
+            return Predictor(scale=scale, predict=predict)
+        tiled = in_tiles(
+            predict,
+            side=flags.tiles,
+            overlap=flags.overlap,
+            resize=partial(_fit_tensor, scale=scale),
+            shrink=partial(_shrink, scale=flags.scale),
+        )
+        return Predictor(scale=None, predict=tiled)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        no_points = np.zeros((0, 2), np.float32)
-        transforms = detection_eval(scale or DetectionData().scale)
-        resized = transforms(image=image, keypoints=no_points)["image"]
+        resized = image if scale is None else _fit(image, scale)
         return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
         self, samples: Sequence[Sample], device: torch.device, *, data: DetectionData
     ) -> tuple[ImageBatch, list[dict[str, Tensor]]]:
-        """Batch and targets on the device; masks become bitmaps there."""
-        del data
+        """Batch and targets on the device; masks, if they are read, become bitmaps there."""
         images = batch_images([sample["image"] for sample in samples], device=device)
         targets = []
         for sample, size in zip(samples, images.sizes, strict=True):
             moved = {
                 name: sample[name].to(device, non_blocking=True)
-                for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
+                for name in ("boxes", "labels", "mask_counts", "mask_num_runs", "has_mask")
             }
-            masks = bitmaps_from_runs(moved["mask_counts"], moved["mask_num_runs"], size)
-            targets.append({"boxes": moved["boxes"], "labels": moved["labels"], "masks": masks})
+            target = {"boxes": moved["boxes"], "labels": moved["labels"]}
+            if data.with_masks:
+                runs = (moved["mask_counts"], moved["mask_num_runs"])
+                target["masks"] = bitmaps_from_runs(*runs, size)
+                if not bool(sample["has_mask"].all()):  # of the sample: it is on the CPU
+                    target["has_mask"] = moved["has_mask"]
+            targets.append(target)
         return images, targets
 
     def evaluate(
         self,
         model: Model,
         dataset: CocoDetection,
-        predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
+        predictions: Iterable[tuple[list[Sample], list[dict[str, Any]]]],
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
-        """The 12 COCO numbers for boxes and for masks, and what is behind them."""
+        """The 12 COCO numbers for boxes and for masks, and what is behind them.
+
+        Those for masks where the model gives some and the data has some.
+        """
         labels = torch.tensor(match_classes(model, dataset))
         evaluator = CocoEvaluator(dataset)
+        gives_masks = False
         for samples, results in predictions:
             known = [_relabel(result, labels) for result in results]
+            gives_masks |= any("masks" in result for result in results)
             evaluator.update([sample["image_id"] for sample in samples], known)
         if gather is not None:
-            parts = gather([(evaluator.detections, evaluator.seen)])
+            parts = gather([(evaluator.detections, evaluator.seen, gives_masks)])
             evaluator = CocoEvaluator(dataset)
-            for detections, seen in parts:
+            for detections, seen, others_give_masks in parts:
                 evaluator.merge(detections, seen)
-        return score_detections(evaluator, draw=partial(_draw_found, dataset, evaluator))
+                gives_masks |= others_give_masks
+        return score_detections(
+            evaluator,
+            draw=partial(_draw_found, dataset, evaluator),
+            kinds=KINDS if gives_masks and evaluator.has_masks else ("bbox",),
+        )
 
     def write_results(self, evaluation: Evaluation, flags: DetectionEvaluation) -> None:
         """A COCO results file, with `--results`."""
@@ -218,7 +215,7 @@ class DetectionTask:
         return DetectionWriter(path, model, score_threshold=flags.score_threshold)
 
     def score_table(self, metrics: Mapping[str, Any]) -> ScoreTable:
-        """COCO's 12 numbers for boxes and for masks."""
+        """COCO's 12 numbers for boxes, and for masks where there are some."""
         return detection_score_table(metrics)
 
     def score_name(self, name: str) -> str:
@@ -229,7 +226,7 @@ class DetectionTask:
         self,
         dataset: CocoDetection,
         sample: Sample,
-        result: dict[str, Tensor],
+        result: dict[str, Any],
         model: Model,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
@@ -276,70 +273,6 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     return [place.get(name, -1) for name in names]
 
 
-class DetectionWriter:
-    """Collects detections and writes them as one COCO-format file.
-
-    The file has `images`, `categories` and `annotations` with a `score` each, masks as compressed
-    run lengths; pycocotools and every tool for COCO files reads it.
-
-    Args:
-        path: of the file.
-        model: gives the class names and category ids.
-        score_threshold: detections below it are left out.
-    """
-
-    def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
-        num_classes: int = model.config.num_classes
-        self._path = path
-        self._threshold = score_threshold
-        names, ids = model.class_names, model.category_ids
-        coco = tuple(COCO_CATEGORIES.values())
-        if ids is None and (names == coco or (names is None and num_classes == len(coco))):
-            # published files do not store ids, and the oldest no names; these are COCO's
-            names, ids = coco, tuple(COCO_CATEGORIES)
-        self._names = names or tuple(f"class {i}" for i in range(num_classes))
-        self._ids = ids or tuple(range(1, num_classes + 1))
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-
-    def add(self, name: str, image: Tensor, result: dict[str, Tensor]) -> Picture:
-        """Keep the detections of an image and draw them."""
-        kept = {key: value[result["scores"] >= self._threshold] for key, value in result.items()}
-        image_id = len(self._images) + 1
-        self._images.append(
-            {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
-        )
-        runs = compress_bitmaps(kept["masks"].cpu().numpy())
-        columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
-        for (x1, y1, x2, y2), score, label, segmentation in zip(*columns, runs, strict=True):
-            self._annotations.append(
-                {
-                    "id": len(self._annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": self._ids[label],
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "score": score,
-                    "segmentation": segmentation | {"counts": segmentation["counts"].decode()},
-                    "area": float(coco_masks.area(segmentation)),
-                    "iscrowd": 0,
-                }
-            )
-        return draw_detections(image, kept, self._names)
-
-    def close(self) -> None:
-        """Write the file, beside its final name and renamed."""
-        categories = [
-            {"id": category_id, "name": name}
-            for category_id, name in zip(self._ids, self._names, strict=True)
-        ]
-        content = {
-            "images": self._images,
-            "categories": categories,
-            "annotations": self._annotations,
-        }
-        atomic_write(self._path, json.dumps(content))
-
-
 def _is_divided(data: DetectionData) -> bool:
     """Whether images of the training split are kept for evaluation."""
     return data.val_fraction is not None or data.val_list is not None
@@ -368,19 +301,13 @@ def _choose_validation_split(data: DetectionData, *, trains: bool) -> str:
     )
 
 
-def _predict(
-    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
-) -> list[DetectionResult]:
-    return model.predict(images, original_sizes=original_sizes)
-
-
-def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+def _relabel(result: dict[str, Any], labels: Tensor) -> dict[str, Any]:
     """The result with the data set's labels, without classes that the data set has not."""
     moved = labels.to(result["labels"].device)[result["labels"]]
     known = moved >= 0
     if bool(known.all()):
         return result | {"labels": moved}
-    return {name: value[known] for name, value in (result | {"labels": moved}).items()}
+    return keep_detections(result | {"labels": moved}, known)
 
 
 def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredImage) -> Picture:
@@ -394,24 +321,26 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
-        "masks": _bitmaps([entry["segmentation"] for entry in found], dataset.sizes[index]),
     }
+    masks = [entry["segmentation"] for entry in found if "segmentation" in entry]
+    if masks:
+        result["masks"] = masks
     return _draw(dataset, index, result, dataset.class_names)
 
 
 def _draw(
-    dataset: CocoDetection, index: int, result: dict[str, Tensor], names: Sequence[str]
+    dataset: CocoDetection, index: int, result: dict[str, Any], names: Sequence[str]
 ) -> Picture:
     pixels = dataset.load_image(index)  # (H, W, 3)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
-    size = image_size(pixels)
     truth = dataset.load_instances(index)
     annotated = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
-        "masks": _bitmaps(truth.masks(size), size),
     }
-    kept = {name: value[result["scores"] >= SHOWN_SCORE] for name, value in result.items()}
+    if truth.has_mask.any():
+        annotated["masks"] = truth.masks(image_size(pixels))
+    kept = keep_detections(result, result["scores"] >= SHOWN_SCORE)
     pictures = [
         draw_detections(image, annotated, dataset.class_names),
         draw_detections(image, kept, names),
@@ -419,8 +348,22 @@ def _draw(
     return side_by_side(pictures, ["ground truth", "prediction"])
 
 
-def _bitmaps(masks: Sequence[CompressedMask], size: tuple[int, int]) -> Tensor:
-    """`(N, H, W)` bool."""
-    if not masks:
-        return torch.zeros(0, *size, dtype=torch.bool)
-    return torch.from_numpy(decompress(masks))
+def _fit(image: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    """`(H, W, 3)` uint8, resized as in evaluation."""
+    no_points = np.zeros((0, 2), np.float32)
+    resized: np.ndarray = detection_eval(scale)(image=image, keypoints=no_points)["image"]
+    return resized
+
+
+def _fit_tensor(image: Tensor, *, scale: tuple[int, int]) -> Tensor:
+    """The same of `(3, H, W)` uint8."""
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(_fit(pixels, scale)).permute(2, 0, 1)
+
+
+def _shrink(image: Tensor, *, scale: tuple[int, int] | None) -> Tensor:
+    """The same where the image is larger than the scale; else it stays as it is."""
+    size = (image.shape[1], image.shape[2])
+    if scale is None or keep_ratio_size(size, scale) >= size:
+        return image
+    return _fit_tensor(image, scale=scale)

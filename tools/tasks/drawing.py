@@ -7,6 +7,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -16,6 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.datasets.masks import MaskCrop, crop_mask
+from swin_dense.tools.printable import printable
 
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
@@ -27,28 +30,41 @@ _LONGEST_NAME = 24  # characters of a class name in a legend
 _GOLDEN_RATIO = 0.618033988749895
 
 
+@lru_cache(maxsize=1024)
 def class_colour(label: int) -> tuple[int, int, int]:
-    """Colour of a class, RGB 0..255.
+    """Colour of a class, RGB 0..255, in pictures and charts alike.
 
     Neighbouring labels are far apart in hue; those whose hues come close (5, 8 or 13 labels apart)
-    differ in brightness.
+    differ in luminance. All can be seen on white, on black and on most images.
     """
     hue = (0.02 + label * _GOLDEN_RATIO) % 1.0
-    value = (1.0, 0.62, 0.82)[label % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.85, 0.6)[label // 9 % 2], value)
+    saturation = (0.9, 0.6)[label // 9 % 2]
+    luminance = (0.24, 0.14, 0.38)[label % 3]
+    low, high = 0.0, 1.0
+    for _ in range(12):
+        lightness = (low + high) / 2
+        colour = colorsys.hls_to_rgb(hue, lightness, saturation)
+        low, high = (low, lightness) if _luminance(colour) > luminance else (lightness, high)
+    red, green, blue = colour
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
+def as_hex(colour: Sequence[int]) -> str:
+    """RGB 0..255 as `#rrggbb`."""
+    red, green, blue = (int(part) for part in colour)
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def draw_detections(
-    image: Tensor, result: Mapping[str, Tensor], class_names: Sequence[str]
+    image: Tensor, result: Mapping[str, Any], class_names: Sequence[str]
 ) -> Picture:
     """Draw detections, or ground truth, over an image.
 
     Args:
         image: `(3, H, W)` uint8 RGB.
         result: `boxes` `(N, 4)` xyxy px, `labels` `(N,)`, and if known `scores` `(N,)` and `masks`
-            `(N, H, W)`, in the frame of `image`. The largest object is drawn first, so that
-            none is hidden.
+            `(N, H, W)` or a list of `N` compressed masks, in the frame of `image`. The largest
+            object is drawn first, so that none is hidden.
         class_names: name of each label.
 
     Returns:
@@ -66,13 +82,9 @@ def draw_detections(
 
     masks = result.get("masks")
     if masks is not None:
-        if tuple(masks.shape[1:]) != tuple(image.shape[1:]):
-            raise ValueError(
-                f"masks must have the image's size {tuple(image.shape[1:])}, "
-                f"got {tuple(masks.shape[1:])}"
-            )
+        _check_mask_sizes(masks, (image.shape[1], image.shape[2]))
         for index in order:
-            _blend_mask(picture, masks[index], scale, class_colour(labels[index]), stroke)
+            _blend_mask(picture, _crop(masks[index]), scale, class_colour(labels[index]), stroke)
 
     for index in order:
         left, top, right, bottom = (round(float(edge)) for edge in boxes[index])
@@ -83,16 +95,24 @@ def draw_detections(
     if "scores" in result:
         scores = result["scores"].detach().float().cpu().tolist()
         captions = [f"{name} {score:.2f}" for name, score in zip(captions, scores, strict=True)]
-    return _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+    _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+    return picture
 
 
-def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) -> Picture:
+def draw_label_map(
+    image: Tensor,
+    labels: Tensor,
+    colours: NDArray[np.uint8],
+    *,
+    unpainted: Sequence[int] = (),
+) -> Picture:
     """Tint each pixel of an image in the colour of its class, with dark lines between classes.
 
     Args:
         image: `(3, H, W)` uint8 RGB.
         labels: `(H, W)` integers in 0..K-1; pixels with 255 (ignored) stay as they are.
         colours: `(K, 3)` RGB.
+        unpainted: labels whose pixels stay as they are too: the background.
 
     Returns:
         `(s H, s W, 3)` uint8 RGB: small images are enlarged by a whole number s, others are not.
@@ -107,6 +127,7 @@ def draw_label_map(image: Tensor, labels: Tensor, colours: NDArray[np.uint8]) ->
         )
     found = labels.cpu().numpy().astype(np.uint8)
     found = np.repeat(np.repeat(found, scale, axis=0), scale, axis=1)  # (s H, s W)
+    found[np.isin(found, unpainted)] = IGNORED_LABEL
     table = np.zeros((256, 3), np.float32)
     table[: len(colours)] = colours
     tinted = picture * (1 - _LABEL_OPACITY) + table[found] * _LABEL_OPACITY
@@ -124,6 +145,7 @@ def draw_legend(
     *,
     height: int,
     remarks: Sequence[str] = (),
+    unpainted: Sequence[int] = (),
 ) -> Picture:
     """Draw a column of colours and class names, as many as there is room for.
 
@@ -133,6 +155,7 @@ def draw_legend(
         colours: `(K, 3)` RGB.
         height: px of the legend.
         remarks: what stands behind each name, such as its share.
+        unpainted: labels that are not tinted in the picture; they are shown without a colour.
 
     Returns:
         `(height, width, 3)`; the width depends on `class_names` alone, so that all frames of a
@@ -141,7 +164,7 @@ def draw_legend(
     font, row = _font(_LEGEND_FONT), _LEGEND_FONT + 8
     names = [
         name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-        for name in class_names
+        for name in map(printable, class_names)
     ]
     width = round(max(font.getlength(f"{name}  100.0%") for name in names)) + 2 * row
     page = Image.new("RGB", (width, height), (255, 255, 255))
@@ -151,7 +174,8 @@ def draw_legend(
     for place, label in enumerate(shown):
         top = place * row
         swatch = (6, top + 4, row + 2, top + row)
-        pen.rectangle(swatch, fill=tuple(colours[label].tolist()), outline=(60, 60, 60))
+        fill = (255, 255, 255) if label in unpainted else tuple(colours[label].tolist())
+        pen.rectangle(swatch, fill=fill, outline=(60, 60, 60))
         text = names[label] if not remarks else f"{names[label]}  {remarks[place]}"
         pen.text((row + 10, top + 3), text, fill=(0, 0, 0), font=font)
     if len(shown) < len(labels):
@@ -176,17 +200,15 @@ def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
     sheet = np.full((head + height, width, 3), 255, dtype=np.uint8)
+    strip = Image.fromarray(sheet[:head])
+    pen = ImageDraw.Draw(strip)
     left = 0
-    marks = []
     for picture, title in zip(pictures, titles, strict=True):
         sheet[head : head + picture.shape[0], left : left + picture.shape[1]] = picture
-        marks.append((left + 2, title))
+        pen.text((left + 2, 3), title, fill=(0, 0, 0), font=font)
         left += picture.shape[1] + gap
-    page = Image.fromarray(sheet)
-    pen = ImageDraw.Draw(page)
-    for start, title in marks:
-        pen.text((start, 3), title, fill=(0, 0, 0), font=font)
-    return np.asarray(page)
+    sheet[:head] = np.asarray(strip)
+    return sheet
 
 
 def reduce_picture(picture: Picture, longest_side: int) -> Picture:
@@ -206,6 +228,12 @@ def save_picture(picture: Picture, path: Path) -> None:
     partial.replace(path)
 
 
+def _luminance(colour: Sequence[float]) -> float:
+    """Relative luminance of RGB 0..1, 0..1 (WCAG 2.2; the sRGB curve as a power)."""
+    red, green, blue = (part**2.2 for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def _canvas(image: Tensor) -> tuple[Picture, int]:
     """Copy of the image to draw on, and the whole number it was enlarged by."""
     if image.ndim != 3 or image.shape[0] != 3 or str(image.dtype) != "torch.uint8":
@@ -219,21 +247,41 @@ def _canvas(image: Tensor) -> tuple[Picture, int]:
 
 
 def _blend_mask(
-    picture: Picture, mask: Tensor, scale: int, colour: tuple[int, int, int], stroke: int
+    picture: Picture, mask: MaskCrop, scale: int, colour: tuple[int, int, int], stroke: int
 ) -> None:
     """Tint the mask's pixels and trace its outline, in place."""
-    bitmap = mask.cpu().numpy().astype(np.uint8)
+    if not mask.bitmap.size:
+        return
+    bitmap = np.ascontiguousarray(mask.bitmap).view(np.uint8)
     if scale > 1:
         bitmap = np.repeat(np.repeat(bitmap, scale, axis=0), scale, axis=1)
-    left, top, width, height = cv2.boundingRect(bitmap)
-    if width == 0 or height == 0:
-        return
-    window = picture[top : top + height, left : left + width]
-    inside = bitmap[top : top + height, left : left + width].astype(bool)
+    left, top = mask.left * scale, mask.top * scale
+    window = picture[top : top + bitmap.shape[0], left : left + bitmap.shape[1]]
+    # A table of the 256 levels: no map of floats, which would be twelve bytes a pixel.
+    levels = np.arange(256, dtype=np.uint8)[:, None]
     tint = np.array(colour, dtype=np.float32) * _MASK_OPACITY
-    window[inside] = (window[inside] * (1 - _MASK_OPACITY) + tint).astype(np.uint8)
-    outlines, _ = cv2.findContours(bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    table = (levels * (1 - _MASK_OPACITY) + tint).astype(np.uint8)  # (256, 3)
+    cv2.copyTo(cv2.LUT(window, table[None]), bitmap, window)
+    outlines, _ = cv2.findContours(
+        bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+    )
     cv2.drawContours(picture, outlines, -1, colour, stroke, cv2.LINE_AA)
+
+
+def _crop(mask: Any) -> MaskCrop:
+    """The part of a mask that has all its pixels, of a bitmap or of run lengths."""
+    if not isinstance(mask, Tensor):
+        return crop_mask(mask)
+    bitmap = mask.cpu().numpy().astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(bitmap)
+    return MaskCrop(left, top, bitmap[top : top + height, left : left + width].astype(bool))
+
+
+def _check_mask_sizes(masks: Any, size: tuple[int, int]) -> None:
+    """Refuse masks that are not of the image's size (ValueError)."""
+    found = {masks.shape[1:]} if isinstance(masks, Tensor) else {tuple(m["size"]) for m in masks}
+    for other in found - {size}:
+        raise ValueError(f"masks must have the image's size {size}, got {tuple(other)}")
 
 
 def _draw_captions(
@@ -242,24 +290,30 @@ def _draw_captions(
     captions: Sequence[str],
     colours: Sequence[tuple[int, int, int]],
     order: Sequence[int],
-) -> Picture:
-    """Write each caption above its box, or where there is room for it."""
+) -> None:
+    """Write each caption above its box, or where there is room for it, in place."""
     height, width = picture.shape[:2]
-    page = Image.fromarray(picture)
-    pen = ImageDraw.Draw(page)
+    # Sizes of texts do not depend on what they are written on.
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = _font(int(np.clip(max(height, width) / 48, 12, 40)))
     taken: list[tuple[float, float, float, float]] = []
     for index in reversed(order):  # the smallest object has the first choice of place
-        _, _, text_width, text_height = pen.textbbox((0, 0), captions[index], font=font)
+        _, _, text_width, text_height = measure.textbbox((0, 0), captions[index], font=font)
         size = (text_width + 6, text_height + 4)
         place = _find_place(boxes[index].tolist(), size, (width, height), taken)
         taken.append(place)
-        pen.rectangle(place, fill=colours[index])
+        # Only the caption's part of the picture becomes a page of PIL's, four bytes a pixel.
+        left, top = int(place[0]), int(place[1])
+        part = picture[top : int(place[3]) + 2, left : int(place[2]) + 2]
+        page = Image.fromarray(part)
+        pen = ImageDraw.Draw(page)
+        x1, y1, x2, y2 = place
+        pen.rectangle((x1 - left, y1 - top, x2 - left, y2 - top), fill=colours[index])
         red, green, blue = colours[index]
         is_bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
         ink = (0, 0, 0) if is_bright else (255, 255, 255)
-        pen.text((place[0] + 3, place[1] + 1), captions[index], fill=ink, font=font)
-    return np.asarray(page)
+        pen.text((x1 - left + 3, y1 - top + 1), captions[index], fill=ink, font=font)
+        part[:] = np.asarray(page)
 
 
 def _find_place(
@@ -301,7 +355,8 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _caption(class_names: Sequence[str], label: int) -> str:
-    return class_names[label] if label < len(class_names) else f"class {label}"
+    name = class_names[label] if label < len(class_names) else f"class {label}"
+    return printable(name)
 
 
 @lru_cache(maxsize=8)

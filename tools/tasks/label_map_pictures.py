@@ -7,6 +7,7 @@ from torch import Tensor
 
 from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.datasets.shapes import GROUND_NAME
 from swin_dense.tools.tasks.drawing import (
     Picture,
     class_colour,
@@ -14,6 +15,9 @@ from swin_dense.tools.tasks.drawing import (
     draw_legend,
     side_by_side,
 )
+
+_BACKGROUNDS = ("background", "_background_", GROUND_NAME)
+_GREY = (138, 148, 160)
 
 
 def class_colours(num_classes: int, given: np.ndarray | None = None) -> np.ndarray:
@@ -24,6 +28,21 @@ def class_colours(num_classes: int, given: np.ndarray | None = None) -> np.ndarr
     if ade20k.colours is not None and num_classes == len(ade20k.names):
         return ade20k.colours
     return np.array([class_colour(label) for label in range(num_classes)], np.uint8)
+
+
+def background_labels(class_names: Sequence[str]) -> list[int]:
+    """Labels of classes that stand for "none of the others"; pictures leave their pixels as is.
+
+    It goes by the name: "background", or the "ground" of drawn shapes.
+    """
+    return [label for label, name in enumerate(class_names) if name.lower() in _BACKGROUNDS]
+
+
+def chart_colours(class_names: Sequence[str], colours: np.ndarray) -> np.ndarray:
+    """The colours `(K, 3)` with grey for the background, which has none in the pictures."""
+    shown = colours.copy()
+    shown[background_labels(class_names)] = _GREY
+    return shown
 
 
 def class_areas(labels: Tensor, num_classes: int) -> np.ndarray:
@@ -47,6 +66,8 @@ def draw_with_legend(
 ) -> Picture:
     """One picture for each label map of an image, and last the classes that occur, largest first.
 
+    The background is not painted.
+
     Args:
         image: `(3, H, W)` uint8 RGB.
         label_maps: `(H, W)` each, 255 is ignored.
@@ -54,9 +75,16 @@ def draw_with_legend(
         class_names: name of every label.
         colours: `(K, 3)` uint8 RGB.
     """
-    pictures = [draw_label_map(image, labels, colours) for labels in label_maps]
+    unpainted = background_labels(class_names)
+    pictures = [
+        draw_label_map(image, labels, colours, unpainted=unpainted) for labels in label_maps
+    ]
     areas = sum(class_areas(labels, len(colours)) for labels in label_maps)
     legend = draw_legend(
-        largest_first(np.asarray(areas)), class_names, colours, height=len(pictures[0])
+        largest_first(np.asarray(areas)),
+        class_names,
+        colours,
+        height=len(pictures[0]),
+        unpainted=unpainted,
     )
     return side_by_side([*pictures, legend], [*titles, "classes"])

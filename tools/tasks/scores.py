@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from swin_dense.tools.tasks.drawing import Picture
+from swin_dense.tools.tasks.drawing import Picture, as_hex, class_colour
 
 NUM_EXAMPLES = 4  # of the best, of the worst and of the first images
+ABSENT = "\N{EN DASH}"
+
+
+def in_percent(score: float | None) -> str:
+    """`43.7`, as papers print it; a dash where there is none (nan, and COCO's -1, too)."""
+    return f"{100 * score:.1f}" if score is not None and score >= 0 else ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +54,18 @@ class ClassScores:
         scores: by the score's name a fraction for each class; None where it is not defined.
         counts: how much of each class there is to find.
         unit: of the counts, "objects" or "pixels".
+        colours: "#rrggbb" of each class, as in the pictures; none: those of `class_colour`.
     """
 
     names: tuple[str, ...]
     scores: Mapping[str, Sequence[float | None]]
     counts: Sequence[int]
     unit: str
+    colours: Sequence[str] = ()
+
+    def colour_of(self, label: int) -> str:
+        """Colour of a class in pictures and charts, "#rrggbb"."""
+        return self.colours[label] if self.colours else as_hex(class_colour(label))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,46 @@ class PrecisionCurves:
 
     means: Mapping[str, NDArray[np.float64]]
     by_class: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdScores:
+    """Counts of what is found from each score threshold on, over all classes.
+
+    Attributes:
+        thresholds: `(T,)` rising.
+        num_right: `(T,)` predictions of at least this score that are right.
+        num_found: `(T,)` predictions of at least this score.
+        num_objects: what there is to find.
+        shown: the threshold at which pictures and the confusion matrix are made.
+    """
+
+    thresholds: NDArray[np.float64]
+    num_right: NDArray[np.int64]
+    num_found: NDArray[np.int64]
+    num_objects: int
+    shown: float
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """`(T,)`; nan where nothing is found."""
+        found = self.num_found.astype(np.float64)
+        return np.divide(self.num_right, found, out=np.full(len(found), np.nan), where=found > 0)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """`(T,)`; 0 where there is nothing to find."""
+        return self.num_right / max(1, self.num_objects)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """`(T,)` harmonic mean of precision and recall."""
+        return 2 * self.num_right / np.maximum(1, self.num_found + self.num_objects)
+
+    @property
+    def best(self) -> int:
+        """Index of the threshold of the highest F1; of equal ones the lowest."""
+        return int(self.f1.argmax())
 
 
 @dataclass(frozen=True, kw_only=True)

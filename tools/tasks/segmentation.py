@@ -1,10 +1,10 @@
 """Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from swin_dense.datasets.categories import ade20k_classes, read_classes
-from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.transforms.pipeline import Pipeline
@@ -25,9 +25,13 @@ from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
+from swin_dense.tools.printable import printable
 from swin_dense.tools.recipes.data import DataConfig, SegmentationData
+from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
 from swin_dense.tools.tasks.label_map_pictures import (
+    background_labels,
+    chart_colours,
     class_areas,
     class_colours,
     draw_with_legend,
@@ -40,30 +44,9 @@ from swin_dense.tools.tasks.segmentation_scores import (
     segmentation_score_table,
     unpack_labels,
 )
-from swin_dense.tools.tasks.task import Evaluation, Gather, Inference, Predict, Predictor, Sample
+from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Predictor, Sample
 
 _WINDOW = (512, 512)  # px, the published models' training crop
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationInference(Inference):
-    """Flags of `evaluate` and `predict` for segmentors."""
-
-    mode: Literal["whole", "slide", "ms_flip"] | None = None
-    """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
-    size, with mirror images (--scale has no effect then)."""
-    crop: tuple[int, int] | None = None
-    """Segmentation: HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
-    stride: tuple[int, int] | None = None
-    """Segmentation: vertical and horizontal step of the windows, px; None: two thirds of --crop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationEvaluation(SegmentationInference):
-    """Flags of `evaluate` alone, for segmentors."""
-
-    reduce_zero_label: bool = True
-    """Segmentation: label maps store 0 for "ignored" and 1..K; else they store 0..K-1."""
 
 
 class SegmentationTask:
@@ -228,7 +211,10 @@ class SegmentationTask:
         def draw(image: ScoredImage) -> Picture:
             return _draw(dataset, image.place, unpack_labels(packed[image.place]), model)
 
-        return score_label_maps(evaluator, dataset.class_names, images, draw)
+        colours = chart_colours(
+            dataset.class_names, class_colours(model.config.num_classes, dataset.colours)
+        )
+        return score_label_maps(evaluator, dataset.class_names, images, draw, colours=colours)
 
     def write_results(self, evaluation: Evaluation, flags: SegmentationEvaluation) -> None:
         """Nothing: `predict` writes label maps."""
@@ -288,7 +274,8 @@ class LabelMapWriter:
         partial_path = path.with_name(f".{path.stem}.partial.png")
         Image.fromarray(labels.numpy()).save(partial_path)
         partial_path.replace(path)
-        picture = draw_label_map(image, labels, self._colours)
+        unpainted = background_labels(self._class_names)
+        picture = draw_label_map(image, labels, self._colours, unpainted=unpainted)
         areas = class_areas(labels, len(self._colours))
         shown = largest_first(areas)
         legend = draw_legend(
@@ -297,12 +284,13 @@ class LabelMapWriter:
             self._colours,
             height=len(picture),
             remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+            unpainted=unpainted,
         )
         return np.concatenate([picture, legend], axis=1)
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
-        atomic_write(self._out / "classes.txt", "\n".join(self._class_names) + "\n")
+        atomic_write(self._out / "classes.txt", "\n".join(map(printable, self._class_names)) + "\n")
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:

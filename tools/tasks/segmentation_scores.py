@@ -10,12 +10,13 @@ from rich.table import Table
 from torch import Tensor
 
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator, SemanticScores
-from swin_dense.tools.tasks.drawing import Picture
+from swin_dense.tools.tasks.drawing import Picture, as_hex
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
     ScoredImage,
     ScoreTable,
+    in_percent,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -33,6 +34,8 @@ def score_label_maps(
     class_names: Sequence[str],
     images: Sequence[ScoredImage],
     draw: Callable[[ScoredImage], Picture],
+    *,
+    colours: np.ndarray | None = None,
 ) -> Evaluation:
     """Everything that an evaluation gives.
 
@@ -41,6 +44,7 @@ def score_label_maps(
         class_names: of its K classes.
         images: all of them with their scores.
         draw: puts the ground truth of an image beside its prediction.
+        colours: `(K, 3)` uint8 RGB, of the classes in the pictures; None: `class_colour`'s.
     """
     scores = evaluator.compute()
     headline: dict[str, float | None] = {
@@ -62,6 +66,7 @@ def score_label_maps(
             scores={"IoU": scores["IoU"], "accuracy": accuracy},
             counts=scores["area_label"],
             unit="pixels",
+            colours=() if colours is None else tuple(as_hex(colour) for colour in colours),
         ),
         confusion=Confusion(
             names=names, counts=evaluator.matrix.cpu().numpy(), unit="pixels", rule=_RULE
@@ -88,21 +93,17 @@ def unpack_labels(packed: PackedLabels) -> Tensor:
 
 
 def _score_table(headline: dict[str, float | None]) -> Table:
-    table = Table("", "score")
+    table = Table("", "percent")
     for name, value in headline.items():
-        table.add_row(name, _in_digits(value))
+        table.add_row(name, in_percent(value))
     return table
 
 
 def _class_table(
     scores: SemanticScores, accuracy: Sequence[float | None], class_names: Sequence[str]
 ) -> Table:
-    table = Table("class", "IoU", "accuracy", "labelled pixels")
+    table = Table("class", "IoU, %", "accuracy, %", "labelled pixels")
     columns = (scores["IoU"], accuracy, scores["area_label"])
     for name, iou, share, labelled in zip(class_names, *columns, strict=True):
-        table.add_row(name, _in_digits(iou), _in_digits(share), str(labelled))
+        table.add_row(name, in_percent(iou), in_percent(share), str(labelled))
     return table
-
-
-def _in_digits(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -1,17 +1,97 @@
-"""The one table of tasks; code outside adds to it: `TASKS["pose"] = PoseTask()`."""
+"""The one table of tasks; code outside adds to it: `TASKS["pose"] = PoseTask()`.
 
-from collections.abc import Mapping
+A task needs torch, its flags do not: ours are imported when they are first asked for.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swin_dense.tools.tasks.detection import DetectionTask
-from swin_dense.tools.tasks.segmentation import SegmentationTask
-from swin_dense.tools.tasks.task import Inference, Task
+from swin_dense.ranges import check_ranges
+from swin_dense.tools.task_flags import (
+    DetectionEvaluation,
+    DetectionPrediction,
+    Inference,
+    SegmentationEvaluation,
+    SegmentationInference,
+)
 
-TASKS: dict[str, Task] = {"detection": DetectionTask(), "segmentation": SegmentationTask()}
+if TYPE_CHECKING:
+    from swin_dense.tools.tasks.task import Task
 
 
-def find_task(name: str) -> Task:
+@dataclass(frozen=True, kw_only=True)
+class TaskEntry:
+    """A task that is not imported yet; its flags, as the task itself names them.
+
+    Attributes:
+        module: that holds the task.
+        name: of its class.
+        evaluation_flags: of `evaluate`.
+        prediction_flags: of `predict`.
+    """
+
+    module: str
+    name: str
+    evaluation_flags: type[Inference]
+    prediction_flags: type[Inference]
+
+
+class TaskTable(MutableMapping[str, "Task"]):
+    """Tasks by name; those that are given as entries are imported when they are asked for."""
+
+    def __init__(self, **entries: TaskEntry) -> None:
+        self._tasks: dict[str, Task | TaskEntry] = dict(entries)
+
+    def __getitem__(self, name: str) -> "Task":
+        task = self._tasks[name]
+        if isinstance(task, TaskEntry):
+            task = getattr(importlib.import_module(task.module), task.name)()
+            self._tasks[name] = task
+        return task
+
+    def __setitem__(self, name: str, task: "Task") -> None:
+        self._tasks[name] = task
+
+    def __delitem__(self, name: str) -> None:
+        del self._tasks[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tasks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def flags(self, kind: str) -> dict[str, type[Inference]]:
+        """Flags of each task by its name; no task is imported for them.
+
+        Args:
+            kind: "evaluation_flags" or "prediction_flags".
+        """
+        return {name: getattr(task, kind) for name, task in self._tasks.items()}
+
+
+TASKS = TaskTable(
+    detection=TaskEntry(
+        module="swin_dense.tools.tasks.detection",
+        name="DetectionTask",
+        evaluation_flags=DetectionEvaluation,
+        prediction_flags=DetectionPrediction,
+    ),
+    segmentation=TaskEntry(
+        module="swin_dense.tools.tasks.segmentation",
+        name="SegmentationTask",
+        evaluation_flags=SegmentationEvaluation,
+        prediction_flags=SegmentationInference,
+    ),
+)
+
+
+def find_task(name: str) -> "Task":
     """The task of that name, which a model's or a recipe's `task` gives.
 
     Raises:
@@ -22,7 +102,7 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
-def find_task_of_recipe(recipe: Mapping[str, Any]) -> Task:
+def find_task_of_recipe(recipe: Mapping[str, Any]) -> "Task":
     """The task of a stored recipe.
 
     Version 0.1 did not store its name; there it is the one whose data config has the fields that
@@ -38,7 +118,7 @@ def find_task_of_recipe(recipe: Mapping[str, Any]) -> Task:
         return find_task(recipe["task"])
     stored = set(recipe["data"])
 
-    def count_differences(task: Task) -> int:
+    def count_differences(task: "Task") -> int:
         return len(stored ^ {field.name for field in fields(task.data_type)})
 
     return min(TASKS.values(), key=count_differences)
@@ -54,7 +134,7 @@ def join_flags(common: type, kind: str) -> type:
     Raises:
         ValueError: two tasks give a flag of one name other defaults.
     """
-    kinds = list(dict.fromkeys(getattr(task, kind) for task in TASKS.values()))
+    kinds = list(dict.fromkeys(TASKS.flags(kind).values()))
     defaults: dict[str, Any] = {}
     for flags in kinds:
         plain = flags()
@@ -77,16 +157,16 @@ def split_flags(options: Any, kind: str) -> dict[str, Inference]:
     """The flags of every task, by its name, out of a command's joined options.
 
     Raises:
-        ValueError: a task refuses a value.
+        ValueError: a number is out of its range, or a task refuses a value.
     """
+    check_ranges(options, as_flags=True)
     found = {}
-    for name, task in TASKS.items():
-        flags = getattr(task, kind)
+    for name, flags in TASKS.flags(kind).items():
         found[name] = flags(**{field.name: getattr(options, field.name) for field in fields(flags)})
     return found
 
 
-def choose_flags(flags: Mapping[str, Inference], task: Task) -> Any:
+def choose_flags(flags: Mapping[str, Inference], task: "Task") -> Any:
     """The flags of one task out of those of all.
 
     Raises:

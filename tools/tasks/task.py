@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from swin_dense.tools.recipes.data import DataConfig
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.scores import (
     ClassScores,
@@ -24,6 +25,7 @@ from swin_dense.tools.tasks.scores import (
     ImageScores,
     PrecisionCurves,
     ScoreTable,
+    ThresholdScores,
 )
 
 Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
@@ -31,15 +33,6 @@ Sample = dict[str, Any]  # the typed dicts of `datasets.samples`
 # Given the task's kind of model, resized images `(3, h, w)` uint8 and the sizes of their originals:
 # results in the frame of the originals.
 Predict = Callable[[Any, Sequence[Tensor], Sequence[tuple[int, int]]], list[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inference:
-    """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
-
-    scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
-    2048 512 for segmentation)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +61,7 @@ class Evaluation:
         images: the scores of single images, with pictures of some.
         curves: precision over recall, by what was found ("boxes", "masks"); none where results have
             no scores.
+        thresholds: what each score threshold would give; None where results have no scores.
         write_results: writes what was found into a file; None where a task has no such file.
     """
 
@@ -78,6 +72,7 @@ class Evaluation:
     confusion: Confusion
     images: ImageScores
     curves: Mapping[str, PrecisionCurves] = field(default_factory=dict)
+    thresholds: ThresholdScores | None = None
     write_results: Callable[[Path], None] | None = None
 
 

@@ -1,13 +1,15 @@
 """The flags of `swin-dense train`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe, unchanged
 
@@ -25,6 +27,13 @@ _LEAST = {
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Train a recipe; every field of it is a flag."""
+
+    ranges: ClassVar[Ranges] = {
+        "accumulate": (1, 2**14),
+        "workers": (0, 256),
+        "save_minutes": (0, 10**6),
+        "max_megapixels": MEGAPIXELS,
+    }
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")]
     out: Path | None = None
@@ -57,6 +66,8 @@ class Options:
     """Parts that a process computes each step in, to save memory."""
     workers: int = 4
     """Processes that read images, for each training process; 0: none."""
+    max_megapixels: float = MAX_MEGAPIXELS
+    """Images that state more than this are not read."""
     log_every: int = 50
     """Steps between two lines of the log."""
     save_every: int = 1000
@@ -71,12 +82,16 @@ class Options:
     each epoch, or only at the end where the length is given in steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto: GPUs where there are some."""
+    track: Literal["wandb", "mlflow", "comet_ml", "aim"] | None = None
+    """Experiment tracker that gets figures, recipe and pictures, too; without a login or a server
+    it writes to the disk."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             if (getattr(self, name) or 0) < least:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least {least}, got {getattr(self, name)}")
+        check_ranges(self, as_flags=True)
         recipe = self.recipe
         if recipe.steps is not None and recipe.epochs != unchanged(recipe).epochs:
             raise ValueError(
@@ -89,6 +104,11 @@ class Options:
             raise ValueError("--check-only looks before a run starts, got --resume with it")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"--ema must be between 0 and 1, got {self.ema}")
+        if self.track is not None and find_spec(self.track) is None:
+            raise ValueError(
+                f"--track {self.track} must have the package {self.track}, which is not installed; "
+                f"pip install {self.track}"
+            )
 
     @property
     def run(self) -> Path:
@@ -116,6 +136,8 @@ def with_model_of_init(options: Options) -> Options:
     """
     if not options.model_from_init or options.init is None:
         return options
+    from swin_dense.heads.checkpoints import from_checkpoint  # the flags alone need no torch
+
     recipe = options.recipe
     in_training = {
         name: getattr(recipe.model.backbone, name)
@@ -123,6 +145,8 @@ def with_model_of_init(options: Options) -> Options:
     }
 
     def with_recipes(model: ModelConfig) -> ModelConfig:
+        if isinstance(model, kind := type(recipe.model)):  # a Mask R-CNN is a Faster R-CNN and more
+            model = kind(**{field.name: getattr(model, field.name) for field in fields(kind)})
         backbone = replace(model.backbone, **in_training)
         return replace(model, backbone=backbone, num_classes=recipe.model.num_classes)
 

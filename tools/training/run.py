@@ -9,16 +9,19 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 
+from swin_dense.datasets.images import limit_pixels
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
-from swin_dense.heads.whole_model import ModelConfig
+from swin_dense.datasets.samples import describe_left_out
+from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import atomic_write, hold, make_writable, write_json
+from swin_dense.tools.recipes.masks import check_masks
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged
 from swin_dense.tools.report.run_report import keep_evaluation, renew_report
 from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_random_state
 from swin_dense.tools.runs.evaluations import drop_later_records
-from swin_dense.tools.runs.folder import KEPT_FILE, RECIPE_FILE
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE
 from swin_dense.tools.tasks.evaluation import evaluate_model
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.tasks.task import Evaluation, Task
@@ -29,6 +32,7 @@ from swin_dense.tools.training.run_state import (
     RunState,
     check_new_folder,
     compare_data,
+    find_resumed,
     load_initial,
     recipe_as_json,
     state_to_resume,
@@ -36,6 +40,7 @@ from swin_dense.tools.training.run_state import (
 from swin_dense.tools.training.sanity_check import has_annotations, sanity_check, show_samples
 from swin_dense.tools.training.setup import (
     Trained,
+    check_model_memory,
     create_accelerator,
     distribute,
     resolve_launcher,
@@ -61,6 +66,7 @@ def train(options: Options) -> Evaluation | None:
         FileNotFoundError: the data or the weights are missing.
     """
     options = resolve_launcher(with_scaled_lr(with_model_of_init(options)))
+    limit_pixels(options.max_megapixels)
     accelerator = create_accelerator(options)
     is_alone = accelerator.num_processes == 1
     try:
@@ -78,6 +84,8 @@ def _train_in_folder(options: Options, accelerator: Accelerator) -> Evaluation |
             f"batch_size must be divisible by processes x --accumulate, got "
             f"{options.recipe.batch_size} and {accelerator.num_processes} x {options.accumulate}"
         )
+    if options.resume:
+        find_resumed(options.run)  # before a folder is made under a mistyped name
     run_folder = make_writable(options.run)
     if not accelerator.is_main_process:
         return _train(options, accelerator)
@@ -93,6 +101,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     task = find_task(recipe.task)
     training_data = task.training_data(recipe.data, seed=recipe.seed)
     _check_num_classes(recipe, training_data)
+    remark = check_masks(recipe, getattr(training_data, "annotation_counts", {}))
     epochs = AspectRatioGroupedBatchSampler(
         task.aspect_ratios(training_data),
         recipe.batch_size,
@@ -121,8 +130,14 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     ) as log:
         _note_description(log, "to train on", training_data)
         log.note(_describe(recipe, training_data, batches, accelerator))
+        left_out = getattr(training_data, "report", None)
+        if left_out:
+            log.note(f"left out of training: {describe_left_out(left_out)}")
+        if remark:
+            log.note(remark)
         if state:
             compare_data(state, training_data, log)
+        check_model_memory(_without_pretrained(options), accelerator.device)
         torch.manual_seed(recipe.seed)
         model = task.create_model(_without_pretrained(options), training_data)
         load_initial(model, options, log)
@@ -139,6 +154,8 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             job.sanity_check(training_data, batches)
             if options.check_only:
                 return None
+        if options.track is not None:
+            log.track(options.track, recipe_as_json(recipe), is_resumed=options.resume)
         if state and plan.is_due(plan.start_step, plan.evaluate_every):
             job.evaluate_if_missing(plan.start_step)
         loop.train(
@@ -245,7 +262,8 @@ class _Job:
             mark_score(self._options.run, step, name=name, value=value)
             write_json(self._options.run / "metrics.json", evaluation.metrics)
             keep_evaluation(self._options.run, step, evaluation, self._log)
-        self._log.metrics(step, evaluation.headline)  # the mark of an evaluation that is done
+        # the mark of an evaluation that is done
+        self._log.metrics(step, evaluation.headline, names=self._task.score_name)
         if self._accelerator.is_main_process:
             renew_report(self._options.run, self._log)
         self._accelerator.wait_for_everyone()
@@ -299,8 +317,10 @@ def _describe(
 ) -> str:
     names = dataset.class_names
     named = ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "")
+    counts = getattr(dataset, "annotation_counts", {})
+    counted = "".join(f"{count} {what}, " for what, count in counts.items())
     return (
-        f"{recipe.name}: {len(dataset)} images, {len(names)} "
+        f"{recipe.name}: {len(dataset)} images, {counted}{len(names)} "
         f"class{'' if len(names) == 1 else 'es'} ({named}), "
         f"{batches.num_steps} steps of {recipe.batch_size} images on "
         f"{accelerator.num_processes} x {accelerator.device.type}, "

@@ -16,8 +16,6 @@ from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import (
-    EMA_FILE,
-    WEIGHTS_FILE,
     find_checkpoint,
     load_state,
     random_state,
@@ -25,6 +23,7 @@ from swin_dense.tools.runs.checkpoints import (
     save_checkpoint,
 )
 from swin_dense.tools.runs.log import RunLog
+from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE, suggest_runs
 from swin_dense.tools.training.distributed.sharding import (
     load_optimizer_state,
     load_whole_weights,
@@ -64,6 +63,21 @@ def check_new_folder(run: Path) -> None:
         )
 
 
+def find_resumed(run: Path) -> Path:
+    """The last checkpoint of the run that `--resume` continues.
+
+    Raises:
+        ValueError: there is none; runs that are nearby are named.
+    """
+    last = find_checkpoint(run)
+    if last is None:
+        raise ValueError(
+            f"--resume must find a checkpoint in {run}, got none; --out names the run"
+            f"{suggest_runs(run)}"
+        )
+    return last
+
+
 def state_to_resume(options: Options) -> dict[str, Any]:
     """The training state of the last checkpoint with `--resume`, else an empty dict.
 
@@ -78,8 +92,7 @@ def state_to_resume(options: Options) -> dict[str, Any]:
                 "use --resume to continue it, or another folder"
             )
         return {}
-    if last is None:
-        raise ValueError(f"--resume must find a checkpoint in {options.run}, got none")
+    last = find_resumed(options.run)
     state = load_state(last)
     missing = [name for name in _PARTS if name not in state]
     if missing:

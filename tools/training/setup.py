@@ -11,14 +11,17 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
+from swin_dense.heads.model_config import ModelConfig
+from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
-from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.tasks.evaluation import choose_device
 from swin_dense.tools.training.distributed.batch_norm import synchronise_norms
 from swin_dense.tools.training.distributed.sharding import is_sharded, shard, whole_copy
 from swin_dense.tools.training.ema import ModelEMA
+from swin_dense.tools.training.optimizer import create_optimizer
 from swin_dense.tools.training.options import Options
 
+_COPIES = 4  # of the weights in float32: themselves, gradients, both moments of AdamW
 _FSDP_VARIABLE = "ACCELERATE_USE_FSDP"  # set by `accelerate launch --use_fsdp` and its config file
 
 
@@ -85,6 +88,33 @@ def create_accelerator(options: Options) -> Accelerator:
         cpu=on_cpu,
         kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
+
+
+def check_model_memory(config: ModelConfig, device: torch.device) -> None:
+    """Refuse a model whose weights, gradients and moments alone are more than the memory.
+
+    It is built without memory for it.
+
+    Raises:
+        ValueError: it does not fit, or torch cannot count its weights.
+    """
+    plain = replace(config, backbone=config.backbone.without_pretrained())
+    try:
+        with torch.device("meta"):
+            model = create_model(plain)
+    except (RuntimeError, OverflowError) as error:  # a product of sizes beyond 64 bits
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no model of these sizes can be built: {reason}") from error
+    num_values = sum(parameter.numel() for parameter in model.parameters())
+    needed = _COPIES * 4 * num_values
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if device.type == "cuda":
+        there = min(there, torch.cuda.get_device_properties(device).total_memory)
+    if needed > there:
+        raise ValueError(
+            f"a model in training must fit into the memory, got {num_values / 1e6:.0f} million "
+            f"weights, which take {needed / 1e9:.1f} GB, and {there / 1e9:.1f} GB of memory"
+        )
 
 
 def distribute(model: Model, options: Options, accelerator: Accelerator) -> Trained:

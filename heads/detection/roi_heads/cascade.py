@@ -1,4 +1,4 @@
-"""RoI heads of Cascade Mask R-CNN (Cai and Vasconcelos 2018, 2019): a head of each kind a stage."""
+"""RoI heads of Cascade (Mask) R-CNN (Cai and Vasconcelos 2018, 2019): heads of each stage."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.box_ops import clip_boxes, decode_boxes
 from swin_dense.heads.detection.boxes.matching import sample_rois
-from swin_dense.heads.detection.config import CascadeMaskRCNNConfig
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, CascadeRCNNConfig
 from swin_dense.heads.detection.roi_heads.box_head import box_losses, build_box_head
 from swin_dense.heads.detection.roi_heads.interface import RoIHeads
 from swin_dense.heads.detection.roi_heads.mask_head import (
@@ -16,29 +16,32 @@ from swin_dense.heads.detection.roi_heads.mask_head import (
     predict_masks,
 )
 from swin_dense.heads.detection.roi_heads.postprocessing import (
+    Detections,
+    drop_low_scores,
     postprocess_boxes,
     rescale_to_original,
 )
 from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
-from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
+from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
 from swin_dense.padding import ImageBatch
 
 
 class CascadeRoIHeads(RoIHeads):
-    """A box head and a mask head per stage; each stage refines the boxes of the one before.
+    """A box head per stage, and where the config has one a mask head; each stage refines boxes.
 
     Args:
         config: of the whole model.
         strides: of the levels that boxes are pooled from, px.
     """
 
-    def __init__(self, config: CascadeMaskRCNNConfig, *, strides: Sequence[int]) -> None:
+    def __init__(self, config: CascadeRCNNConfig, *, strides: Sequence[int]) -> None:
         super().__init__()
         self.config = config
         self.strides = tuple(strides)
         stages = range(len(config.stage_ious))
         self.bbox_head = nn.ModuleList(build_box_head(config) for _ in stages)
-        self.mask_head = nn.ModuleList(build_mask_head(config) for _ in stages)
+        if isinstance(config, CascadeMaskRCNNConfig):
+            self.mask_head = nn.ModuleList(build_mask_head(config) for _ in stages)
 
     def forward(
         self,
@@ -50,7 +53,6 @@ class CascadeRoIHeads(RoIHeads):
         """See `RoIHeads`; each stage's losses are named `s0.loss_cls` and so on."""
         config = self.config
         gt_boxes = [target["boxes"] for target in targets]
-        gt_masks = [target["masks"] for target in targets]
         losses: dict[str, Tensor] = {}
         for stage, weight in enumerate(config.stage_loss_weights):
             samples = [
@@ -76,15 +78,16 @@ class CascadeRoIHeads(RoIHeads):
                 delta_stds=config.stage_delta_stds[stage],
                 giou_weight=config.giou_weight,
             )
-            stage_losses["loss_mask"] = mask_head_loss(
-                self.mask_head[stage],
-                pyramid,
-                samples,
-                gt_masks,
-                strides=self.strides,
-                roi_size=config.mask.roi_size,
-                batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
-            )
+            if isinstance(config, CascadeMaskRCNNConfig):
+                stage_losses["loss_mask"] = mask_head_loss(
+                    self.mask_head[stage],
+                    pyramid,
+                    samples,
+                    targets,
+                    strides=self.strides,
+                    roi_size=config.mask.roi_size,
+                    batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
+                )
             losses |= {f"s{stage}.{name}": weight * loss for name, loss in stage_losses.items()}
             # The next stage samples from the refined boxes, but ground truth only as it is.
             labels = torch.cat([sample.labels for sample in samples])
@@ -102,6 +105,9 @@ class CascadeRoIHeads(RoIHeads):
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
+        *,
+        score_threshold: float = 0.0,
+        mask_form: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """See `RoIHeads`; mean of the stages' logits and masks, boxes of the last stage."""
         num_stages = len(self.bbox_head)
@@ -112,7 +118,7 @@ class CascadeRoIHeads(RoIHeads):
             if stage < num_stages - 1:
                 boxes = self._refine(stage, boxes, deltas, logits[:, :-1].argmax(1), sizes)
         logits = torch.stack(all_logits).mean(dim=0)  # (R, K + 1)
-        detections = postprocess_boxes(
+        detections: Sequence[Detections] = postprocess_boxes(
             boxes,
             logits,
             deltas,
@@ -120,14 +126,23 @@ class CascadeRoIHeads(RoIHeads):
             delta_stds=self.config.stage_delta_stds[-1],
             sizes=sizes,
         )
-        masks = predict_masks(
-            list(self.mask_head),
-            pyramid,
+        detections = drop_low_scores(detections, score_threshold)
+        masks = None
+        if isinstance(self.config, CascadeMaskRCNNConfig):
+            masks = predict_masks(
+                list(self.mask_head),
+                pyramid,
+                detections,
+                strides=self.strides,
+                roi_size=self.config.mask.roi_size,
+            )
+        return rescale_to_original(
             detections,
-            strides=self.strides,
-            roi_size=self.config.mask.roi_size,
+            masks,
+            sizes=sizes,
+            original_sizes=original_sizes,
+            mask_form=mask_form,
         )
-        return rescale_to_original(detections, masks, sizes=sizes, original_sizes=original_sizes)
 
     def _bbox_forward(
         self, stage: int, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]

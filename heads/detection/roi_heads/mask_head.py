@@ -9,10 +9,11 @@ from torchvision.ops import roi_align
 
 from swin_dense.heads.conv_block import ConvBlock
 from swin_dense.heads.detection.boxes.matching import RoISamples
-from swin_dense.heads.detection.config import TwoStageDetectorConfig
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
 from swin_dense.heads.detection.losses import mask_loss
 from swin_dense.heads.detection.roi_heads.postprocessing import Detections
 from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
+from swin_dense.heads.detection.targets import DetectionTarget
 
 
 class MaskHead(nn.Module):
@@ -53,7 +54,7 @@ class MaskHead(nn.Module):
         return self.conv_logits(hidden)  # (R, K, 2*S, 2*S)
 
 
-def build_mask_head(config: TwoStageDetectorConfig) -> MaskHead:
+def build_mask_head(config: MaskRCNNConfig | CascadeMaskRCNNConfig) -> MaskHead:
     """A mask head of the sizes in a detector's config."""
     return MaskHead(
         config.fpn_channels,
@@ -67,19 +68,19 @@ def mask_head_loss(
     head: nn.Module,
     pyramid: Sequence[Tensor],
     samples: Sequence[RoISamples],
-    masks: Sequence[Tensor],
+    targets: Sequence[DetectionTarget],
     *,
     strides: Sequence[int],
     roi_size: int,
     batch_size: tuple[int, int],
 ) -> Tensor:
-    """Loss of a mask head on the positive boxes among those sampled.
+    """Loss of a mask head on the positive boxes among those sampled, of objects with a mask.
 
     Args:
         head: a `MaskHead`, or any module with such a forward.
         pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
         samples: one per image.
-        masks: `(G, H, W)` bool or uint8 per image, at its true size.
+        targets: one per image, with masks.
         strides: see `pool_rois`.
         roi_size: bins per side of the pooled features.
         batch_size: (height, width) of the padded batch.
@@ -87,21 +88,37 @@ def mask_head_loss(
     Returns:
         Scalar.
     """
-    boxes = [sample.boxes[: sample.num_positive] for sample in samples]
+    positives = [
+        _positives_with_mask(sample, target)
+        for sample, target in zip(samples, targets, strict=True)
+    ]
+    boxes = [image_boxes for image_boxes, _, _ in positives]
     pooled = pool_rois(pyramid, boxes_to_rois(boxes), strides=strides, output_size=roi_size)
     logits = head(pooled)  # (P, K, m, m)
-    targets = [
+    cropped = [
         mask_targets(
-            bitmaps,
-            positive_boxes,
-            sample.matched_gt_indices,
+            target["masks"],
+            image_boxes,
+            matched_gt_indices,
             output_size=logits.shape[-1],
             batch_size=batch_size,
         )
-        for bitmaps, positive_boxes, sample in zip(masks, boxes, samples, strict=True)
+        for target, (image_boxes, _, matched_gt_indices) in zip(targets, positives, strict=True)
     ]
-    labels = [sample.labels[: sample.num_positive] for sample in samples]
-    return mask_loss(logits, torch.cat(labels), torch.cat(targets))
+    labels = [image_labels for _, image_labels, _ in positives]
+    return mask_loss(logits, torch.cat(labels), torch.cat(cropped))
+
+
+def _positives_with_mask(
+    sample: RoISamples, target: DetectionTarget
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes, labels and matched ground truth of an image's positives that have a mask to learn."""
+    num, matched = sample.num_positive, sample.matched_gt_indices
+    boxes, labels = sample.boxes[:num], sample.labels[:num]
+    if "has_mask" not in target:  # all have one, and the host need not wait for a device
+        return boxes, labels, matched
+    keep = target["has_mask"][matched]
+    return boxes[keep], labels[keep], matched[keep]
 
 
 def predict_masks(

@@ -20,6 +20,7 @@ from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import DetectionSample, collate_samples
 from swin_dense.datasets.transforms.detection import detection_eval
+from swin_dense.datasets.transforms.pipeline import compose
 
 FULL = {"scale": (60, 40)}  # the size of the tiny images: nothing is resized
 
@@ -82,9 +83,54 @@ def test_what_is_no_target_is_left_out_and_counted(tmp_path: Path) -> None:
         "boxes outside the image": 2,
         "crowds": 1,
         "polygons of fewer than 3 points": 1,
-        "objects without a mask": 3,
     }
-    assert len(dataset[0]["labels"]) == 2
+    assert dataset.annotation_counts == {"boxes": 6, "masks": 3}
+    assert len(dataset[0]["labels"]) == 5
+
+
+def test_objects_without_a_mask_are_kept_for_their_boxes(tmp_path: Path) -> None:
+    content = coco_content()
+    runs = {"size": [40, 60], "counts": [100, 50, 2250]}
+    content["annotations"] += [
+        annotation(20, box=[1, 2, 9, 9], segmentation=[[1, 2, 3, 4]]),
+        annotation(21, box=[2, 2, 9, 9], segmentation=runs),
+        annotation(22, box=[3, 2, 9, 9], segmentation=[]),
+    ]
+    del content["annotations"][1]["segmentation"]
+    dataset = _dataset(tmp_path, content)
+    assert dataset.annotation_counts == {"boxes": 6, "masks": 3}
+    sample = dataset[0]
+    assert sample["has_mask"].tolist() == [True, True, False, True, False]
+    assert _bitmaps(sample).sum((1, 2)).tolist() == [300, 100, 0, 50, 0]
+    assert sample["boxes"][[2, 4]].tolist() == [[1, 2, 10, 11], [3, 2, 12, 11]]
+    assert dataset[1]["has_mask"].tolist() == [False]
+
+
+def test_what_has_a_mask_is_known_after_objects_were_dropped(tmp_path: Path) -> None:
+    content = coco_content()
+    runs = {"size": [40, 60], "counts": [2350, 50]}
+    content["annotations"] = [
+        annotation(20, box=[1, 1, 5, 5]),  # cropped away, as the next
+        annotation(21, box=[2, 2, 9, 9], segmentation=None),
+        annotation(22, box=[40, 20, 10, 10], segmentation=None),
+        annotation(23, box=[58, 0, 2, 40], segmentation=runs),
+        annotation(24, box=[41, 21, 10, 10]),
+    ]
+    crop = compose([A.Crop(30, 15, 60, 40, p=1)])
+    sample = _dataset(tmp_path, content, transforms=crop)[0]
+    assert sample["has_mask"].tolist() == [False, True, True]
+    assert _bitmaps(sample).flatten(1).any(1).tolist() == [False, True, True]
+
+
+def test_masks_that_nobody_looks_at_are_left_out(tmp_path: Path) -> None:
+    content = coco_content()
+    runs = {"size": [40, 60], "counts": [100, 50, 2250]}
+    content["annotations"] += [annotation(21, box=[2, 2, 9, 9], segmentation=runs)]
+    dataset = _dataset(tmp_path, content, with_masks=False)
+    assert dataset.annotation_counts == {"boxes": 4, "masks": 4}
+    assert dataset[0]["has_mask"].tolist() == [False] * 3
+    assert len(dataset[0]["boxes"]) == 3
+    assert not _bitmaps(dataset[0]).any()
 
 
 def test_boxes_that_reach_out_of_the_image_are_cut(tmp_path: Path) -> None:

@@ -94,6 +94,28 @@ FAULTS: dict[str, tuple[Callable[[Content], object], str]] = {
         r"bbox is not four finite",
     ),
     "box huge": (lambda c: c["annotations"][0].update(bbox=[0, 0, 10**400, 1]), r"bbox is not"),
+    "box far away": (
+        lambda c: c["annotations"][0].update(bbox=[0, 0, 1e20, 1]),
+        r"beyond 1e\+07 px",
+    ),
+    "area beyond all images": (lambda c: c["annotations"][0].update(area=1e20), r"beyond 1e\+14"),
+    "id beyond all tensors": (
+        lambda c: c["annotations"][0].update(id=2**63),
+        r"whole number as id",
+    ),
+    "image giant": (
+        lambda c: c["images"][0].update(width=30_000, height=30_000),
+        r"too large: 1 \(image 5 states 30000 x 30000 px",
+    ),
+    "name of half a letter": (
+        lambda c: c["categories"][0].update(name="\ud800"),
+        r"lone surrogate\): 1 \(7\)",
+    ),
+    "name endless": (lambda c: c["categories"][0].update(name="x" * 501), r"more than 500 letters"),
+    "file name cut short": (
+        lambda c: c["images"][0].update(file_name="a\0.png"),
+        r"zero byte in file_name: 1 \(5\)",
+    ),
     "area is text": (lambda c: c["annotations"][0].update(area="12"), r"area is not .*\(11\)"),
     "area is not a number": (
         lambda c: c["annotations"][0].update(area=float("nan")),
@@ -201,7 +223,7 @@ def test_a_file_that_is_not_coco_is_named(tmp_path: Path, content: Any, message:
 
 def test_bytes_that_are_no_text_are_not_json(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_bytes(b"\xff\xfe\x80")
-    with pytest.raises(ValueError, match=r"odd\.json must be a JSON file"):
+    with pytest.raises(ValueError, match=r"odd\.json must be text in UTF-8"):
         read_coco(tmp_path / "odd.json")
 
 
@@ -276,3 +298,25 @@ def test_real_annotations_have_no_faults(shared: Path, split: str) -> None:
     assert len(coco.images) == 80
     assert sum(annotation.is_crowd for annotation in coco.annotations) in (6, 11)
     assert np.array([c.id for c in coco.categories]).max() == 90
+
+
+def test_too_many_categories_are_refused(tmp_path: Path) -> None:
+    content = coco_content()
+    content["categories"] += [{"id": 100 + i, "name": f"c{i}"} for i in range(20_000)]
+    with pytest.raises(ValueError, match="at most 20000 categories, got 20002"):
+        read_coco(write_coco(tmp_path, content))
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, "9" * 5000, '{"images": ', "NaN"])
+def test_json_that_no_reader_can_use_is_named(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"instances_val2017\.json (must be a JSON|is not a COCO)"):
+        read_coco(write_coco(tmp_path, text))
+
+
+def test_two_lists_of_one_name_are_refused_and_the_word_elsewhere_is_not(tmp_path: Path) -> None:
+    content = coco_content() | {"info": {"images": 3, "annotations": "many"}}
+    assert len(read_coco(write_coco(tmp_path / "one", content)).images) == 2
+    text = json.dumps(content)
+    text = text.replace("{", '{"annotations": [], ', 1)
+    with pytest.raises(ValueError, match="must have one list 'annotations', got several"):
+        read_coco(write_coco(tmp_path / "two", text))

@@ -121,6 +121,38 @@ def test_objects_without_a_mask_count_for_boxes_alone(tmp_path: Path) -> None:
     assert scores["per_class"]["segm"] == pytest.approx({"cat": 1, "dog": -1})
 
 
+def test_detections_of_objects_whose_mask_is_not_known_are_neither_right_nor_wrong(
+    tmp_path: Path,
+) -> None:
+    content = coco_content()
+    del content["annotations"][0]["segmentation"]
+    known = annotation(14, image_id=9, category_id=7, box=[32, 0, 20, 20])
+    content["annotations"].append(known)
+    evaluator = CocoEvaluator(write_coco(tmp_path, content))
+    both = _result([[0, 0, 30, 30], [32, 0, 52, 20]], [0, 1])
+    both["scores"] = both["scores"] / 2  # that without a mask comes first
+    evaluator.update([5, 9], [PERFECT[0], both])
+    scores = evaluator.compute()
+    assert scores["per_class"]["segm"] == pytest.approx({"cat": 1, "dog": 1})
+    assert scores["bbox"]["AR100"] == pytest.approx(1)
+
+
+def test_metrics_of_boxes_can_be_had_alone(tmp_path: Path) -> None:
+    content = coco_content()
+    crowd = annotation(50, image_id=9, category_id=7, box=[0, 0, 60, 40], iscrowd=1)
+    for entry in content["annotations"]:
+        entry["segmentation"] = []
+    content["annotations"].append(crowd)
+    evaluator = CocoEvaluator(write_coco(tmp_path, content))
+    evaluator.update([5, 9], PERFECT)
+    assert not evaluator.has_masks
+    scores = evaluator.compute(["bbox"])
+    assert scores["bbox"] == evaluator.compute()["bbox"]
+    assert scores.keys() == {"bbox", "per_class"}
+    assert scores["per_class"].keys() == evaluator.precision_recall(["bbox"]).keys() == {"bbox"}
+    assert set(evaluator.compute()["segm"].values()) == {-1.0}
+
+
 def test_labels_go_through_the_models_own_ids(truth: Path) -> None:
     evaluator = CocoEvaluator(truth, category_ids=(7, 3))
     evaluator.update([9], [_result([[0, 0, 30, 30]], [1])])

@@ -16,7 +16,7 @@ from swin_dense.datasets.metrics.detection_confusion import (
     DetectionConfusion,
     ImageCounts,
     box_ious,
-    confusion_matrix,
+    count_confusions,
     match_greedily,
 )
 
@@ -153,7 +153,9 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_path: Path) -> None:
     content, detections = random_case(seed)
     path = write_coco(tmp_path, content)
-    matrix, counts = confusion_matrix(read_coco(path), detections, score_threshold=threshold)
+    truth_file = read_coco(path)
+    confusion, counts = count_confusions(truth_file, detections, score_threshold=threshold)
+    matrix = confusion.matrix
     assert matrix[:3].sum() == sum(image.num_objects for image in counts.values())
     assert np.trace(matrix) == sum(image.num_matched for image in counts.values())
     assert matrix[:, :3].sum() == sum(image.num_detections for image in counts.values())
@@ -184,6 +186,28 @@ def test_precision_and_recall_are_pycocotools(seed: int, threshold: float, tmp_p
             assert matrix[place, place] / matrix[place].sum() == pytest.approx(recall[place])
     off_diagonal = matrix[:3, :3].sum() - np.trace(matrix)
     assert off_diagonal > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counts_from_a_threshold_are_those_of_a_matrix_at_that_threshold(
+    seed: int, tmp_path: Path
+) -> None:
+    content, detections = random_case(seed)
+    truth = read_coco(write_coco(tmp_path, content))
+    thresholds = np.array([0.0, 0.05, 0.3, 0.7, 1.0])
+    confusion, _ = count_confusions(truth, detections, score_threshold=0.5)
+    counted = confusion.count_from(thresholds)
+    for place, threshold in enumerate(thresholds):
+        alone, _ = count_confusions(truth, detections, score_threshold=float(threshold))
+        assert counted.num_right[place] == np.trace(alone.matrix)
+        assert counted.num_found[place] == alone.matrix[:, :3].sum()
+        assert counted.num_objects == alone.matrix[:3].sum()
+
+
+def test_nothing_to_count_is_zero_at_every_threshold() -> None:
+    counted = DetectionConfusion(2, score_threshold=0.3).count_from(np.array([0.1, 0.5]))
+    assert counted.num_right.tolist() == counted.num_found.tolist() == [0, 0]
+    assert counted.num_objects == 0
 
 
 def test_no_more_than_100_detections_of_a_class_count() -> None:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeMaskRCNNConfig
-from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.detection.cascade import CascadeMaskRCNN
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig
+from swin_dense.heads.variants import MODEL_VARIANTS
 
 
 def test_defaults_are_the_released_models() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from golden_detection import (
     GoldenDetector,
+    check_boxes_and_scores,
     check_detections,
     check_features,
     check_losses,
@@ -37,6 +38,14 @@ def test_detections_equal_the_reference_one_to_one(golden: GoldenDetector) -> No
 
 def test_all_24_metrics_equal_the_reference(golden: GoldenDetector) -> None:
     check_metrics(golden)
+
+
+def test_without_its_mask_head_a_detector_gives_the_same_boxes_scores_and_box_metrics(
+    golden: GoldenDetector,
+) -> None:
+    plain = golden.without_mask_head()
+    check_boxes_and_scores(golden, plain)
+    check_metrics(plain, kinds=("bbox",))
 
 
 def test_losses_and_gradients_equal_the_reference(golden: GoldenDetector) -> None:

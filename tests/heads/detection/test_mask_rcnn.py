@@ -2,8 +2,9 @@
 
 import torch
 
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from swin_dense.heads.models import MODEL_VARIANTS
+from swin_dense.heads.detection.config import MaskRCNNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN
+from swin_dense.heads.variants import MODEL_VARIANTS
 
 
 def test_defaults_are_the_released_models() -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from swin_dense.backbone import SwinConfig
-from swin_dense.heads.detection.config import RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.configs import SwinConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig, RPNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN
 from swin_dense.heads.detection.rpn import RPNHead
 
 TINY = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=4)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import swin_dense as sd
-from swin_dense.datasets.formats.ade20k import Ade20k
+from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import read_class_numbers
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.transforms.resizing import multi_scale_views

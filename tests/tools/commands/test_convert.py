@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from swin_dense.backbone import SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.key_maps import KEY_MAPS
+from swin_dense.configs import SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model, from_checkpoint
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.commands.convert import LayoutName, Options, convert_file, run

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.cli import main
@@ -41,6 +41,25 @@ def test_evaluate_gives_the_24_numbers_of_the_reference(golden: Path, tmp_path: 
         assert list(metrics[kind].values()) == pytest.approx(numbers, abs=0.001)
     results = json.loads((tmp_path / "results.json").read_text())
     assert {"image_id", "category_id", "bbox", "score", "segmentation"} <= results[0].keys()
+
+
+def test_tiles_change_nothing_for_images_that_fit_and_are_scored_where_they_do_not(
+    tmp_path: Path,
+) -> None:
+    data = write_shapes(tmp_path / "data", num_train=1, num_val=2, size=96, seed=0)
+    task = find_task("detection")
+    dataset = task.evaluation_data(DetectionData(root=data), scale=(64, 64))
+    model = task.create_model(find_recipe("mask_rcnn_demo").model, dataset)
+    save_model(model, tmp_path / "model.safetensors")
+    flags: Any = {"data": data, "workers": 0, "device": "cpu"}
+    weights = tmp_path / "model.safetensors"
+    whole = evaluate(weights, scale=(96, 96), **flags)
+    assert evaluate(weights, scale=(96, 96), tiles=96, overlap=32, **flags) == whole
+    results = tmp_path / "results.json"
+    evaluate(weights, scale=(96, 96), tiles=64, overlap=32, results=results, **flags)
+    found = json.loads(results.read_text())
+    assert {entry["image_id"] for entry in found} == set(dataset.image_ids)
+    assert all(entry["segmentation"]["size"] == [96, 96] for entry in found)
 
 
 def test_data_of_other_classes_is_refused(golden: Path, tmp_path: Path) -> None:
@@ -79,7 +98,7 @@ def test_a_folder_where_a_file_of_results_should_go_is_refused_at_once(
 
 
 def test_a_batch_needs_an_image() -> None:
-    with pytest.raises(ValueError, match="--batch-size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"--batch-size must be in 1\.\.256, got 0"):
         evaluate(Path("w"), data=Path("d"), batch_size=0)
 
 

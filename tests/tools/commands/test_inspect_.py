@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_dense.backbone import SWIN_VARIANTS, SwinConfig, SwinTransformer
+from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
+from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.tools.commands.inspect_ import Options, describe, inspect_file, run

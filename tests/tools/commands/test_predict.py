@@ -1,6 +1,8 @@
 """Prediction of images, folders and videos: what is written, under which names."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.models import create_model
 from swin_dense.tools.commands.predict import predict
@@ -66,6 +68,23 @@ def test_a_folder_gives_an_overlay_for_each_image_and_one_coco_file(
     assert Image.open(out / "overlays" / "a.jpg").size == (60 * 8, 40 * 8)
 
 
+def test_a_model_without_masks_gives_boxes(images: Path, tmp_path: Path) -> None:
+    config = replace(
+        find_recipe("faster_rcnn_demo").model,
+        backbone=SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),
+    )
+    save_model(create_model(config, class_names=("cat", "dog")), tmp_path / "a.safetensors")
+    _predict(tmp_path / "a.safetensors", tmp_path / "out", images / "a.jpg")
+    content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert content["annotations"]
+    for entry in content["annotations"]:
+        assert "segmentation" not in entry
+        assert entry["area"] == pytest.approx(entry["bbox"][2] * entry["bbox"][3])
+    drawn = np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.jpg")).astype(int)
+    plain = Image.open(images / "a.jpg").resize(drawn.shape[1::-1], Image.Resampling.BICUBIC)
+    assert np.abs(drawn - np.asarray(plain)).max() > 100  # the boxes
+
+
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(
     weights: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +137,74 @@ def test_what_was_found_before_an_input_that_cannot_be_read_is_kept(
     assert (out / "overlays" / "a.jpg").is_file()
 
 
+def test_an_input_that_cannot_be_read_does_not_stop_those_after_it(
+    weights: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "broken.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    named = images / "a.jpg", images / "broken.jpg", images / "more" / "a.png"
+    with pytest.raises(ValueError, match=r"broken\.jpg cannot .*; the results of 2 others are in"):
+        _predict(weights, out, *named)
+    found = json.loads((out / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg", "a.png"]
+
+
+def test_a_failure_does_not_cost_what_was_found_before(
+    weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path, **_: Any) -> np.ndarray:
+        if path.suffix == ".png":
+            raise MemoryError
+        return np.asarray(Image.open(path))
+
+    monkeypatch.setattr("swin_dense.datasets.images.read_image", read)
+    with pytest.raises(MemoryError):
+        _predict(weights, tmp_path / "out", images)
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
+
+
+def test_large_images_with_many_objects_take_little_memory(weights: Path, tmp_path: Path) -> None:
+    """24 megapixels; 20 masks as bitmaps alone would be 480 MB, and as much again encoded."""
+    image = np.random.default_rng(0).integers(0, 255, (4, 6, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "small.jpg"), image)
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(image, (6000, 4000)))
+    code = f"""
+import json
+from pathlib import Path
+from swin_dense.tools.commands.predict import predict
+
+def find(name):
+    flags = {{"score_threshold": 0.0, "scale": (96, 64), "device": "cpu"}}
+    predict({str(weights)!r}, name, out="out", **flags)
+    (peak,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+    return int(peak.split()[1]) / 1024
+
+before = find("small.jpg")
+print(find("large.jpg") - before)
+print(len(json.loads(Path("out/predictions.json").read_text())["annotations"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    mebibytes, num_objects = done.stdout.split()
+    assert int(num_objects) >= 20
+    assert float(mebibytes) < 600
+    with Image.open(tmp_path / "out" / "overlays" / "large.jpg") as overlay:
+        assert overlay.size == (6000, 4000)
+
+
+def test_an_image_larger_than_a_tile_is_predicted_in_tiles(weights: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (100, 150, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    _predict(weights, tmp_path / "out", tmp_path / "a.png", tiles=64, overlap=16)
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert {tuple(a["segmentation"]["size"]) for a in found["annotations"]} == {(100, 150)}
+    with pytest.raises(ValueError, match="--overlap must be in"):
+        _predict(weights, tmp_path / "out", tmp_path / "a.png", tiles=64)
+
+
 def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(
     weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,7 +227,7 @@ def test_inputs_that_are_not_there_or_empty_are_said(weights: Path, tmp_path: Pa
     ("changes", "message"),
     [
         ({"score_threshold": 1.5}, "--score-threshold must be in 0..1, got 1.5"),
-        ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
+        ({"batch_size": 0}, "--batch-size must be in 1..256, got 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(
@@ -172,3 +259,35 @@ def test_a_segmentor_gives_overlays_and_label_maps(images: Path, tmp_path: Path)
     label_map = Image.open(out / "label_maps" / "a.png")
     assert (label_map.mode, label_map.size) == ("L", (60, 40))
     assert set(np.unique(np.asarray(label_map))) <= {0, 1}
+
+
+def test_images_of_one_name_in_different_folders_are_told_apart(
+    weights: Path, images: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (other / name).write_bytes((images / "a.jpg").read_bytes())
+    out = tmp_path / "out"
+    _predict(weights, out, images / "a.jpg", other)
+    content = json.loads((out / "predictions.json").read_text())
+    names = [image["file_name"] for image in content["images"]]
+    assert names == ["images/a.jpg", "other/a.jpg", "b.jpg"]
+    assert all((out / "overlays" / name).is_file() for name in names)
+
+
+def test_a_second_run_into_a_folder_says_that_it_replaces(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    said = f"{out} has results already; those of the same names are replaced"
+    _predict(weights, out, images / "a.jpg")
+    assert said not in capsys.readouterr().err
+    _predict(weights, out, images / "a.jpg")
+    assert said in capsys.readouterr().err
+
+
+def test_no_input_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="images, folders or videos as inputs, got none"):
+        predict(tmp_path / "none.pth", [], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -8,12 +8,12 @@ import pytest
 from training_runs import detection_recipe
 
 import swin_dense as sd
-from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.configs import SWIN_VARIANTS
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.tools.commands import train as command
 from swin_dense.tools.commands.train import Run
 from swin_dense.tools.recipes.table import RECIPES
+from swin_dense.tools.training import run as training
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_backbone_by_name_or_config_comes_before_its_fields(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(command, "train_run", lambda options: seen.append(options.recipe))
+    monkeypatch.setattr(training, "train", lambda options: seen.append(options.recipe))
     recipe = detection_recipe(data, steps=1)
     for backbone in ("swin_s", SWIN_VARIANTS["swin_s"]):
         fields = {"model.backbone.window_size": 5, "model.backbone": backbone}

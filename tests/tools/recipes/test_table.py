@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from swin_dense import padding
-from swin_dense.backbone import SwinConfig
 from swin_dense.checkpoints.published import PUBLISHED
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes import matching
 from swin_dense.heads.detection.roi_heads import cascade, mask_pasting, standard
 from swin_dense.heads.models import create_model
-from swin_dense.tools.recipes.optim import create_optimizer
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES, find_recipe, unchanged
+from swin_dense.tools.training.optimizer import create_optimizer
 
 # Width, depths, heads of the backbones.
 _T = (96, (2, 2, 6, 2), (3, 6, 12, 24))
@@ -191,9 +191,38 @@ def test_coco_recipes_have_the_released_heads(name: str) -> None:
     assert config == (_CASCADE if name.startswith("cascade") else _MASK_RCNN)
 
 
+_WITHOUT_MASKS = {
+    **{f"faster_rcnn_swin_{name}": f"mask_rcnn_swin_{name}" for name in ("t_coco_1x", "t_coco_3x")},
+    "faster_rcnn_swin_s_coco_3x": "mask_rcnn_swin_s_coco_3x",
+    "faster_rcnn_demo": "mask_rcnn_demo",
+    "faster_rcnn_swin_t_finetune": "mask_rcnn_swin_t_finetune",
+    "cascade_rcnn_swin_t_coco_1x": "cascade_mask_rcnn_swin_t_coco_1x",
+    "cascade_rcnn_swin_t_coco_3x": "cascade_mask_rcnn_swin_t_coco_3x",
+    "cascade_rcnn_swin_s_coco_3x": "cascade_mask_rcnn_swin_s_coco_3x",
+    "cascade_rcnn_swin_b_coco_3x": "cascade_mask_rcnn_swin_b_coco_3x",
+}
+
+
+@pytest.mark.parametrize("name", _WITHOUT_MASKS)
+def test_recipes_without_masks_are_those_with_masks_in_all_else(name: str) -> None:
+    recipe, other = find_recipe(name), find_recipe(_WITHOUT_MASKS[name])
+    assert not recipe.published
+    assert "not published" in recipe.source
+    assert _without(asdict(other.model), "mask") == asdict(recipe.model)
+    assert asdict(recipe.data) == asdict(other.data)
+    assert (recipe.data.with_masks, other.data.with_masks) == (False, True)
+    for field in ("batch_size", "epochs", "steps", "evaluate_every", "optimizer", "schedule"):
+        assert getattr(recipe, field) == getattr(other, field), field
+
+
 @pytest.mark.parametrize(
     ("variant", "module", "low_quality"),
-    [("mask_rcnn", standard, [True]), ("cascade_mask_rcnn", cascade, [False] * 3)],
+    [
+        ("mask_rcnn", standard, [True]),
+        ("cascade_mask_rcnn", cascade, [False] * 3),
+        ("faster_rcnn", standard, [True]),
+        ("cascade_rcnn", cascade, [False] * 3),
+    ],
 )
 def test_what_no_config_holds_is_as_released(
     variant: str, module: Any, low_quality: list[bool], monkeypatch: pytest.MonkeyPatch
@@ -294,6 +323,8 @@ def test_norms_and_position_tables_are_not_decayed_and_biases_are(name: str) -> 
 def test_small_sets_start_from_a_published_whole_model_and_train_shortly() -> None:
     for name, published in (
         ("mask_rcnn_swin_t_finetune", "mask_rcnn_swin_t_coco_3x"),
+        ("faster_rcnn_swin_t_finetune", "faster_rcnn_swin_t_coco_3x"),
+        ("cascade_rcnn_swin_t_finetune", "cascade_rcnn_swin_t_coco_3x"),
         ("upernet_swin_t_finetune", "upernet_swin_t_ade20k_160k"),
     ):
         recipe, reference = find_recipe(name), find_recipe(published)

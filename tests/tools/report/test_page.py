@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from swin_dense.tools.report import page
+from swin_dense.tools.report.style import INK, STYLE, themed
 from swin_dense.tools.tasks.drawing import save_picture
 
 
@@ -38,9 +39,54 @@ def test_the_page_holds_its_blocks_and_fetches_nothing(tmp_path: Path) -> None:
     assert "&lt;cat&gt;" in text
     assert "left:0.0%;width:50.0%;background:#111" in text
     assert "default-src 'none'" in text
-    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', text)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["image.jpg", "report.html"]
 
 
 def test_a_picture_that_is_gone_is_said(tmp_path: Path) -> None:
     assert "image 3 (the picture is missing)" in page.picture(tmp_path / "no.jpg", "image 3")
+
+
+def test_sections_fold_and_are_listed_in_order_with_places_of_their_own(tmp_path: Path) -> None:
+    def group(title: str) -> page.Section:
+        scores = page.Section(title="Scores", blocks=[page.paragraph(f"of {title}")])
+        return page.Section(title=title, blocks=[page.paragraph("before"), scores])
+
+    path = tmp_path / "report.html"
+    page.write_page(path, "Demo", ["<p>first</p>", group("A & B"), group("C")])
+    text = path.read_text()
+    contents = text.partition("<nav")[2].partition("</nav>")[0]
+    links = re.findall(r'href="#([^"]+)">([^<]+)</a>', contents)
+    assert [name for _, name in links] == ["A &amp; B", "Scores", "C", "Scores"]
+    places = [place for place, _ in links]
+    assert len(set(places)) == 4
+    assert re.findall(r'<details class="section[^"]*" id="([^"]+)" open>', text) == places
+    assert text.count("<details") == text.count("</details>") == 4
+    assert "<summary><h1>A &amp; B</h1></summary>" in text
+    assert "<summary><h2>Scores</h2></summary>" in text
+    assert text.index("<p>first</p>") < text.index("of A &amp; B") < text.index("of C")
+
+
+def test_a_page_without_sections_has_no_contents(tmp_path: Path) -> None:
+    page.write_page(tmp_path / "page.html", "Words", [page.paragraph("few")])
+    assert "<nav" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_picture_that_opens_large_is_in_the_page_once(tmp_path: Path) -> None:
+    image = tmp_path / "image.jpg"
+    save_picture(np.zeros((4, 4, 3), np.uint8), image)
+    figure = page.picture(image, "image 1: 50.0")
+    assert figure.count("base64,") == 1
+    assert figure.startswith('<details class="picture"><summary><img ')
+
+
+def test_colours_of_the_page_become_variables_that_the_dark_mode_changes() -> None:
+    assert themed(f"fill: {INK}; stroke: #123456") == "fill: var(--ink); stroke: #123456"
+    light, dark = (
+        dict(re.findall(r"--(\w+): (#\w+);", part))
+        for part in STYLE.split("@media (prefers-color-scheme: dark)")[:2]
+    )
+    assert light.keys() == dark.keys()
+    assert all(light[name] != dark[name] for name in light)
+    used = set(re.findall(r"var\(--(\w+)\)", STYLE)) - {"c"}
+    assert used <= light.keys()

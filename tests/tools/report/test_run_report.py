@@ -56,7 +56,12 @@ def test_a_report_of_detection_has_every_section(run: Path) -> None:
     assert "image 11: 91.7" in text
     assert "F1 at IoU 0.5" in text
     assert page.read_text().count("data:image/jpeg") == 8
-    assert page.read_text().count("<svg") == 4 + 1 + 4
+    assert page.read_text().count("<svg") == 1 + 1 + 4 + 1
+    assert "Learning rate: 0.1 at every step." in text
+    assert "Images a second: 8 at every step." in text
+    assert "From a score of 0.3 on, 5 of 8 objects are found, and 5 detections are wrong" in text
+    assert "precision 50.0, recall 62.5, F1 55.6. F1 is highest from a score of 0.60 on" in text
+    assert "4 found, 0 wrong, precision 100.0, recall 50.0, F1 66.7." in text
 
 
 def test_a_report_of_segmentation_has_every_section(tmp_path: Path) -> None:
@@ -67,6 +72,8 @@ def test_a_report_of_segmentation_has_every_section(tmp_path: Path) -> None:
     assert "A point for each class" in text
     assert "20.0 k" in text  # pixels of a class
     assert "mIoU of the image" in text
+    assert "F1" not in text
+    assert "Scores over the training: mIoU 25.0, mAcc 12.5, aAcc 50.0 at step 10." in text
     assert not (run / "report.html").exists()
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig
+from swin_dense.heads.detection.mask_rcnn import MaskRCNN
 from swin_dense.tools.runs import checkpoints
 from swin_dense.tools.runs.checkpoints import (
     find_checkpoint,

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from swin_dense.tools.runs.evaluations import (
     read_record,
     record_evaluation,
 )
+from swin_dense.tools.tasks.drawing import as_hex, class_colour
 from swin_dense.tools.tasks.scores import (
     ClassScores,
     Confusion,
     PrecisionCurves,
     ScoredImage,
+    ThresholdScores,
     rank_images,
 )
 from swin_dense.tools.tasks.task import Evaluation
@@ -33,7 +36,11 @@ def evaluation() -> Evaluation:
         headline={"bbox/AP": 0.25, "bbox/AP50": float("nan")},
         tables=[Table("")],
         classes=ClassScores(
-            names=("cat", "dog"), scores={"box AP": [0.25, None]}, counts=[3, 0], unit="objects"
+            names=("cat", "dog"),
+            scores={"box AP": [0.25, None]},
+            counts=[3, 0],
+            unit="objects",
+            colours=("#ff0000", "#00ff00"),
         ),
         confusion=Confusion(
             names=("cat", "dog", "background"),
@@ -48,6 +55,13 @@ def evaluation() -> Evaluation:
                 by_class=np.array([[1.0, 0.123456789], [np.nan, np.nan]]),
             )
         },
+        thresholds=ThresholdScores(
+            thresholds=np.array([0.3, 0.6]),
+            num_right=np.array([2, 1]),
+            num_found=np.array([4, 1]),
+            num_objects=3,
+            shown=0.3,
+        ),
     )
 
 
@@ -65,6 +79,11 @@ def test_what_is_written_is_read_back(tmp_path: Path, evaluation: Evaluation) ->
     np.testing.assert_allclose(
         record.curves["boxes"].by_class, [[1, 0.12346], [np.nan, np.nan]], atol=1e-9
     )
+    assert list(record.classes.colours) == ["#ff0000", "#00ff00"]
+    assert record.thresholds is not None
+    assert record.thresholds.num_right.tolist() == [2, 1]
+    assert record.thresholds.f1.tolist() == [4 / 7, 0.5]
+    assert (record.thresholds.best, record.thresholds.shown) == (0, 0.3)
     assert record.image_scores == [0.5, None, 1.0]
     assert [(picture.image_id, picture.score) for picture in record.best] == [(12, 1.0)]
     assert [picture.image_id for picture in record.worst] == [10]
@@ -73,6 +92,37 @@ def test_what_is_written_is_read_back(tmp_path: Path, evaluation: Evaluation) ->
         *("step_00000040", "step_00000040.json"),
         *("step_00000040/best_1.jpg", "step_00000040/worst_1.jpg"),
     }
+
+
+def test_a_record_of_an_older_version_has_no_colours_and_no_thresholds(
+    tmp_path: Path, evaluation: Evaluation
+) -> None:
+    path = record_evaluation(tmp_path, 40, evaluation)
+    content = json.loads(path.read_text())
+    del content["thresholds"], content["classes"]["colours"]
+    path.write_text(json.dumps(content))
+    record = read_record(path)
+    assert record.thresholds is None
+    assert record.classes.colour_of(1) == as_hex(class_colour(1))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("classes", "colours", ["#ff0000", "red;x:url(//a)"], "colours must be #rrggbb"),
+        ("classes", "colours", ["#ff0000"], "colours must be 2, got 1"),
+        ("thresholds", "num_right", [1], "thresholds must have a count of each kind"),
+    ],
+)
+def test_colours_and_thresholds_that_do_not_fit_are_refused(
+    tmp_path: Path, evaluation: Evaluation, part: str, name: str, value: list[Any], message: str
+) -> None:
+    path = record_evaluation(tmp_path, 40, evaluation)
+    content = json.loads(path.read_text())
+    content[part][name] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_record(path)
 
 
 def test_large_pictures_are_reduced(tmp_path: Path, evaluation: Evaluation) -> None:

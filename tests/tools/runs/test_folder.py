@@ -8,6 +8,7 @@ import pytest
 from run_writer import detection_evaluation, segmentation_evaluation, write_run
 
 from swin_dense.tools.runs.folder import describe_progress, describe_run, read_run
+from swin_dense.tools.runs.names import suggest_runs
 
 
 @pytest.mark.parametrize("names_task", [True, False])
@@ -71,3 +72,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, content: Any, messag
         (tmp_path / "recipe.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_run(tmp_path)
+
+
+def test_runs_beside_a_path_that_is_none_are_named_the_nearest_first(tmp_path: Path) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no such folder; the runs there are: \S*/gamma, \S*/al"):
+        read_run(tmp_path / "gama")
+    with pytest.raises(ValueError, match=r"it has no recipe.json; the runs there are: \S*/alpha, "):
+        read_run(tmp_path)
+    assert suggest_runs(tmp_path / "alpha" / "last") == ""

@@ -101,3 +101,17 @@ def test_clock(seconds: float, text: str) -> None:
 def test_nan_and_inf_become_null() -> None:
     content = {"a": [1.0, float("nan")], "b": {"c": float("inf"), "d": "x"}}
     assert finite_or_none(content) == {"a": [1.0, None], "b": {"c": None, "d": "x"}}
+
+
+def test_scores_are_printed_in_percent_and_stored_as_fractions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunLog(tmp_path) as log:
+        log.metrics(
+            7,
+            {"bbox/AP": 0.4368, "bbox/AP50": float("nan"), "segm/AP": -1.0},
+            names={"bbox/AP": "box AP", "bbox/AP50": "box AP50", "segm/AP": "mask AP"}.__getitem__,
+        )
+    dash = "\N{EN DASH}"
+    assert f"step 7  box AP 43.7  box AP50 {dash}  mask AP {dash}" in capsys.readouterr().err
+    assert read_log(tmp_path)[0]["metrics"]["bbox/AP"] == 0.4368

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from coco_writer import without_masks
 from pycocotools.coco import COCO
 
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.tools.recipes.data import DetectionData
-from swin_dense.tools.tasks.detection import (
-    DetectionEvaluation,
-    DetectionPrediction,
-    DetectionTask,
-    DetectionWriter,
-    match_classes,
-)
+from swin_dense.tools.recipes.data import BoxData, DetectionData
+from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction
+from swin_dense.tools.tasks.detection import DetectionTask, DetectionWriter, match_classes
 from swin_dense.tools.tasks.scores import ScoreTable
 
 TASK = DetectionTask()
@@ -110,6 +106,59 @@ def test_perfect_predictions_score_one_also_when_gathered(root: Path) -> None:
     assert TASK.evaluate(model, dataset, [(samples, nothing)]).headline["bbox/AP"] == 0
 
 
+def test_without_masks_the_scores_and_pictures_are_of_boxes(root: Path) -> None:
+    dataset = TASK.evaluation_data(BoxData(root=root), scale=(64, 64))
+    samples = [dataset[index] for index in range(len(dataset))]
+    _, targets = TASK.prepare(samples, torch.device("cpu"), data=BoxData())
+    assert [target.keys() for target in targets] == [{"boxes", "labels"}] * 3
+    results = [target | {"scores": torch.ones(len(target["labels"]))} for target in targets]
+    model = _model(dataset.class_names)
+    evaluation = TASK.evaluate(model, dataset, [(samples, results)], gather=list)
+    assert evaluation.headline.keys() == {"bbox/AP", "bbox/AP50"}
+    assert evaluation.headline["bbox/AP"] > 0.99
+    assert evaluation.metrics.keys() == {"bbox"}
+    assert len(evaluation.metrics["bbox"]) == 12
+    assert [len(table.columns) for table in evaluation.tables] == [2, 2]
+    assert list(evaluation.classes.scores) == ["box AP"]
+    assert list(evaluation.curves) == ["boxes"]
+    table = TASK.score_table(evaluation.metrics)
+    assert table.columns == ("boxes",)
+    assert table.by_name.keys() == {f"box {name}" for name in evaluation.metrics["bbox"]}
+    picture = evaluation.images.best[0].draw()
+    drawn = TASK.draw_beside_truth(dataset, samples[0], results[0], model)
+    assert np.abs(picture.astype(int) - drawn).mean() < 1
+
+
+def test_a_model_with_masks_has_scores_of_boxes_alone_on_data_without_masks(
+    root: Path, tmp_path: Path
+) -> None:
+    found = []
+    for share in (1, 2):  # of the objects lose their masks
+        data = without_masks(root, tmp_path / str(share), every=share)
+        dataset = TASK.evaluation_data(DetectionData(root=data), scale=(64, 64))
+        whole = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
+        samples = [whole[index] for index in range(len(whole))]
+        targets = _targets(samples)
+        results = [target | {"scores": torch.ones(len(target["labels"]))} for target in targets]
+        model = _model(dataset.class_names)
+        found.append(TASK.evaluate(model, dataset, [(samples, results)]).metrics)
+    assert found[0].keys() == {"bbox"}
+    assert found[1].keys() == {"bbox", "segm"}
+    assert found[0]["bbox"] == found[1]["bbox"]
+    assert found[1]["segm"]["AP50"] == pytest.approx(1)
+
+
+def test_targets_say_which_objects_have_a_mask_where_some_have_none(
+    root: Path, tmp_path: Path
+) -> None:
+    dataset = TASK.evaluation_data(
+        DetectionData(root=without_masks(root, tmp_path, every=2)), scale=(64, 64)
+    )
+    (target,) = _targets([dataset[0]])
+    assert target["has_mask"].tolist() == target["masks"].flatten(1).any(1).tolist()
+    assert 0 < target["has_mask"].sum() < len(target["has_mask"])
+
+
 def test_images_are_ranked_over_all_processes(root: Path) -> None:
     dataset = TASK.evaluation_data(DetectionData(root=root), scale=(64, 64))
     samples = [dataset[index] for index in range(len(dataset))]
@@ -169,6 +218,21 @@ def test_predictions_are_a_coco_file_with_the_models_ids(tmp_path: Path) -> None
     assert (bitmap == masks[0].numpy()).all()
     categories = json.loads((tmp_path / "predictions.json").read_text())["categories"]
     assert categories == [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+
+
+def test_predictions_without_masks_have_boxes_and_their_area(tmp_path: Path) -> None:
+    writer = DetectionWriter(tmp_path / "a.json", _model(("cat", "dog")), score_threshold=0.5)
+    result = {
+        "boxes": torch.tensor([[5.0, 10, 25, 30]]),
+        "labels": torch.tensor([1]),
+        "scores": torch.tensor([0.75]),
+    }
+    picture = writer.add("a.jpg", torch.zeros(3, 40, 50, dtype=torch.uint8), result)
+    assert picture.any()
+    writer.close()
+    (annotation,) = json.loads((tmp_path / "a.json").read_text())["annotations"]
+    assert "segmentation" not in annotation
+    assert (annotation["bbox"], annotation["area"]) == ([5, 10, 20, 20], 400)
 
 
 def test_an_image_is_resized_as_in_evaluation() -> None:

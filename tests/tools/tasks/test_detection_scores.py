@@ -47,7 +47,18 @@ def test_what_is_found_exactly_scores_one(dataset: CocoDetection) -> None:
     assert evaluation.classes.counts == counts[:-1].sum(axis=1).tolist()
     assert evaluation.confusion.names[-1] == "background"
     assert {image.score for image in evaluation.images.images} == {1.0}
+    thresholds = evaluation.thresholds
+    assert thresholds.f1[thresholds.best] == 1
+    assert thresholds.thresholds[thresholds.f1 > 0].max() == pytest.approx(0.9)
+    assert np.isnan(thresholds.precision[-1])
+    assert thresholds.num_objects == counts.sum()
     assert all(curves.by_class.shape[1] == 101 for curves in evaluation.curves.values())
+    name, boxes, *_ = evaluation.tables[0].columns
+    assert (name.header, next(iter(name.cells)), next(iter(boxes.cells))) == (
+        "percent",
+        "AP",
+        "100.0",
+    )
 
 
 def test_nothing_found_scores_zero_and_is_background(dataset: CocoDetection) -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from swin_dense.datasets.masks import compress_masks
 from swin_dense.tools.tasks.drawing import (
+    as_hex,
     class_colour,
     draw_detections,
     draw_label_map,
@@ -76,6 +78,25 @@ def test_ground_truth_without_scores_and_masks_is_drawn() -> None:
     assert (picture[200, 200] == 0).all()
 
 
+@pytest.mark.parametrize("size", [(60, 80), (600, 700)])
+def test_masks_as_run_lengths_are_drawn_as_bitmaps_are(
+    size: tuple[int, int], generator: torch.Generator
+) -> None:
+    height, width = size
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
+    result = _result(size, [[0, 0, width, height], [5, 9, 30, 40], [20, 2, 70, 59], [0, 0, 1, 1]])
+    coarse = torch.rand(1, 4, 8, 8, generator=generator)
+    result["masks"] &= torch.nn.functional.interpolate(coarse, size=size)[0] > 0.4
+    result["masks"][3] = False
+    names = ["a", "b", "c", "d"]
+    drawn = draw_detections(image, result, names)
+    compressed = result | {"masks": compress_masks(result["masks"])}
+    assert (draw_detections(image, compressed, names) == drawn).all()
+    wrong = result | {"masks": compress_masks(result["masks"][:, 1:])}
+    with pytest.raises(ValueError, match="masks must have the image's size"):
+        draw_detections(image, wrong, names)
+
+
 def test_captions_of_one_place_do_not_cover_each_other() -> None:
     image = torch.zeros(3, 500, 600, dtype=torch.uint8)
     result = _result((500, 600), [[100, 100, 300, 300], [100, 100, 300, 300]])
@@ -86,6 +107,18 @@ def test_captions_of_one_place_do_not_cover_each_other() -> None:
 
 def test_twenty_classes_have_twenty_colours() -> None:
     assert len({class_colour(label) for label in range(20)}) == 20
+
+
+def test_colours_can_be_seen_on_white_and_on_black() -> None:
+    for label in range(60):
+        linear = [(part / 255) ** 2.2 for part in class_colour(label)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) > 2.3  # contrast of WCAG
+        assert (luminance + 0.05) / 0.05 > 3
+
+
+def test_a_colour_is_written_as_style_sheets_take_it() -> None:
+    assert as_hex((255, 0, 10)) == as_hex(np.array([255, 0, 10], np.uint8)) == "#ff000a"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +166,9 @@ def test_a_label_map_tints_its_classes_and_leaves_what_is_ignored() -> None:
     assert picture[100, 100].tolist() == [190, 40, 40]
     assert picture[500, 100].tolist() == [40, 40, 190]
     assert (picture[:, 400:] == 100).all()
+    unpainted = draw_label_map(image, labels, colours, unpainted=[0])
+    assert (unpainted[100, 100] == 100).all()
+    assert unpainted[500, 100].tolist() == [40, 40, 190]
     with pytest.raises(ValueError, match=r"labels must have the image's size \(600, 500\)"):
         draw_label_map(image, labels[1:], colours)
 
@@ -145,6 +181,8 @@ def test_a_legend_names_as_many_classes_as_there_is_room_for() -> None:
     two_rows = draw_legend([2, 0, 1], names, colours, height=50)
     assert [int((two_rows == colour).all(axis=2).any()) for colour in colours] == [0, 0, 1]
     assert two_rows.shape == (50, all_three.shape[1], 3)
+    hollow = draw_legend([2, 0, 1], names, colours, height=100, unpainted=[0])
+    assert [int((hollow == colour).all(axis=2).any()) for colour in colours] == [0, 1, 1]
 
 
 def test_a_picture_is_reduced_to_its_longest_side_and_never_enlarged() -> None:

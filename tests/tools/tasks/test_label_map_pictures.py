@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 
-from swin_dense.datasets.formats.ade20k import ade20k_classes
+from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.tools.tasks.label_map_pictures import (
+    background_labels,
+    chart_colours,
     class_areas,
     class_colours,
     draw_with_legend,
@@ -33,3 +35,21 @@ def test_a_picture_for_each_label_map_and_one_for_the_classes() -> None:
     two = draw_with_legend(image, maps, ["a", "b"], class_names=names, colours=colours)
     assert one.shape[0] == two.shape[0]
     assert two.shape[1] - one.shape[1] == 60 * 8 + 8  # an enlarged picture and the gap
+
+
+def test_the_background_goes_by_its_name_and_is_not_painted() -> None:
+    assert background_labels(("Background", "sky", "ground")) == [0, 2]
+    assert background_labels(("earth, ground", "floor")) == []
+    made = class_colours(2)
+    red, green, blue = chart_colours(("background", "road"), made)[0].tolist()
+    assert max(red, green, blue) - min(red, green, blue) < 30  # grey
+    assert np.array_equal(chart_colours(("background", "road"), made)[1], made[1])
+    image = torch.full((3, 500, 600), 100, dtype=torch.uint8)
+    label_map = torch.zeros(500, 600, dtype=torch.int64)
+    label_map[:, 300:] = 1
+    names = ("background", "road")
+    picture = draw_with_legend(
+        image, [label_map], ["a"], class_names=names, colours=class_colours(2)
+    )
+    assert (picture[400, 100] == 100).all()
+    assert (picture[400, 500] != 100).any()

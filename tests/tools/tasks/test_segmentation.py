@@ -8,17 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNet, UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.tools.recipes.data import SegmentationData
-from swin_dense.tools.tasks.segmentation import (
-    LabelMapWriter,
-    SegmentationInference,
-    SegmentationTask,
-)
+from swin_dense.tools.task_flags import SegmentationInference
+from swin_dense.tools.tasks.segmentation import LabelMapWriter, SegmentationTask
 
 TASK = SegmentationTask()
 

@@ -24,12 +24,20 @@ def test_scores_and_their_matrix_agree() -> None:
         ("sky", "road", "tree"),
         [ScoredImage(0, "a", 0.5)],
         lambda _: np.zeros((4, 4, 3), np.uint8),
+        colours=np.array([[0, 0, 255], [128, 128, 128], [0, 128, 0]], np.uint8),
     )
+    assert evaluation.classes.colours == ("#0000ff", "#808080", "#008000")
+    assert evaluation.thresholds is None
     assert evaluation.confusion.counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
     assert evaluation.classes.scores["IoU"] == [0.5, 0.5, None]
     assert evaluation.classes.scores["accuracy"] == [0.5, 1.0, None]
     assert evaluation.headline == pytest.approx({"mIoU": 0.5, "mAcc": 0.75, "aAcc": 2 / 3})
     assert evaluation.curves == {}
+    means, classes = (
+        [list(column.cells) for column in table.columns] for table in evaluation.tables
+    )
+    assert means == [["mIoU", "mAcc", "aAcc"], ["50.0", "75.0", "66.7"]]
+    assert classes[1] == ["50.0", "50.0", "\N{EN DASH}"]
     assert segmentation_score_table(evaluation.metrics).by_name == evaluation.headline
 
 

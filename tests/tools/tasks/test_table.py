@@ -8,8 +8,7 @@ import pytest
 
 from swin_dense.tools.commands.evaluate import CommonOptions
 from swin_dense.tools.recipes.table import RECIPES
-from swin_dense.tools.tasks.detection import DetectionEvaluation
-from swin_dense.tools.tasks.segmentation import SegmentationEvaluation
+from swin_dense.tools.task_flags import DetectionEvaluation, Inference, SegmentationEvaluation
 from swin_dense.tools.tasks.table import (
     TASKS,
     choose_flags,
@@ -18,7 +17,6 @@ from swin_dense.tools.tasks.table import (
     join_flags,
     split_flags,
 )
-from swin_dense.tools.tasks.task import Inference
 
 
 def _options(**flags: Any) -> Any:
@@ -36,6 +34,11 @@ def test_names_of_tasks_and_of_their_data_agree() -> None:
     for name, task in TASKS.items():
         assert task.name == task.data_type.task == name
     assert {recipe.task for recipe in RECIPES.values()} == TASKS.keys()
+
+
+@pytest.mark.parametrize("kind", ["evaluation_flags", "prediction_flags"])
+def test_the_table_and_the_tasks_name_the_same_flags(kind: str) -> None:
+    assert TASKS.flags(kind) == {name: getattr(task, kind) for name, task in TASKS.items()}
 
 
 @pytest.mark.parametrize("name", RECIPES)

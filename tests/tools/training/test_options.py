@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.table import find_recipe
+from swin_dense.tools.training import options as training_options
 from swin_dense.tools.training.options import Options, with_model_of_init, with_scaled_lr
 from swin_dense.tools.training.setup import resolve_launcher
 
@@ -29,6 +30,14 @@ from swin_dense.tools.training.setup import resolve_launcher
 def test_options_are_checked_at_the_door(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Options(recipe=find_recipe("mask_rcnn_demo"), **changes)
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training_options, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--track wandb must have .*; pip install wandb$"):
+        Options(recipe=find_recipe("mask_rcnn_demo"), track="wandb")
 
 
 def test_passes_over_the_data_do_not_go_unheard_beside_a_length_in_steps() -> None:

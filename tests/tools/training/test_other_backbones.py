@@ -17,8 +17,7 @@ from training_runs import (
 )
 
 import swin_dense as sd
-from swin_dense.adapters.timm_backbone import TimmConfig
-from swin_dense.backbone import SWIN_VARIANTS
+from swin_dense.configs import SWIN_VARIANTS, TimmConfig
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.tools.commands.train import choose_default
 from swin_dense.tools.recipes.recipe import with_backbone

@@ -5,17 +5,19 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, WandBTracker
 from torch import nn
 from training_runs import BACKBONE, assert_same, detection_recipe, losses, small_options, weights
 
 from swin_dense.backbone import SwinTransformer
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import MaskRCNNConfig
 from swin_dense.tools.commands.train import choose_default, describe_choices
 from swin_dense.tools.files import hold
 from swin_dense.tools.recipes.recipe import Recipe
@@ -128,6 +130,42 @@ def test_a_whole_model_of_other_classes_needs_the_flag(
     train(_options(two, tmp_path / "run", init=trained, new_classes=True))
     model = from_checkpoint(tmp_path / "run" / "last" / "model.safetensors")
     assert model.class_names == ("circle", "square")
+
+
+def test_a_tracker_that_fails_does_not_end_or_change_the_training(
+    recipe: Recipe,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Failing(WandBTracker):
+        def start(self) -> None:
+            torch.rand(5)
+
+        def store_init_configuration(self, values: dict[str, Any]) -> None:
+            assert values["data.root"] == str(recipe.data.root)
+
+        @property
+        def tracker(self) -> Any:
+            return SimpleNamespace(id="x")
+
+        def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
+            raise ConnectionError("no network")
+
+    monkeypatch.setitem(LOGGER_TYPE_TO_CLASS, "wandb", Failing)
+    monkeypatch.setattr("swin_dense.tools.training.options.find_spec", lambda name: name)
+    assert train(_options(recipe, tmp_path, track="wandb")) is not None
+    said = capsys.readouterr().err
+    assert said.count("--track wandb: figures could not be logged (ConnectionError: no netw") == 1
+    assert_same(weights(tmp_path), weights(finished))
+
+
+def test_a_mistyped_run_to_resume_is_not_made(recipe: Recipe, finished: Path) -> None:
+    mistyped = finished.with_name(f"{finished.name}x")
+    with pytest.raises(ValueError, match=f"--out names the run; .*{finished.name}"):
+        train(_options(recipe, mistyped, resume=True))
+    assert not mistyped.exists()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,9 @@ def test_check_only_leaves_a_page_of_samples_and_no_checkpoint(
     assert (tmp_path / "last").exists()
 
 
-def test_the_page_says_what_is_left_out_of_the_training(data: Path, tmp_path: Path) -> None:
+def test_page_and_console_say_what_is_left_out_of_the_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = data / "annotations" / "instances_train2017.json"
     before = content.read_text()
     content.write_text(before.replace('"iscrowd": 0', '"iscrowd": 1', 1))
@@ -89,6 +91,7 @@ def test_the_page_says_what_is_left_out_of_the_training(data: Path, tmp_path: Pa
     page = (tmp_path / "samples.html").read_text()
     assert "Left out of the training" in page
     assert "<td>crowds</td><td>1</td>" in page
+    assert "left out of training: 1 crowd\n" in capsys.readouterr().err
 
 
 def _infinite(logits: Tensor) -> Tensor:

@@ -31,8 +31,7 @@ from training_runs import (
 
 from swin_dense.datasets.shapes import write_shapes
 from swin_dense.heads.checkpoints import from_checkpoint
-from swin_dense.heads.detection.cascade import CascadeMaskRCNNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.runs.checkpoints import load_state
 from swin_dense.tools.training.options import Options

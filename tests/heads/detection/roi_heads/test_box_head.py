@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes.box_ops import encode_boxes
 from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.config import BoxConfig, TwoStageDetectorConfig

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, CascadeMaskRCNNConfig, MaskConfig
 from swin_dense.heads.detection.roi_heads.cascade import CascadeRoIHeads
 from swin_dense.padding import ImageBatch

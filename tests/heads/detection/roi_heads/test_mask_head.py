@@ -2,9 +2,9 @@
 
 import torch
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes.matching import RoISamples
-from swin_dense.heads.detection.config import MaskConfig, TwoStageDetectorConfig
+from swin_dense.heads.detection.config import MaskConfig, MaskRCNNConfig
 from swin_dense.heads.detection.roi_heads.mask_head import (
     MaskHead,
     build_mask_head,
@@ -25,7 +25,7 @@ def test_one_mask_per_class_of_twice_the_side(generator: torch.Generator) -> Non
 
 
 def test_a_head_is_built_in_the_sizes_of_the_config() -> None:
-    config = TwoStageDetectorConfig(
+    config = MaskRCNNConfig(
         backbone=SwinConfig(embed_dim=8, depths=(1,) * 4, num_heads=(1,) * 4),
         num_classes=3,
         fpn_channels=4,
@@ -73,10 +73,13 @@ def test_training_and_prediction_take_the_boxes_of_each_image(generator: torch.G
         matched_gt_indices=torch.zeros(0, dtype=torch.int64),
         is_gt=torch.tensor([False]),
     )
-    masks = [torch.zeros(0, 32, 32), torch.ones(1, 32, 32)]
+    targets = [
+        {"boxes": boxes[:num], "labels": torch.ones(num).long(), "masks": torch.ones(num, 32, 32)}
+        for num in (0, 1)
+    ]
     settings = {"strides": (4,), "roi_size": 7}
     mask_head_loss(
-        head, pyramid, [background, positive], masks, batch_size=(32, 32), **settings
+        head, pyramid, [background, positive], targets, batch_size=(32, 32), **settings
     ).backward()
     assert all(p.grad.isfinite().all() for p in head.parameters())
     empty = Detections(boxes[:0], torch.zeros(0), torch.zeros(0, dtype=torch.int64))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig
 from swin_dense.heads.detection.roi_heads.standard import StandardRoIHeads
 from swin_dense.padding import ImageBatch

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from swin_dense.checkpoints.pickled_names import PickleFault, StorageRecord, TensorRecord
-from swin_dense.checkpoints.torch_files import StoredValues, open_pickle, open_torch_zip
+from swin_dense.checkpoints.pickles.pickled_values import PickleFault, StorageRecord, TensorRecord
+from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle, open_torch_zip
 
 
 def _values(path: Path, content: bytes, **places: tuple[int, int]) -> StoredValues:

@@ -16,15 +16,15 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_names import storage_key
+from swin_dense.checkpoints.pickles.pickled_values import (
     PickleFault,
     StorageRecord,
     TensorRecord,
     brief,
     parts_of,
-    storage_key,
 )
-from swin_dense.checkpoints.unpickling import unpickle
+from swin_dense.checkpoints.pickles.unpickling import unpickle
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001

@@ -4,21 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from swin_dense.checkpoints.pickled_names import (
+from swin_dense.checkpoints.pickles.pickled_names import (
+    build_storage,
+    call,
+    find_name,
+    hashable,
+    set_items,
+    set_state,
+    storage_key,
+)
+from swin_dense.checkpoints.pickles.pickled_values import (
     ArrayRecord,
     Inert,
     PickleFault,
     StorageRecord,
     TensorRecord,
     brief,
-    build_storage,
-    call,
-    find_name,
-    hashable,
     parts_of,
-    set_items,
-    set_state,
-    storage_key,
 )
 
 

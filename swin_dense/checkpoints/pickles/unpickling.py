@@ -16,8 +16,7 @@ import pickletools
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from swin_dense.checkpoints.pickled_names import (
-    PickleFault,
+from swin_dense.checkpoints.pickles.pickled_names import (
     build_storage,
     call,
     find_name,
@@ -25,6 +24,7 @@ from swin_dense.checkpoints.pickled_names import (
     set_items,
     set_state,
 )
+from swin_dense.checkpoints.pickles.pickled_values import PickleFault
 
 _MAX_REASON = 120  # characters of the decoder's complaint that an error message repeats
 # Values that calls may copy: some, and so many for each byte of the pickle. Real ones copy at most

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swin_dense.checkpoints.pickled_names import ArrayRecord, PickleFault
-from swin_dense.checkpoints.unpickling import unpickle
+from swin_dense.checkpoints.pickles.pickled_values import ArrayRecord, PickleFault
+from swin_dense.checkpoints.pickles.unpickling import unpickle
 
 
 class _Call:

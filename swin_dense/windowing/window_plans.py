@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from swin_dense.windows import (
+from swin_dense.windowing.windows import (
     TokenOrder,
     Windows,
     chunk_windows,
@@ -24,9 +24,6 @@ from swin_dense.windows import (
     sort_by_kind,
 )
 
-# The attention bias is read in rows whose start is a multiple of this many elements: the fused GPU
-# kernels would otherwise copy it into such rows for every window.
-_ROW_ALIGNMENT = 8
 # A forward needs one a stage.
 _CACHED_PLANS = 32
 _CACHED_TABLES = 32
@@ -111,7 +108,7 @@ def plan_blocks(
     """
     arguments = (size, tuple(orders), window, device, max_tokens, with_image_indices)
     if torch.compiler.is_compiling():
-        from swin_dense.untraced import call_untraced
+        from swin_dense.windowing.untraced import call_untraced
 
         return call_untraced(_plan_blocks, *arguments)
     return _plan_blocks(*arguments)
@@ -195,7 +192,7 @@ def window_table(
     torch.compile takes it as a constant.
     """
     if torch.compiler.is_compiling():
-        from swin_dense.untraced import call_for_constant
+        from swin_dense.windowing.untraced import call_for_constant
 
         return call_for_constant(_window_table, compute, window, device)
     return _window_table(compute, window, device)
@@ -213,10 +210,3 @@ def _cached_window_table(
     compute: Callable[[int], np.ndarray], window: int, device: torch.device
 ) -> Tensor:
     return torch.from_numpy(compute(window)).to(device)
-
-
-def aligned_rows(bias: Tensor) -> Tensor:
-    """The same `(..., L, L)` values, each row starting at a multiple of 8 elements."""
-    length = bias.shape[-1]
-    padded = torch.nn.functional.pad(bias, (0, -length % _ROW_ALIGNMENT))
-    return padded[..., :length]

@@ -1,0 +1,1 @@
+"""Layouts of segmentation data: images and their label maps."""

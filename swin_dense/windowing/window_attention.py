@@ -1,0 +1,111 @@
+"""Attention within (shifted) windows, with the relative position bias and the shift's mask.
+
+Liu et al. 2021, section 3.2 and Equation 4. Which bias and which mask a pair of tokens has is
+geometry, in `windows.py`; here both become one term that is added to the logits.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from swin_dense.windowing.window_plans import WindowGroup, window_table
+from swin_dense.windowing.windows import relative_position_index, shift_masks
+
+# The attention bias is read in rows whose start is a multiple of this many elements: the fused GPU
+# kernels would otherwise copy it into such rows for every window.
+_ROW_ALIGNMENT = 8
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention within windows, with a learned bias per offset. Section 3.2."""
+
+    def __init__(
+        self, channels: int, *, num_heads: int, window_size: int, shifted: bool, qkv_bias: bool
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.shifted = shifted
+        self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
+        self.proj = nn.Linear(channels, channels)
+        num_offsets = (2 * window_size - 1) ** 2
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(num_offsets, num_heads))
+
+    def forward(self, tokens: Tensor, groups: tuple[WindowGroup, ...], bias: Tensor) -> Tensor:
+        """Attend within each window.
+
+        A slot of a window beyond the map holds a zero token, whose key and value are the biases of
+        `qkv`; it is attended to like any other, as in the published code.
+
+        Args:
+            tokens: `(T, C)` real tokens in window order.
+            groups: the windows they stand in.
+            bias: `(kinds, nH, L, L)` from `bias`.
+
+        Returns:
+            `(T, C)` in the same order.
+        """
+        qkv = self.qkv(tokens)  # (T, 3C)
+        # Not slices: their gradients would each be a matrix of all tokens, most of it zero.
+        parts = qkv.split([group.stop - group.start for group in groups])
+        attended = [self._attend(*pair, bias) for pair in zip(parts, groups, strict=True)]
+        return self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
+
+    def bias(self, dtype: torch.dtype) -> Tensor:
+        """Terms added to the logits of each kind of window: position bias and shift mask.
+
+        Gathered once a forward in training. In inference it is cached until the table changes
+        or the module changes its mode.
+
+        Returns:
+            `(4, nH, L, L)`, or `(1, nH, L, L)` where windows are not shifted.
+        """
+        table = self.relative_position_bias_table
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or table.is_inference():
+            return self._gather_bias(dtype)
+        state = (table.data_ptr(), table._version, dtype)
+        cached = _inference_biases.get(table)
+        if cached is None or cached[0] != state:
+            cached = (state, self._gather_bias(dtype).detach())
+            _inference_biases[table] = cached
+        return cached[1]
+
+    def train(self, mode: bool = True) -> "WindowAttention":
+        """Set the mode, as in `nn.Module`; the cached bias is dropped."""
+        _inference_biases.pop(self.relative_position_bias_table, None)
+        return super().train(mode)
+
+    def _gather_bias(self, dtype: torch.dtype) -> Tensor:
+        table = self.relative_position_bias_table
+        index = window_table(relative_position_index, self.window_size, device=table.device)
+        bias = table[index].permute(2, 0, 1)[None]  # (1, nH, L, L)
+        if self.shifted:
+            masks = window_table(shift_masks, self.window_size, device=table.device)  # (4, L, L)
+            bias = bias + masks[:, None]  # (4, nH, L, L)
+        return aligned_rows(bias.to(dtype))
+
+    def _attend(self, qkv: Tensor, group: WindowGroup, bias: Tensor) -> Tensor:
+        """`(T, 3C)` of the group's tokens to `(T, C)`."""
+        length = self.window_size**2
+        if group.slots is not None:
+            padding = qkv.new_zeros(()) if self.qkv.bias is None else self.qkv.bias.to(qkv.dtype)
+            slots = padding.expand(group.num_windows * length, qkv.shape[1])
+            qkv = slots.index_copy(0, group.slots, qkv)  # (n*L, 3C)
+        qkv = qkv.reshape(group.num_windows, length, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (n, nH, L, D)
+        mask = bias[group.kind][None]  # (1, nH, L, L)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = attended.transpose(1, 2).reshape(group.num_windows * length, -1)  # (n*L, C)
+        return attended if group.slots is None else attended.index_select(0, group.slots)
+
+
+# Outside the modules, so that a forward changes none of them; an entry goes with its table.
+_inference_biases = WeakTensorKeyDictionary()
+
+
+def aligned_rows(bias: Tensor) -> Tensor:
+    """The same `(..., L, L)` values, each row starting at a multiple of 8 elements."""
+    length = bias.shape[-1]
+    padded = torch.nn.functional.pad(bias, (0, -length % _ROW_ALIGNMENT))
+    return padded[..., :length]
