@@ -53,6 +53,13 @@ class DetectionEvaluation(DetectionInference):
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    format: str | None = None
+    """Layout of the data folder; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
