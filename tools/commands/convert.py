@@ -1,4 +1,4 @@
-"""`swin-dense convert`: a weights file under other names, or a folder of data in COCO's layout."""
+"""`swin-dense convert`: a weights file under other names, or data in a published layout."""
 
 import os
 import pickle
@@ -37,7 +37,7 @@ LayoutName = Literal[
 ]
 
 
-DataLayoutName = Literal["coco"]
+DataLayoutName = Literal["coco", "ade20k"]
 
 
 @dataclass(frozen=True, kw_only=True)

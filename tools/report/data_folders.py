@@ -17,11 +17,20 @@ from swin_dense.datasets.formats.detection_folder import (
     name_counts,
     open_detection_folder,
 )
+from swin_dense.datasets.formats.segmentation.ade20k_writer import write_ade20k
+from swin_dense.datasets.formats.segmentation.pairs import descend
+from swin_dense.datasets.formats.segmentation.table import (
+    FOLDERS,
+    SEGMENTATION_FORMATS,
+    SegmentationFolder,
+    open_segmentation,
+)
 from swin_dense.datasets.formats.split_names import published_name
 from swin_dense.datasets.formats.table import DETECTION_FORMATS
 from swin_dense.datasets.images import read_image
 from swin_dense.datasets.masks import decompress, rasterise_polygons
 from swin_dense.tools.tasks.drawing import Picture, draw_detections
+from swin_dense.tools.tasks.label_map_pictures import class_colours, draw_with_legend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +45,7 @@ class FolderFacts:
         splits: of each split, `images`, `annotations`, and `classes`: annotations by class name.
         notes: sentences on what was left out, or read in a way that is not plain.
         samples: the first images with their annotations drawn, each with a caption.
+        unit: of the counts by class, a plural.
     """
 
     task: str
@@ -46,6 +56,7 @@ class FolderFacts:
     splits: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
     samples: Callable[[int], Iterator[tuple[Picture, str]]]
+    unit: str = "annotations"
 
     @property
     def line(self) -> str:
@@ -57,7 +68,7 @@ class FolderFacts:
         number = len(self.class_names)
         line = (
             f"{self.root}: {self.layout_title} layout for {self.task}, images: {sizes}; "
-            f"{number} class{'' if number == 1 else 'es'}, annotations: "
+            f"{number} class{'' if number == 1 else 'es'}, {self.unit}: "
             f"{name_counts(list(counts.items()))}"
         )
         return "; ".join([line, *self.notes])
@@ -153,7 +164,73 @@ class DetectionFolders:
         write_coco(out, splits)
 
 
-FOLDER_KINDS: dict[str, FolderKind] = {"detection": DetectionFolders()}
+class SegmentationFolders:
+    """Segmentation data: the layouts of `datasets.formats.segmentation.table`."""
+
+    written_as = "ade20k"
+
+    def layouts(self) -> list[str]:
+        """Names in `SEGMENTATION_FORMATS`."""
+        return list(SEGMENTATION_FORMATS)
+
+    def fits(self, root: Path, layout: str | None) -> bool:
+        """Tell whether a layout of segmentation data is recognised, or named.
+
+        Pairs of folders, whose names are anybody's, count where no layout of detection fits.
+        """
+        if layout is not None:
+            return layout in SEGMENTATION_FORMATS
+        place = descend(root)
+        if any(known.fits(place) for known in SEGMENTATION_FORMATS.values()):
+            return True
+        return FOLDERS.fits(place) and open_detection_folder(root, None).key is None
+
+    def describe(self, root: Path, layout: str | None) -> FolderFacts:
+        """Count the labelled pixels of every split, in up to 500 of its label maps."""
+        del layout
+        folder = open_segmentation(root)
+        names = folder.reading.classes.names
+        splits: dict[str, dict[str, Any]] = {}
+        counted = []
+        for split, files in folder.splits.items():
+            counts = folder.count_classes(split)
+            splits[split] = {
+                "images": len(files.images),
+                "annotations": len(files.images),
+                "classes": dict(zip(names, counts.pixels.tolist(), strict=True)),
+            }
+            counted.append(f"{split}: {counts.words}")
+        key = next(
+            (key for key, known in SEGMENTATION_FORMATS.items() if known.name == folder.layout),
+            "folders",
+        )
+        reading = folder.reading
+        return FolderFacts(
+            task="segmentation",
+            layout=key,
+            layout_title=folder.layout,
+            root=folder.root,
+            class_names=names,
+            splits=splits,
+            notes=(
+                f"names are {reading.names_from}",
+                reading.encoding.words,
+                f"counted in {', '.join(counted)}",
+            ),
+            samples=partial(_draw_first_label_maps, folder),
+            unit="pixels",
+        )
+
+    def write(self, root: Path, out: Path, flags: Any) -> None:
+        """Write ADE20K's published layout; raises as `write_ade20k`."""
+        folder = open_segmentation(root, val_fraction=flags.val_fraction, val_list=flags.val_list)
+        write_ade20k(folder, out)
+
+
+FOLDER_KINDS: dict[str, FolderKind] = {
+    "detection": DetectionFolders(),
+    "segmentation": SegmentationFolders(),
+}
 
 
 def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
@@ -222,6 +299,20 @@ def _draw_first(
         number = len(entries)
         caption = f"{name}: {image.file_name}, {number} object{'' if number == 1 else 's'}"
         yield drawn, caption
+
+
+def _draw_first_label_maps(folder: SegmentationFolder, most: int) -> Iterator[tuple[Picture, str]]:
+    """The first images of the first split, with their label maps."""
+    split, files = next(iter(folder.splits.items()))
+    classes = folder.reading.classes
+    colours = class_colours(len(classes.names), classes.colours)
+    for pair in files.images[:most]:
+        image = torch.from_numpy(read_image(pair.image)).permute(2, 0, 1)
+        labels = torch.from_numpy(folder.reading.encoding.read(pair.label_map)).long()
+        drawn = draw_with_legend(
+            image, [labels], [pair.id], class_names=classes.names, colours=colours
+        )
+        yield drawn, f"{split}: {pair.id}"
 
 
 def _bitmap(entry: CocoAnnotation, size: tuple[int, int]) -> torch.Tensor:
