@@ -26,6 +26,8 @@ class Inference:
 class DetectionInference(Inference):
     """Flags of `evaluate` and `predict` for detectors."""
 
+    ranges: ClassVar[Ranges] = {"tiles": LENGTHS, "overlap": (0, LENGTHS[1])}
+
     tiles: int | None = None
     """Detection: cut images that are larger into square tiles of that side, px, for objects that
     the resize would make too small; tiles keep the image's resolution, unless --scale is smaller.
@@ -51,6 +53,13 @@ class DetectionEvaluation(DetectionInference):
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    format: str | None = None
+    """Layout of the data folder; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,7 +40,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
-    """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
+    """A data set in a layout of detection data and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
     ranges: ClassVar[Ranges] = {
@@ -50,11 +50,18 @@ class DetectionData(DataConfig):
     with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
-    """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
+    """Folder with annotations/instances_{split}.json and {split}/*.jpg, or in another layout."""
     train_split: str = "train2017"
-    """Split to train on."""
+    """Split to train on; where the layout has no train2017, its own for training."""
     val_split: str = "val2017"
-    """Split to evaluate on."""
+    """Split to evaluate on; where the layout has no val2017, its own for validation."""
+    format: str | None = None
+    """Layout of the folder (coco, roboflow, cvat, label_studio, coco_files); None: recognised."""
+    val_fraction: float | None = None
+    """Share of the training split's images to keep for evaluation, 0..1, in place of val_split; the
+    same images each time."""
+    val_list: Path | None = None
+    """File with the names of the images to keep instead, one a line."""
     flip: float = 0.5
     """Probability of the mirror image."""
     train_shorts: tuple[int, ...] = tuple(range(480, 801, 32))
@@ -68,6 +75,12 @@ class DetectionData(DataConfig):
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def __post_init__(self) -> None:
+        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
+            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
+        if self.val_fraction is not None and self.val_list is not None:
+            raise ValueError("only one of val_fraction and val_list can be given, got both")
 
     def check_root(self) -> None:
         """See `DataConfig`."""

@@ -112,6 +112,9 @@ _UPERNET = {
 _COCO_DATA = {
     "train_split": "train2017",
     "val_split": "val2017",
+    "format": None,
+    "val_fraction": None,
+    "val_list": None,
     "flip": 0.5,
     "train_shorts": (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800),
     "train_long": 1333,
