@@ -37,7 +37,7 @@ LayoutName = Literal[
 ]
 
 
-DataLayoutName = Literal["coco"]
+DataLayoutName = Literal["coco", "ade20k"]
 
 
 @dataclass(frozen=True, kw_only=True)
