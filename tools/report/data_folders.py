@@ -20,14 +20,15 @@ from swin_dense.datasets.formats.detection_folder import (
 from swin_dense.datasets.formats.segmentation.ade20k_writer import write_ade20k
 from swin_dense.datasets.formats.segmentation.pairs import descend
 from swin_dense.datasets.formats.segmentation.table import (
-    FOLDERS,
     SEGMENTATION_FORMATS,
     SegmentationFolder,
+    find_segmentation_format,
     open_segmentation,
 )
 from swin_dense.datasets.formats.split_names import published_name
 from swin_dense.datasets.formats.table import DETECTION_FORMATS
 from swin_dense.datasets.images import read_image
+from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.masks import decompress, rasterise_polygons
 from swin_dense.tools.tasks.drawing import Picture, draw_detections
 from swin_dense.tools.tasks.label_map_pictures import class_colours, draw_with_legend
@@ -45,7 +46,6 @@ class FolderFacts:
         splits: of each split, `images`, `annotations`, and `classes`: annotations by class name.
         notes: sentences on what was left out, or read in a way that is not plain.
         samples: the first images with their annotations drawn, each with a caption.
-        unit: of the counts by class, a plural.
     """
 
     task: str
@@ -56,7 +56,6 @@ class FolderFacts:
     splits: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
     samples: Callable[[int], Iterator[tuple[Picture, str]]]
-    unit: str = "annotations"
 
     @property
     def line(self) -> str:
@@ -68,7 +67,7 @@ class FolderFacts:
         number = len(self.class_names)
         line = (
             f"{self.root}: {self.layout_title} layout for {self.task}, images: {sizes}; "
-            f"{number} class{'' if number == 1 else 'es'}, {self.unit}: "
+            f"{number} class{'' if number == 1 else 'es'}, annotations: "
             f"{name_counts(list(counts.items()))}"
         )
         return "; ".join([line, *self.notes])
@@ -165,64 +164,61 @@ class DetectionFolders:
 
 
 class SegmentationFolders:
-    """Segmentation data: the layouts of `datasets.formats.segmentation.table`."""
+    """Images and label maps: the layouts of `datasets.formats.segmentation.table`."""
 
     written_as = "ade20k"
 
     def layouts(self) -> list[str]:
-        """Names in `SEGMENTATION_FORMATS`."""
-        return list(SEGMENTATION_FORMATS)
+        """Names in `SEGMENTATION_FORMATS`, and that of pairs of folders."""
+        return [*SEGMENTATION_FORMATS, "folders"]
 
     def fits(self, root: Path, layout: str | None) -> bool:
-        """Tell whether a layout of segmentation data is recognised, or named.
-
-        Pairs of folders, whose names are anybody's, count where no layout of detection fits.
-        """
+        """Tell whether a layout of label maps is recognised, or named."""
         if layout is not None:
-            return layout in SEGMENTATION_FORMATS
-        place = descend(root)
-        if any(known.fits(place) for known in SEGMENTATION_FORMATS.values()):
-            return True
-        return FOLDERS.fits(place) and open_detection_folder(root, None).key is None
+            return layout in self.layouts()
+        try:
+            find_segmentation_format(descend(root))
+        except FileNotFoundError:
+            return False
+        return True
 
     def describe(self, root: Path, layout: str | None) -> FolderFacts:
-        """Count the labelled pixels of every split, in up to 500 of its label maps."""
-        del layout
+        """Count the images in which each class occurs; of large splits a part that is named."""
         folder = open_segmentation(root)
+        found = find_segmentation_format(descend(root))
+        keys = {id(value): key for key, value in SEGMENTATION_FORMATS.items()}
         names = folder.reading.classes.names
-        splits: dict[str, dict[str, Any]] = {}
-        counted = []
-        for split, files in folder.splits.items():
-            counts = folder.count_classes(split)
-            splits[split] = {
-                "images": len(files.images),
-                "annotations": len(files.images),
-                "classes": dict(zip(names, counts.pixels.tolist(), strict=True)),
-            }
-            counted.append(f"{split}: {counts.words}")
-        key = next(
-            (key for key, known in SEGMENTATION_FORMATS.items() if known.name == folder.layout),
-            "folders",
-        )
-        reading = folder.reading
+        counts = {split: folder.count_classes(split) for split in folder.splits}
         return FolderFacts(
             task="segmentation",
-            layout=key,
+            layout=keys.get(id(found), "folders"),
             layout_title=folder.layout,
             root=folder.root,
             class_names=names,
-            splits=splits,
+            splits={
+                split: {
+                    "images": count.num_images,
+                    "annotations": int(count.images.sum()),
+                    "classes": dict(zip(names, count.images.tolist(), strict=True)),
+                }
+                for split, count in counts.items()
+            },
             notes=(
-                f"names are {reading.names_from}",
-                reading.encoding.words,
-                f"counted in {', '.join(counted)}",
+                f"names: {folder.reading.names_from}",
+                folder.reading.encoding.words,
+                *(
+                    f"{split}: images with each class counted in {count.words}"
+                    for split, count in counts.items()
+                ),
             ),
-            samples=partial(_draw_first_label_maps, folder),
-            unit="pixels",
+            samples=partial(_draw_label_maps, folder),
         )
 
     def write(self, root: Path, out: Path, flags: Any) -> None:
-        """Write ADE20K's published layout; raises as `write_ade20k`."""
+        """Write ADE20K's published layout: `training` and `validation` for splits of these kinds.
+
+        With `val_fraction` or `val_list` the training split is written in two parts.
+        """
         folder = open_segmentation(root, val_fraction=flags.val_fraction, val_list=flags.val_list)
         write_ade20k(folder, out)
 
@@ -301,20 +297,6 @@ def _draw_first(
         yield drawn, caption
 
 
-def _draw_first_label_maps(folder: SegmentationFolder, most: int) -> Iterator[tuple[Picture, str]]:
-    """The first images of the first split, with their label maps."""
-    split, files = next(iter(folder.splits.items()))
-    classes = folder.reading.classes
-    colours = class_colours(len(classes.names), classes.colours)
-    for pair in files.images[:most]:
-        image = torch.from_numpy(read_image(pair.image)).permute(2, 0, 1)
-        labels = torch.from_numpy(folder.reading.encoding.read(pair.label_map)).long()
-        drawn = draw_with_legend(
-            image, [labels], [pair.id], class_names=classes.names, colours=colours
-        )
-        yield drawn, f"{split}: {pair.id}"
-
-
 def _bitmap(entry: CocoAnnotation, size: tuple[int, int]) -> torch.Tensor:
     """Mask `(H, W)` bool of an annotation; empty where it has a box alone."""
     masks = [entry.run_lengths] if entry.run_lengths is not None else []
@@ -323,3 +305,20 @@ def _bitmap(entry: CocoAnnotation, size: tuple[int, int]) -> torch.Tensor:
     if not masks:
         return torch.zeros(size, dtype=torch.bool)
     return torch.from_numpy(decompress(masks)[0].copy())
+
+
+def _draw_label_maps(folder: SegmentationFolder, most: int) -> Iterator[tuple[Picture, str]]:
+    """The first images of the first split with their label maps beside them."""
+    classes = folder.reading.classes
+    split, files = next(iter(folder.splits.items()))
+    for pair in files.images[:most]:
+        labels = torch.from_numpy(folder.reading.encoding.read(pair.label_map)).long()
+        pixels = read_image(pair.image, stated_size=tuple(labels.shape))
+        drawn = draw_with_legend(
+            torch.from_numpy(pixels).permute(2, 0, 1),
+            [torch.full_like(labels, IGNORED_LABEL), labels],
+            ["image", "annotations"],
+            class_names=classes.names,
+            colours=class_colours(len(classes.names), classes.colours),
+        )
+        yield drawn, f"{split}: {pair.id}"
