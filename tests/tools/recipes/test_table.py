@@ -196,7 +196,6 @@ def test_coco_recipes_have_the_released_heads(name: str) -> None:
 _WITHOUT_MASKS = {
     **{f"faster_rcnn_swin_{name}": f"mask_rcnn_swin_{name}" for name in ("t_coco_1x", "t_coco_3x")},
     "faster_rcnn_swin_s_coco_3x": "mask_rcnn_swin_s_coco_3x",
-    "faster_rcnn_demo": "mask_rcnn_demo",
     "faster_rcnn_swin_t_finetune": "mask_rcnn_swin_t_finetune",
     "cascade_rcnn_swin_t_coco_1x": "cascade_mask_rcnn_swin_t_coco_1x",
     "cascade_rcnn_swin_t_coco_3x": "cascade_mask_rcnn_swin_t_coco_3x",
