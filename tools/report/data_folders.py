@@ -313,7 +313,7 @@ def _draw_label_maps(folder: SegmentationFolder, most: int) -> Iterator[tuple[Pi
     split, files = next(iter(folder.splits.items()))
     for pair in files.images[:most]:
         labels = torch.from_numpy(folder.reading.encoding.read(pair.label_map)).long()
-        pixels = read_image(pair.image, stated_size=tuple(labels.shape))
+        pixels = read_image(pair.image, stated_size=(labels.shape[0], labels.shape[1]))
         drawn = draw_with_legend(
             torch.from_numpy(pixels).permute(2, 0, 1),
             [torch.full_like(labels, IGNORED_LABEL), labels],
