@@ -5,8 +5,8 @@ inside, outside first. Compressed, they are a string of six-bit characters (pyco
 Polygons are in continuous px: pixel `i` covers `[i, i+1)`.
 """
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +25,19 @@ class CompressedMask(TypedDict):
 
     size: list[int]
     counts: bytes
+
+
+class MaskCrop(NamedTuple):
+    """The part of a mask that holds all its pixels.
+
+    Attributes:
+        left, top: px of the frame that the first column and row of the bitmap are.
+        bitmap: `(h, w)` bool; `(0, 0)` for an empty mask.
+    """
+
+    left: int
+    top: int
+    bitmap: np.ndarray
 
 
 def rasterise_polygons(
@@ -67,6 +80,68 @@ def compress_bitmaps(bitmaps: np.ndarray) -> list[CompressedMask]:
     """
     columns_first = np.asfortranarray(bitmaps.transpose(1, 2, 0))  # (H, W, G)
     return coco_mask.encode(columns_first.view(np.uint8))
+
+
+def compress_masks(masks: Tensor | Sequence[Mapping[str, Any]]) -> list[CompressedMask]:
+    """Encode masks in any form that models give them in.
+
+    Args:
+        masks: `(N, H, W)` bool or uint8; or one dict a mask with its `size`, (height, width) px,
+            and `counts`: a list of run lengths, or the string that they were compressed to.
+    """
+    if isinstance(masks, Tensor):
+        columns = masks.detach().bool().transpose(1, 2).contiguous().cpu()  # (N, W, H)
+        return compress_bitmaps(columns.numpy().transpose(0, 2, 1))
+    compressed: list[CompressedMask] = []
+    for mask in masks:
+        size, counts = list(mask["size"]), mask["counts"]
+        if not isinstance(counts, bytes | str):
+            counts = coco_mask.frPyObjects({"size": size, "counts": list(counts)}, *size)["counts"]
+        compressed.append({"size": size, "counts": counts})
+    return compressed
+
+
+def crop_mask(mask: CompressedMask) -> MaskCrop:
+    """Expand the smallest part of a mask that has all its pixels; the rest is never made."""
+    columns, starts, ends = _column_pieces(mask)
+    if not len(columns):
+        return MaskCrop(0, 0, np.zeros((0, 0), dtype=bool))
+    left, top = int(columns.min()), int(starts.min())
+    bitmap = np.zeros((int(columns.max()) + 1 - left, int(ends.max()) - top), dtype=bool)  # (w, h)
+    pieces = ((columns - left).tolist(), (starts - top).tolist(), (ends - top).tolist())
+    for column, start, end in zip(*pieces, strict=True):
+        bitmap[column, start:end] = True
+    return MaskCrop(left, top, bitmap.T)
+
+
+def move_mask(
+    mask: CompressedMask, size: tuple[int, int], *, left: int, top: int
+) -> CompressedMask:
+    """Take the mask of a part of an image into the frame of the image.
+
+    Args:
+        mask: in the frame of the part.
+        size: (height, width) of the image, px.
+        left: px of the image that the part's first column is.
+        top: px of the image that the part's first row is.
+
+    Raises:
+        ValueError: the part does not lie in the image.
+    """
+    height, width = mask["size"]
+    if min(left, top) < 0 or left + width > size[1] or top + height > size[0]:
+        raise ValueError(
+            f"a part of an image of {size[0]} x {size[1]} px must lie in it, got {height} x "
+            f"{width} px at row {top} and column {left}"
+        )
+    columns, starts, ends = _column_pieces(mask)
+    feet = (columns + left) * size[0] + top
+    edges = np.stack([feet + starts, feet + ends], axis=1).ravel()
+    # A run that goes on from the foot of a column to the head of the next is one.
+    touches = np.flatnonzero(edges[1:] == edges[:-1])
+    edges = np.delete(edges, np.concatenate([touches, touches + 1]))
+    counts = np.diff(edges, prepend=0, append=size[0] * size[1])
+    return compress_counts(counts[:-1] if counts[-1] == 0 else counts, size)
 
 
 def decompress(masks: Sequence[CompressedMask]) -> np.ndarray:
@@ -152,6 +227,26 @@ def bitmaps_from_runs(counts: Tensor, num_runs: Tensor, size: tuple[int, int]) -
     else:
         pixels = torch.repeat_interleave(is_inside, counts, output_size=num_pixels)
     return pixels.view(len(num_runs), width, height).transpose(1, 2)  # (G, H, W)
+
+
+def _column_pieces(mask: CompressedMask) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The runs inside a mask, cut at the feet of columns: column, first row and row behind each."""
+    height = mask["size"][0]
+    edges = decompress_counts(mask["counts"]).cumsum()
+    ends = edges[1::2]
+    starts = edges[0::2][: len(ends)]
+    starts, ends = starts[starts < ends], ends[starts < ends]
+    first = starts // height
+    num_columns = (ends - 1) // height - first + 1
+    run = np.repeat(np.arange(len(starts)), num_columns)
+    place = np.arange(len(run)) - np.repeat(num_columns.cumsum() - num_columns, num_columns)
+    columns = first[run] + place
+    heads = columns * height
+    return (
+        columns,
+        np.maximum(starts[run] - heads, 0),
+        np.minimum(ends[run] - heads, height),
+    )
 
 
 def _fill_runs(counts: Tensor, is_inside: Tensor, num_pixels: int) -> Tensor:

@@ -36,8 +36,8 @@ _MEMORY = 3.0  # GB that a case may need beyond what the worker has
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A case that went wrong."""
+class Result:
+    """A case, what is wrong with its answer ("" for nothing), and the end of what it showed."""
 
     number: int
     case: Case
@@ -46,12 +46,12 @@ class Finding:
 
     def __str__(self) -> str:
         words = " ".join(map(repr, self.case.words))
-        return (
-            f"case {self.number}, {self.case.family}: {self.fault}\n  {words[:600]}\n  {self.shown}"
-        )
+        verdict = self.fault or "well"
+        head = f"case {self.number}, {self.case.family}: {verdict}"
+        return f"{head}\n  {words[:600]}\n  {self.shown}"
 
 
-def run_cases(cases: int, seed: int, folder: Path) -> Iterator[tuple[Case, Finding | None]]:
+def run_cases(cases: int, seed: int, folder: Path) -> Iterator[Result]:
     """Draw cases, the same for the same seed, and try each.
 
     Args:
@@ -60,7 +60,7 @@ def run_cases(cases: int, seed: int, folder: Path) -> Iterator[tuple[Case, Findi
         folder: an empty one for the inputs; each case's are deleted behind it.
 
     Yields:
-        Each case, and what is wrong with it if anything is.
+        What came of each case.
     """
     material = folder / "material"
     make_material(material)
@@ -74,7 +74,7 @@ def run_cases(cases: int, seed: int, folder: Path) -> Iterator[tuple[Case, Findi
             answer = worker.run(case.words)
             fault = _find_fault(case, answer, place)
             shown = json.dumps(str(answer.get("stderr", ""))[-1500:]) if answer else ""
-            yield case, Finding(number, case, fault, shown) if fault else None
+            yield Result(number, case, fault, shown)
             shutil.rmtree(place, ignore_errors=True)
     finally:
         worker.stop()
@@ -213,6 +213,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all", action="store_true", help="print the cases that went well, too")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -221,11 +222,11 @@ def main() -> int:
     tried: Counter[str] = Counter()
     findings = 0
     with tempfile.TemporaryDirectory() as folder:
-        for case, finding in run_cases(options.cases, options.seed, Path(folder)):
-            tried[case.family] += 1
-            if finding is not None:
-                findings += 1
-                print(finding, flush=True)
+        for result in run_cases(options.cases, options.seed, Path(folder)):
+            tried[result.case.family] += 1
+            findings += bool(result.fault)
+            if result.fault or options.all:
+                print(result, flush=True)
     counts = ", ".join(f"{count} {family}" for family, count in tried.items())
     print(f"{sum(tried.values())} cases ({counts}): {findings} went wrong")
     return 1 if findings else 0

@@ -6,6 +6,9 @@ from typing import ClassVar, Literal
 
 from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
+from swin_dense.tools.flags import Switch
+
+_SMALLEST_TILE = 64  # px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,25 +23,59 @@ class Inference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionEvaluation(Inference):
+class DetectionInference(Inference):
+    """Flags of `evaluate` and `predict` for detectors."""
+
+    ranges: ClassVar[Ranges] = {"tiles": LENGTHS, "overlap": (0, LENGTHS[1])}
+
+    tiles: int | None = None
+    """Detection: cut images that are larger into square tiles of that side, px, for objects that
+    the resize would make too small; tiles keep the image's resolution, unless --scale is smaller.
+    None: no tiles."""
+    overlap: int = 200
+    """Detection: px that neighbouring --tiles share; objects up to that size are whole in one."""
+
+    def __post_init__(self) -> None:
+        if self.tiles is None:
+            if self.overlap != DetectionInference.overlap:
+                raise ValueError(f"--overlap is for --tiles, got {self.overlap} without tiles")
+        elif self.tiles < _SMALLEST_TILE:
+            raise ValueError(f"--tiles must be at least {_SMALLEST_TILE} px, got {self.tiles}")
+        elif not 0 <= self.overlap <= self.tiles // 2:
+            raise ValueError(
+                f"--overlap must be in 0..{self.tiles // 2}, half of --tiles, got {self.overlap}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionEvaluation(DetectionInference):
     """Flags of `evaluate` for detectors."""
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    format: str | None = None
+    """Layout of the data folder; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.results is not None:
             make_file_writable(self.results)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionPrediction(Inference):
+class DetectionPrediction(DetectionInference):
     """Flags of `predict` for detectors."""
 
     score_threshold: float = 0.3
     """Detection: what scores less is left out, 0..1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.score_threshold <= 1:
             raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
 
@@ -62,6 +99,11 @@ class SegmentationInference(Inference):
 class SegmentationEvaluation(SegmentationInference):
     """Flags of `evaluate` alone, for segmentors."""
 
-    reduce_zero_label: bool = True
-    """Segmentation: read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1
-    are the classes."""
+    reduce_zero_label: Switch = None
+    """Segmentation: true: label maps store 0 for "ignored" and 1..K; false: they store 0..K-1;
+    None: the layout or the files decide."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""

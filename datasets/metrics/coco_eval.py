@@ -12,7 +12,7 @@ from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
 from swin_dense.datasets.formats.coco_file import check_run_lengths, finite_number, read_coco
-from swin_dense.datasets.masks import compress_bitmaps
+from swin_dense.datasets.masks import compress_masks
 from swin_dense.datasets.metrics.coco_backends import (
     BackendName,
     CocoTables,
@@ -106,7 +106,8 @@ class CocoEvaluator:
         Args:
             image_ids: one per result.
             results: dicts with `boxes` `(N, 4)` xyxy px, `scores` `(N,)`, `labels` `(N,)`, and
-                `masks` `(N, H, W)` bool, or a list of `N` compressed masks, or no masks.
+                `masks` `(N, H, W)` bool, or a list of `N` masks as run lengths, compressed or not,
+                or no masks.
 
         Raises:
             ValueError: an id is unknown or comes twice, a label has no category, a mask is not of
@@ -229,14 +230,13 @@ def _make_entries(
     boxes = result["boxes"].detach().cpu().double()
     scores, labels = result["scores"].tolist(), result["labels"].tolist()
     masks = result.get("masks")
-    if isinstance(masks, Tensor):
-        if tuple(masks.shape[1:]) != size:
-            raise ValueError(
-                f"masks must have the size of the image, {tuple(size)}, got"
-                f" {tuple(masks.shape[1:])} (image {image_id})"
-            )
-        columns = masks.detach().bool().transpose(1, 2).contiguous().cpu()  # (N, W, H)
-        masks = compress_bitmaps(columns.numpy().transpose(0, 2, 1))
+    if isinstance(masks, Tensor) and tuple(masks.shape[1:]) != size:
+        raise ValueError(
+            f"masks must have the size of the image, {tuple(size)}, got"
+            f" {tuple(masks.shape[1:])} (image {image_id})"
+        )
+    if masks is not None:
+        masks = compress_masks(masks)
     lengths = {len(boxes), len(scores), len(labels), len(boxes) if masks is None else len(masks)}
     if len(lengths) > 1:
         raise ValueError(

@@ -1,10 +1,26 @@
 """Ground truth and detections of an image as typed dicts, and the check of the former."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
+
+MaskForm = Literal["bitmaps", "run_lengths"]
+"""Form of the masks of detections: `(N, H, W)` bool, or a list of `RunLengths`."""
+
+
+class RunLengths(TypedDict):
+    """One mask as COCO's uncompressed run lengths, which pycocotools' `frPyObjects` takes.
+
+    Keys:
+        size: height and width of the image, px.
+        counts: px down the columns of the image, alternating between outside and inside the mask,
+            outside first; they sum to height * width.
+    """
+
+    size: list[int]
+    counts: list[int]
 
 
 class _Objects(TypedDict):
@@ -41,10 +57,11 @@ class DetectionResult(_Found, total=False):
         boxes: `(N, 4)` float32, xyxy, px.
         scores: `(N,)` float32 in 0..1.
         labels: `(N,)` int64 in 0..K-1.
-        masks: `(N, H, W)` bool; absent from a model that gives no masks.
+        masks: `(N, H, W)` bool, or where they were asked for the run lengths of each; absent from a
+            model that gives no masks.
     """
 
-    masks: Tensor
+    masks: Tensor | list[RunLengths]
 
 
 def check_targets(

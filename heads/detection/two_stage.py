@@ -1,7 +1,7 @@
 """The two-stage detector: backbone, FPN, RPN and the RoI heads that a subclass builds."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from swin_dense.heads.detection.rpn import RPNHead, propose
 from swin_dense.heads.detection.targets import (
     DetectionResult,
     DetectionTarget,
+    MaskForm,
     check_targets,
     move_target,
 )
@@ -117,6 +118,8 @@ class TwoStageDetector(Model):
         images: Sequence[Tensor] | ImageBatch,
         *,
         original_sizes: Sequence[tuple[int, int]] | None = None,
+        score_threshold: float = 0.0,
+        masks: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """Detect objects, as in eval mode whatever the mode of the model.
 
@@ -124,12 +127,18 @@ class TwoStageDetector(Model):
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
             original_sizes: (height, width) of each image before it was resized; results are then in
                 that frame. None: results are in the frame of the images given.
+            score_threshold: smallest score of a result, 0..1. What scores less costs no work and no
+                memory; the config's own threshold applies besides.
+            masks: "bitmaps" for `(N, H, W)` bool on the model's device, which is N bytes for each
+                pixel; "run_lengths" for a list of N masks as COCO's uncompressed run lengths, the
+                same pixels, in memory that does not grow with the image.
 
         Returns:
             One result per image, on the model's device; empty tensors where nothing is found.
 
         Raises:
-            ValueError: there is another number of sizes than of images, or one is below 1 px.
+            ValueError: there is another number of sizes than of images, or one is below 1 px; or
+                the score or the form of masks is none.
         """
         batch = self._batch(images)
         result_sizes = batch.sizes if original_sizes is None else original_sizes
@@ -140,11 +149,19 @@ class TwoStageDetector(Model):
             )
         if any(min(size) < 1 for size in result_sizes):
             raise ValueError(f"original_sizes must be at least 1 px, got {list(result_sizes)}")
+        if not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold must be in 0..1, got {score_threshold}")
+        if masks not in get_args(MaskForm):
+            raise ValueError(f"masks must be 'bitmaps' or 'run_lengths', got {masks!r}")
         with in_eval_mode(self):
-            return self._predict(batch, result_sizes)
+            return self._predict(batch, result_sizes, score_threshold, masks)
 
     def _predict(
-        self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]]
+        self,
+        batch: ImageBatch,
+        original_sizes: Sequence[tuple[int, int]],
+        score_threshold: float,
+        mask_form: MaskForm,
     ) -> list[DetectionResult]:
         rpn = self.config.rpn
         features = self.backbone(batch.pixels)
@@ -157,7 +174,14 @@ class TwoStageDetector(Model):
             nms_iou=rpn.nms_iou,
         )
         proposal_boxes = [boxes for boxes, _ in proposals]
-        return self.roi_head.predict(pyramid, proposal_boxes, batch.sizes, original_sizes)
+        return self.roi_head.predict(
+            pyramid,
+            proposal_boxes,
+            batch.sizes,
+            original_sizes,
+            score_threshold=score_threshold,
+            mask_form=mask_form,
+        )
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
         """The images on the model's device, in its type, normalised and padded."""

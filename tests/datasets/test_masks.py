@@ -11,10 +11,13 @@ from swin_dense.datasets.masks import (
     bitmaps_from_runs,
     compress_bitmaps,
     compress_counts,
+    compress_masks,
+    crop_mask,
     decompress,
     decompress_counts,
     empty_mask,
     mask_area,
+    move_mask,
     rasterise_polygons,
     run_lengths,
 )
@@ -110,3 +113,52 @@ def test_objects_without_parts_are_empty() -> None:
 def test_masks_are_what_pycocotools_takes() -> None:
     mask = rasterise_polygons([[_square(1, 1, 3)]], (6, 6))[0]
     assert coco_mask.toBbox(mask).tolist() == [1, 1, 3, 3]
+
+
+def _soft_bitmaps() -> np.ndarray:
+    """Random, all, nothing, and from the top to the foot of some columns."""
+    bitmaps = np.random.default_rng(0).random((4, 7, 9)) < 0.4
+    bitmaps[1], bitmaps[2], bitmaps[3] = True, False, False
+    bitmaps[3, :, 2:5] = True
+    return bitmaps
+
+
+def test_masks_of_any_form_are_compressed_alike() -> None:
+    bitmaps = _soft_bitmaps()
+    compressed = compress_bitmaps(bitmaps)
+    runs = [
+        {"size": [7, 9], "counts": decompress_counts(mask["counts"]).tolist()}
+        for mask in compressed
+    ]
+    assert compress_masks(runs) == compressed
+    assert compress_masks(torch.from_numpy(bitmaps)) == compressed
+    assert compress_masks(compressed) == compressed
+    assert compress_masks([]) == compress_masks(torch.zeros(0, 7, 9)) == []
+
+
+def test_a_crop_is_the_smallest_part_with_all_pixels() -> None:
+    for bitmap, mask in zip(_soft_bitmaps(), compress_bitmaps(_soft_bitmaps()), strict=True):
+        left, top, crop = crop_mask(mask)
+        rows, columns = np.nonzero(bitmap)
+        if not len(rows):
+            assert crop.shape == (0, 0)
+            continue
+        assert (left, top) == (columns.min(), rows.min())
+        assert (crop == bitmap[top : rows.max() + 1, left : columns.max() + 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "top"), [((7, 9), 0, 0), ((12, 9), 0, 5), ((7, 20), 3, 0), ((20, 30), 21, 13)]
+)
+def test_a_moved_mask_is_that_of_the_moved_bitmap(
+    size: tuple[int, int], left: int, top: int
+) -> None:
+    for bitmap, mask in zip(_soft_bitmaps(), compress_bitmaps(_soft_bitmaps()), strict=True):
+        frame = np.zeros((1, *size), dtype=bool)
+        frame[0, top : top + 7, left : left + 9] = bitmap
+        assert move_mask(mask, size, left=left, top=top) == compress_bitmaps(frame)[0]
+
+
+def test_a_mask_is_not_moved_out_of_the_image() -> None:
+    with pytest.raises(ValueError, match="must lie in it, got 7 x 9 px at row 0 and column 1"):
+        move_mask(empty_mask((7, 9)), (7, 9), left=1, top=0)

@@ -22,6 +22,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.heads import create_model, from_checkpoint
 from swin_dense.heads.detection.rpn import propose
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
@@ -94,7 +95,7 @@ class GoldenDetector:
 
     def without_mask_head(self) -> "GoldenDetector":
         """The same folder, with the model that the file is if its mask head is left out."""
-        whole = torch.load(self.folder / "model.pth", weights_only=True)["state_dict"]
+        whole = read_checkpoint(self.folder / "model.pth").state
         kept = {key: value for key, value in whole.items() if "mask_head" not in key}
         assert len(kept) < len(whole)
         with tempfile.TemporaryDirectory() as folder:

@@ -88,7 +88,8 @@ def predict(
         `label_maps` and `classes.txt`.
 
     Raises:
-        ValueError: a flag is out of range, an input cannot be read, or there is none.
+        ValueError: a flag is out of range, or there is no input; or, when all is done, an input
+            that was named itself could not be read.
         FileNotFoundError: an input or the weights are missing.
     """
     inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
@@ -125,7 +126,8 @@ def run(options: Any) -> None:
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)
-    frames = _read_frames(sources)
+    unreadable: list[str] = []
+    frames = _read_frames(sources, unreadable)
     progress = ProgressLines()
     num_done = 0
     try:
@@ -138,10 +140,16 @@ def run(options: Any) -> None:
                     videos.add(frame.video, picture)
             num_done += len(chunk)
             progress.show(f"{num_done} done, last {chunk[-1].name}")
+            chunk.clear()  # large images: the next ones are read without these in memory
+            shown.clear()
+            del frame, picture
     finally:  # an input that cannot be read must not cost what was found in those before it
         progress.finish()
         videos.close()
         writer.close()
+    if unreadable:
+        kept = f"; the results of {num_done} others are in {options.out}" if num_done else ""
+        raise ValueError("; ".join(unreadable) + kept)
     if num_done == 0:
         raise ValueError("none of the inputs could be read")
 
@@ -200,8 +208,12 @@ def _tell_apart(sources: list[tuple[Path, str, bool]]) -> list[tuple[Path, str, 
     ]
 
 
-def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
-    """Every image and every frame; in a folder, a file that cannot be read is only reported."""
+def _read_frames(sources: list[tuple[Path, str, bool]], unreadable: list[str]) -> Iterator[_Frame]:
+    """Every image and every frame.
+
+    A file that cannot be read does not stop the others: of a folder it is only reported, of one
+    that was named itself the message goes to `unreadable`.
+    """
     from swin_dense.datasets.images import read_image
 
     for path, name, is_named in sources:
@@ -210,10 +222,11 @@ def _read_frames(sources: list[tuple[Path, str, bool]]) -> Iterator[_Frame]:
                 yield from _video_frames(path, name)
             else:
                 yield _Frame(name, read_image(path))
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, OSError) as error:
             if is_named:
-                raise
-            write_line(f"skipped: {error}")
+                unreadable.append(str(error))
+            else:
+                write_line(f"skipped: {error}")
 
 
 def _video_frames(path: Path, name: str) -> Iterator[_Frame]:

@@ -1,6 +1,5 @@
 """Detection as the commands see it: COCO data, COCO scores, pictures of boxes and masks."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,25 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from swin_dense.datasets.categories import COCO_CATEGORIES
 from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
 from swin_dense.datasets.images import image_size
-from swin_dense.datasets.masks import (
-    CompressedMask,
-    bitmaps_from_runs,
-    compress_bitmaps,
-    mask_area,
-    run_lengths,
-)
+from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
 from swin_dense.datasets.transforms.detection import detection_eval, detection_train
-from swin_dense.heads.detection.targets import DetectionResult
+from swin_dense.datasets.transforms.pipeline import compose
+from swin_dense.datasets.transforms.resizing import keep_ratio_size
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.files import atomic_write
 from swin_dense.tools.recipes.data import DataConfig, DetectionData
-from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction, Inference
+from swin_dense.tools.task_flags import (
+    DetectionEvaluation,
+    DetectionInference,
+    DetectionPrediction,
+    Inference,
+)
 from swin_dense.tools.tasks.detection_scores import (
     SHOWN_SCORE,
     detection_score_name,
@@ -38,8 +36,11 @@ from swin_dense.tools.tasks.detection_scores import (
     score_detections,
 )
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
+from swin_dense.tools.tasks.results.coco_writer import DetectionWriter
+from swin_dense.tools.tasks.results.compact import keep_detections, predict_compactly
+from swin_dense.tools.tasks.results.tiled import in_tiles
 from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
-from swin_dense.tools.tasks.task import Evaluation, Gather, Predictor, Sample
+from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Predictor, Sample
 
 
 class DetectionTask:
@@ -54,10 +55,18 @@ class DetectionTask:
     def data_at(
         self, root: Path, *, split: str | None, flags: DetectionEvaluation
     ) -> DetectionData:
-        """COCO data in a folder."""
-        del flags
-        data = DetectionData(root=root)
-        return data if split is None else replace(data, val_split=split)
+        """Data in a folder; without `split` its validation split, or all of it if it has none."""
+        data = DetectionData(
+            root=root,
+            format=flags.format,
+            val_fraction=flags.val_fraction,
+            val_list=flags.val_list,
+        )
+        if _is_divided(data):
+            return data if split is None else replace(data, train_split=split)
+        if split is not None:
+            return replace(data, val_split=split)
+        return replace(data, val_split=_choose_validation_split(data, trains=False))
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
@@ -70,11 +79,13 @@ class DetectionTask:
         )
         return CocoDetection(
             data.root,
-            data.train_split,
+            _choose_training_split(data),
             transforms=transforms,
             drop_empty=True,
             with_masks=data.with_masks,
             seed=seed,
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=False),
         )
 
     def evaluation_data(
@@ -84,11 +95,20 @@ class DetectionTask:
         scale: tuple[int, int] | None,
         model: Model | None = None,
     ) -> CocoDetection:
-        """The split to evaluate on as it is, resized; it names its classes itself."""
+        """The split to evaluate on, resized where there is a scale; it names its classes itself."""
         del model
-        transforms = detection_eval(scale or data.scale)
+        if _is_divided(data):
+            split = _choose_training_split(data)
+        else:
+            split = _choose_validation_split(data, trains=True)
+        transforms = compose([]) if scale is None else detection_eval(scale)
         return CocoDetection(
-            data.root, data.val_split, transforms=transforms, with_masks=data.with_masks
+            data.root,
+            split,
+            transforms=transforms,
+            with_masks=data.with_masks,
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=True),
         )
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
@@ -113,14 +133,24 @@ class DetectionTask:
         match_classes(model, dataset)
 
     def predictor(self, flags: Inference) -> Predictor:
-        """Whole images, resized."""
-        return Predictor(scale=flags.scale or DetectionData().scale, predict=_predict)
+        """Whole images, resized, or tiles as well; masks as compressed run lengths."""
+        threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
+        predict: Predict = partial(predict_compactly, score_threshold=threshold)
+        scale = flags.scale or DetectionData().scale
+        if not isinstance(flags, DetectionInference) or flags.tiles is None:
+            return Predictor(scale=scale, predict=predict)
+        tiled = in_tiles(
+            predict,
+            side=flags.tiles,
+            overlap=flags.overlap,
+            resize=partial(_fit_tensor, scale=scale),
+            shrink=partial(_shrink, scale=flags.scale),
+        )
+        return Predictor(scale=None, predict=tiled)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
-        no_points = np.zeros((0, 2), np.float32)
-        transforms = detection_eval(scale or DetectionData().scale)
-        resized = transforms(image=image, keypoints=no_points)["image"]
+        resized = image if scale is None else _fit(image, scale)
         return torch.from_numpy(resized).permute(2, 0, 1)
 
     def prepare(
@@ -147,7 +177,7 @@ class DetectionTask:
         self,
         model: Model,
         dataset: CocoDetection,
-        predictions: Iterable[tuple[list[Sample], list[dict[str, Tensor]]]],
+        predictions: Iterable[tuple[list[Sample], list[dict[str, Any]]]],
         *,
         gather: Gather | None = None,
     ) -> Evaluation:
@@ -196,7 +226,7 @@ class DetectionTask:
         self,
         dataset: CocoDetection,
         sample: Sample,
-        result: dict[str, Tensor],
+        result: dict[str, Any],
         model: Model,
     ) -> Picture:
         """Ground truth and the detections from a score of 0.3, in the original frame."""
@@ -243,85 +273,41 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     return [place.get(name, -1) for name in names]
 
 
-class DetectionWriter:
-    """Collects detections and writes them as one COCO-format file.
-
-    The file has `images`, `categories` and `annotations` with a `score` each, masks, if the model
-    gives some, as compressed run lengths; pycocotools and every tool for COCO files reads it.
-
-    Args:
-        path: of the file.
-        model: gives the class names and category ids.
-        score_threshold: detections below it are left out.
-    """
-
-    def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
-        num_classes: int = model.config.num_classes
-        self._path = path
-        self._threshold = score_threshold
-        names, ids = model.class_names, model.category_ids
-        coco = tuple(COCO_CATEGORIES.values())
-        if ids is None and (names == coco or (names is None and num_classes == len(coco))):
-            # published files do not store ids, and the oldest no names; these are COCO's
-            names, ids = coco, tuple(COCO_CATEGORIES)
-        self._names = names or tuple(f"class {i}" for i in range(num_classes))
-        self._ids = ids or tuple(range(1, num_classes + 1))
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-
-    def add(self, name: str, image: Tensor, result: dict[str, Tensor]) -> Picture:
-        """Keep the detections of an image and draw them."""
-        kept = {key: value[result["scores"] >= self._threshold] for key, value in result.items()}
-        image_id = len(self._images) + 1
-        self._images.append(
-            {"id": image_id, "file_name": name, "height": image.shape[1], "width": image.shape[2]}
-        )
-        runs = compress_bitmaps(kept["masks"].cpu().numpy()) if "masks" in kept else None
-        columns = (kept[key].tolist() for key in ("boxes", "scores", "labels"))
-        for place, ((x1, y1, x2, y2), score, label) in enumerate(zip(*columns, strict=True)):
-            annotation = {
-                "id": len(self._annotations) + 1,
-                "image_id": image_id,
-                "category_id": self._ids[label],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": score,
-                "area": (x2 - x1) * (y2 - y1),
-                "iscrowd": 0,
-            }
-            if runs is not None:
-                counts = runs[place]["counts"].decode()
-                annotation["segmentation"] = {**runs[place], "counts": counts}
-                annotation["area"] = float(mask_area(runs[place]))
-            self._annotations.append(annotation)
-        return draw_detections(image, kept, self._names)
-
-    def close(self) -> None:
-        """Write the file, beside its final name and renamed."""
-        categories = [
-            {"id": category_id, "name": name}
-            for category_id, name in zip(self._ids, self._names, strict=True)
-        ]
-        content = {
-            "images": self._images,
-            "categories": categories,
-            "annotations": self._annotations,
-        }
-        atomic_write(self._path, json.dumps(content))
+def _is_divided(data: DetectionData) -> bool:
+    """Whether images of the training split are kept for evaluation."""
+    return data.val_fraction is not None or data.val_list is not None
 
 
-def _predict(
-    model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
-) -> list[DetectionResult]:
-    return model.predict(images, original_sizes=original_sizes)
+def _choose_part(data: DetectionData, *, is_for_validation: bool) -> Part | None:
+    if not _is_divided(data):
+        return None
+    return Part(
+        is_for_validation=is_for_validation,
+        fraction=data.val_fraction,
+        list_file=data.val_list,
+    )
 
 
-def _relabel(result: dict[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+def _choose_training_split(data: DetectionData) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    choose = folder.choose_split_to_divide if _is_divided(data) else folder.choose_training_split
+    return choose(data.train_split, default=DetectionData.train_split)
+
+
+def _choose_validation_split(data: DetectionData, *, trains: bool) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    return folder.choose_validation_split(
+        data.val_split, default=DetectionData.val_split, trains=trains
+    )
+
+
+def _relabel(result: dict[str, Any], labels: Tensor) -> dict[str, Any]:
     """The result with the data set's labels, without classes that the data set has not."""
     moved = labels.to(result["labels"].device)[result["labels"]]
     known = moved >= 0
     if bool(known.all()):
         return result | {"labels": moved}
-    return {name: value[known] for name, value in (result | {"labels": moved}).items()}
+    return keep_detections(result | {"labels": moved}, known)
 
 
 def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredImage) -> Picture:
@@ -331,31 +317,30 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
     index = dataset.image_ids.index(int(image.image_id))
     boxes = torch.tensor([entry["bbox"] for entry in found]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
-    result = {
+    result: dict[str, Any] = {
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
     }
     masks = [entry["segmentation"] for entry in found if "segmentation" in entry]
     if masks:
-        result["masks"] = _bitmaps(masks, dataset.sizes[index])
+        result["masks"] = masks
     return _draw(dataset, index, result, dataset.class_names)
 
 
 def _draw(
-    dataset: CocoDetection, index: int, result: dict[str, Tensor], names: Sequence[str]
+    dataset: CocoDetection, index: int, result: dict[str, Any], names: Sequence[str]
 ) -> Picture:
     pixels = dataset.load_image(index)  # (H, W, 3)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
-    size = image_size(pixels)
     truth = dataset.load_instances(index)
-    annotated = {
+    annotated: dict[str, Any] = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
     }
     if truth.has_mask.any():
-        annotated["masks"] = _bitmaps(truth.masks(size), size)
-    kept = {name: value[result["scores"] >= SHOWN_SCORE] for name, value in result.items()}
+        annotated["masks"] = truth.masks(image_size(pixels))
+    kept = keep_detections(result, result["scores"] >= SHOWN_SCORE)
     pictures = [
         draw_detections(image, annotated, dataset.class_names),
         draw_detections(image, kept, names),
@@ -363,6 +348,22 @@ def _draw(
     return side_by_side(pictures, ["ground truth", "prediction"])
 
 
-def _bitmaps(masks: Sequence[CompressedMask], size: tuple[int, int]) -> Tensor:
-    """`(N, H, W)` bool."""
-    return bitmaps_from_runs(*run_lengths(masks), size)
+def _fit(image: np.ndarray, scale: tuple[int, int]) -> np.ndarray:
+    """`(H, W, 3)` uint8, resized as in evaluation."""
+    no_points = np.zeros((0, 2), np.float32)
+    resized: np.ndarray = detection_eval(scale)(image=image, keypoints=no_points)["image"]
+    return resized
+
+
+def _fit_tensor(image: Tensor, *, scale: tuple[int, int]) -> Tensor:
+    """The same of `(3, H, W)` uint8."""
+    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+    return torch.from_numpy(_fit(pixels, scale)).permute(2, 0, 1)
+
+
+def _shrink(image: Tensor, *, scale: tuple[int, int] | None) -> Tensor:
+    """The same where the image is larger than the scale; else it stays as it is."""
+    size = (image.shape[1], image.shape[2])
+    if scale is None or keep_ratio_size(size, scale) >= size:
+        return image
+    return _fit_tensor(image, scale=scale)

@@ -7,6 +7,7 @@ import colorsys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import matplotlib
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from swin_dense.datasets.label_maps import IGNORED_LABEL
+from swin_dense.datasets.masks import MaskCrop, crop_mask
 from swin_dense.tools.printable import printable
 
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
@@ -54,15 +56,15 @@ def as_hex(colour: Sequence[int]) -> str:
 
 
 def draw_detections(
-    image: Tensor, result: Mapping[str, Tensor], class_names: Sequence[str]
+    image: Tensor, result: Mapping[str, Any], class_names: Sequence[str]
 ) -> Picture:
     """Draw detections, or ground truth, over an image.
 
     Args:
         image: `(3, H, W)` uint8 RGB.
         result: `boxes` `(N, 4)` xyxy px, `labels` `(N,)`, and if known `scores` `(N,)` and `masks`
-            `(N, H, W)`, in the frame of `image`. The largest object is drawn first, so that
-            none is hidden.
+            `(N, H, W)` or a list of `N` compressed masks, in the frame of `image`. The largest
+            object is drawn first, so that none is hidden.
         class_names: name of each label.
 
     Returns:
@@ -80,13 +82,9 @@ def draw_detections(
 
     masks = result.get("masks")
     if masks is not None:
-        if tuple(masks.shape[1:]) != tuple(image.shape[1:]):
-            raise ValueError(
-                f"masks must have the image's size {tuple(image.shape[1:])}, "
-                f"got {tuple(masks.shape[1:])}"
-            )
+        _check_mask_sizes(masks, (image.shape[1], image.shape[2]))
         for index in order:
-            _blend_mask(picture, masks[index], scale, class_colour(labels[index]), stroke)
+            _blend_mask(picture, _crop(masks[index]), scale, class_colour(labels[index]), stroke)
 
     for index in order:
         left, top, right, bottom = (round(float(edge)) for edge in boxes[index])
@@ -97,7 +95,8 @@ def draw_detections(
     if "scores" in result:
         scores = result["scores"].detach().float().cpu().tolist()
         captions = [f"{name} {score:.2f}" for name, score in zip(captions, scores, strict=True)]
-    return _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+    _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+    return picture
 
 
 def draw_label_map(
@@ -201,17 +200,15 @@ def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
     sheet = np.full((head + height, width, 3), 255, dtype=np.uint8)
+    strip = Image.fromarray(sheet[:head])
+    pen = ImageDraw.Draw(strip)
     left = 0
-    marks = []
     for picture, title in zip(pictures, titles, strict=True):
         sheet[head : head + picture.shape[0], left : left + picture.shape[1]] = picture
-        marks.append((left + 2, title))
+        pen.text((left + 2, 3), title, fill=(0, 0, 0), font=font)
         left += picture.shape[1] + gap
-    page = Image.fromarray(sheet)
-    pen = ImageDraw.Draw(page)
-    for start, title in marks:
-        pen.text((start, 3), title, fill=(0, 0, 0), font=font)
-    return np.asarray(page)
+    sheet[:head] = np.asarray(strip)
+    return sheet
 
 
 def reduce_picture(picture: Picture, longest_side: int) -> Picture:
@@ -250,21 +247,41 @@ def _canvas(image: Tensor) -> tuple[Picture, int]:
 
 
 def _blend_mask(
-    picture: Picture, mask: Tensor, scale: int, colour: tuple[int, int, int], stroke: int
+    picture: Picture, mask: MaskCrop, scale: int, colour: tuple[int, int, int], stroke: int
 ) -> None:
     """Tint the mask's pixels and trace its outline, in place."""
-    bitmap = mask.cpu().numpy().astype(np.uint8)
+    if not mask.bitmap.size:
+        return
+    bitmap = np.ascontiguousarray(mask.bitmap).view(np.uint8)
     if scale > 1:
         bitmap = np.repeat(np.repeat(bitmap, scale, axis=0), scale, axis=1)
-    left, top, width, height = cv2.boundingRect(bitmap)
-    if width == 0 or height == 0:
-        return
-    window = picture[top : top + height, left : left + width]
-    inside = bitmap[top : top + height, left : left + width].astype(bool)
+    left, top = mask.left * scale, mask.top * scale
+    window = picture[top : top + bitmap.shape[0], left : left + bitmap.shape[1]]
+    # A table of the 256 levels: no map of floats, which would be twelve bytes a pixel.
+    levels = np.arange(256, dtype=np.uint8)[:, None]
     tint = np.array(colour, dtype=np.float32) * _MASK_OPACITY
-    window[inside] = (window[inside] * (1 - _MASK_OPACITY) + tint).astype(np.uint8)
-    outlines, _ = cv2.findContours(bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    table = (levels * (1 - _MASK_OPACITY) + tint).astype(np.uint8)  # (256, 3)
+    cv2.copyTo(cv2.LUT(window, table[None]), bitmap, window)
+    outlines, _ = cv2.findContours(
+        bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+    )
     cv2.drawContours(picture, outlines, -1, colour, stroke, cv2.LINE_AA)
+
+
+def _crop(mask: Any) -> MaskCrop:
+    """The part of a mask that has all its pixels, of a bitmap or of run lengths."""
+    if not isinstance(mask, Tensor):
+        return crop_mask(mask)
+    bitmap = mask.cpu().numpy().astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(bitmap)
+    return MaskCrop(left, top, bitmap[top : top + height, left : left + width].astype(bool))
+
+
+def _check_mask_sizes(masks: Any, size: tuple[int, int]) -> None:
+    """Refuse masks that are not of the image's size (ValueError)."""
+    found = {masks.shape[1:]} if isinstance(masks, Tensor) else {tuple(m["size"]) for m in masks}
+    for other in found - {size}:
+        raise ValueError(f"masks must have the image's size {size}, got {tuple(other)}")
 
 
 def _draw_captions(
@@ -273,24 +290,30 @@ def _draw_captions(
     captions: Sequence[str],
     colours: Sequence[tuple[int, int, int]],
     order: Sequence[int],
-) -> Picture:
-    """Write each caption above its box, or where there is room for it."""
+) -> None:
+    """Write each caption above its box, or where there is room for it, in place."""
     height, width = picture.shape[:2]
-    page = Image.fromarray(picture)
-    pen = ImageDraw.Draw(page)
+    # Sizes of texts do not depend on what they are written on.
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = _font(int(np.clip(max(height, width) / 48, 12, 40)))
     taken: list[tuple[float, float, float, float]] = []
     for index in reversed(order):  # the smallest object has the first choice of place
-        _, _, text_width, text_height = pen.textbbox((0, 0), captions[index], font=font)
+        _, _, text_width, text_height = measure.textbbox((0, 0), captions[index], font=font)
         size = (text_width + 6, text_height + 4)
         place = _find_place(boxes[index].tolist(), size, (width, height), taken)
         taken.append(place)
-        pen.rectangle(place, fill=colours[index])
+        # Only the caption's part of the picture becomes a page of PIL's, four bytes a pixel.
+        left, top = int(place[0]), int(place[1])
+        part = picture[top : int(place[3]) + 2, left : int(place[2]) + 2]
+        page = Image.fromarray(part)
+        pen = ImageDraw.Draw(page)
+        x1, y1, x2, y2 = place
+        pen.rectangle((x1 - left, y1 - top, x2 - left, y2 - top), fill=colours[index])
         red, green, blue = colours[index]
         is_bright = 0.299 * red + 0.587 * green + 0.114 * blue > 140
         ink = (0, 0, 0) if is_bright else (255, 255, 255)
-        pen.text((place[0] + 3, place[1] + 1), captions[index], fill=ink, font=font)
-    return np.asarray(page)
+        pen.text((x1 - left + 3, y1 - top + 1), captions[index], fill=ink, font=font)
+        part[:] = np.asarray(page)
 
 
 def _find_place(

@@ -16,11 +16,13 @@ from swin_dense.heads.detection.roi_heads.mask_head import (
     predict_masks,
 )
 from swin_dense.heads.detection.roi_heads.postprocessing import (
+    Detections,
+    drop_low_scores,
     postprocess_boxes,
     rescale_to_original,
 )
 from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
-from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
+from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
 from swin_dense.padding import ImageBatch
 
 
@@ -103,6 +105,9 @@ class CascadeRoIHeads(RoIHeads):
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
+        *,
+        score_threshold: float = 0.0,
+        mask_form: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """See `RoIHeads`; mean of the stages' logits and masks, boxes of the last stage."""
         num_stages = len(self.bbox_head)
@@ -113,7 +118,7 @@ class CascadeRoIHeads(RoIHeads):
             if stage < num_stages - 1:
                 boxes = self._refine(stage, boxes, deltas, logits[:, :-1].argmax(1), sizes)
         logits = torch.stack(all_logits).mean(dim=0)  # (R, K + 1)
-        detections = postprocess_boxes(
+        detections: Sequence[Detections] = postprocess_boxes(
             boxes,
             logits,
             deltas,
@@ -121,6 +126,7 @@ class CascadeRoIHeads(RoIHeads):
             delta_stds=self.config.stage_delta_stds[-1],
             sizes=sizes,
         )
+        detections = drop_low_scores(detections, score_threshold)
         masks = None
         if isinstance(self.config, CascadeMaskRCNNConfig):
             masks = predict_masks(
@@ -130,7 +136,13 @@ class CascadeRoIHeads(RoIHeads):
                 strides=self.strides,
                 roi_size=self.config.mask.roi_size,
             )
-        return rescale_to_original(detections, masks, sizes=sizes, original_sizes=original_sizes)
+        return rescale_to_original(
+            detections,
+            masks,
+            sizes=sizes,
+            original_sizes=original_sizes,
+            mask_form=mask_form,
+        )
 
     def _bbox_forward(
         self, stage: int, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
+from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
 from swin_dense.padding import ImageBatch
 
 
@@ -37,6 +37,9 @@ class RoIHeads(nn.Module):
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
+        *,
+        score_threshold: float = 0.0,
+        mask_form: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """Detect objects.
 
@@ -45,6 +48,8 @@ class RoIHeads(nn.Module):
             proposals: `(N, 4)` per image, xyxy, px of the input frame.
             sizes: true (height, width) of each input image.
             original_sizes: (height, width) of each image before it was resized.
+            score_threshold: smallest score of a result, 0..1, besides that of the config.
+            mask_form: of the results.
 
         Returns:
             One result per image, in the original frame.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from swin_dense.heads.detection.boxes.box_ops import batched_nms, clip_boxes, decode_boxes
 from swin_dense.heads.detection.config import BoxConfig
-from swin_dense.heads.detection.roi_heads.mask_pasting import paste_masks
-from swin_dense.heads.detection.targets import DetectionResult
+from swin_dense.heads.detection.roi_heads.mask_pasting import paste_masks, paste_run_lengths
+from swin_dense.heads.detection.targets import DetectionResult, MaskForm
 
 
 class Detections(NamedTuple):
@@ -99,12 +99,25 @@ def select_detections(
     return Detections(decoded[keep], scores[keep], labels[keep])
 
 
+def drop_low_scores(
+    detections: Sequence[Detections], score_threshold: float
+) -> Sequence[Detections]:
+    """The detections of each image whose score is at least a threshold."""
+    if score_threshold <= 0:  # all are, and the device need not be waited for
+        return detections
+    return [
+        Detections(*(part[image.scores >= score_threshold] for part in image))
+        for image in detections
+    ]
+
+
 def rescale_to_original(
     detections: Sequence[Detections],
     masks: Sequence[Tensor] | None,
     *,
     sizes: Sequence[tuple[int, int]],
     original_sizes: Sequence[tuple[int, int]],
+    mask_form: MaskForm = "bitmaps",
 ) -> list[DetectionResult]:
     """Rescale detections to the images before they were resized, and paste their masks.
 
@@ -116,10 +129,12 @@ def rescale_to_original(
         masks: `(N, m, m)` in 0..1 per image, each of its box; None: results have no masks.
         sizes: true (height, width) of each input image.
         original_sizes: (height, width) of each image before it was resized.
+        mask_form: of the results.
 
     Returns:
         One result per image.
     """
+    paste = paste_masks if mask_form == "bitmaps" else paste_run_lengths
     results: list[DetectionResult] = []
     for image, ((boxes, scores, labels), size, original) in enumerate(
         zip(detections, sizes, original_sizes, strict=True)
@@ -128,6 +143,6 @@ def rescale_to_original(
         boxes = boxes / torch.tensor([x, y, x, y]).to(boxes.device, non_blocking=True)
         result: DetectionResult = {"boxes": boxes, "scores": scores, "labels": labels}
         if masks is not None:
-            result["masks"] = paste_masks(masks[image], boxes, original)
+            result["masks"] = paste(masks[image], boxes, original)
         results.append(result)
     return results

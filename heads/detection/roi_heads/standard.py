@@ -14,11 +14,13 @@ from swin_dense.heads.detection.roi_heads.mask_head import (
     predict_masks,
 )
 from swin_dense.heads.detection.roi_heads.postprocessing import (
+    Detections,
+    drop_low_scores,
     postprocess_boxes,
     rescale_to_original,
 )
 from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
-from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
+from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
 from swin_dense.padding import ImageBatch
 
 
@@ -81,10 +83,13 @@ class StandardRoIHeads(RoIHeads):
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
+        *,
+        score_threshold: float = 0.0,
+        mask_form: MaskForm = "bitmaps",
     ) -> list[DetectionResult]:
         """See `RoIHeads`."""
         logits, deltas = self._bbox_forward(pyramid, proposals)
-        detections = postprocess_boxes(
+        detections: Sequence[Detections] = postprocess_boxes(
             proposals,
             logits,
             deltas,
@@ -92,6 +97,7 @@ class StandardRoIHeads(RoIHeads):
             delta_stds=self.config.delta_stds,
             sizes=sizes,
         )
+        detections = drop_low_scores(detections, score_threshold)
         masks = None
         if isinstance(self.config, MaskRCNNConfig):
             masks = predict_masks(
@@ -101,7 +107,13 @@ class StandardRoIHeads(RoIHeads):
                 strides=self.strides,
                 roi_size=self.config.mask.roi_size,
             )
-        return rescale_to_original(detections, masks, sizes=sizes, original_sizes=original_sizes)
+        return rescale_to_original(
+            detections,
+            masks,
+            sizes=sizes,
+            original_sizes=original_sizes,
+            mask_form=mask_form,
+        )
 
     def _bbox_forward(
         self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]

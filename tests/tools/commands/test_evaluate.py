@@ -43,6 +43,25 @@ def test_evaluate_gives_the_24_numbers_of_the_reference(golden: Path, tmp_path: 
     assert {"image_id", "category_id", "bbox", "score", "segmentation"} <= results[0].keys()
 
 
+def test_tiles_change_nothing_for_images_that_fit_and_are_scored_where_they_do_not(
+    tmp_path: Path,
+) -> None:
+    data = write_shapes(tmp_path / "data", num_train=1, num_val=2, size=96, seed=0)
+    task = find_task("detection")
+    dataset = task.evaluation_data(DetectionData(root=data), scale=(64, 64))
+    model = task.create_model(find_recipe("mask_rcnn_demo").model, dataset)
+    save_model(model, tmp_path / "model.safetensors")
+    flags: Any = {"data": data, "workers": 0, "device": "cpu"}
+    weights = tmp_path / "model.safetensors"
+    whole = evaluate(weights, scale=(96, 96), **flags)
+    assert evaluate(weights, scale=(96, 96), tiles=96, overlap=32, **flags) == whole
+    results = tmp_path / "results.json"
+    evaluate(weights, scale=(96, 96), tiles=64, overlap=32, results=results, **flags)
+    found = json.loads(results.read_text())
+    assert {entry["image_id"] for entry in found} == set(dataset.image_ids)
+    assert all(entry["segmentation"]["size"] == [96, 96] for entry in found)
+
+
 def test_data_of_other_classes_is_refused(golden: Path, tmp_path: Path) -> None:
     data = write_shapes(tmp_path / "data", num_train=1, num_val=1, size=32, seed=0)
     with pytest.raises(ValueError, match=r"80 .*6 categories"):
@@ -133,8 +152,8 @@ def test_a_segmentor_is_scored_in_windows_and_at_several_scales(
     assert not capsys.readouterr().out  # tables are the command line's
     with pytest.raises(ValueError, match="--results is for detection, got a model for segm"):
         evaluate(weights, results=tmp_path / "results.json", **flags)
-    (data / "classes.txt").write_text("ground\nother\n")
-    with pytest.raises(ValueError, match="got 7 of the model and 2 of the data"):
+    (data / "classes.txt").write_text("".join(f"class {index}\n" for index in range(8)))
+    with pytest.raises(ValueError, match="got 7 of the model and 8 of the data"):
         evaluate(weights, **flags)
 
 

@@ -1,6 +1,8 @@
 """Prediction of images, folders and videos: what is written, under which names."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,74 @@ def test_what_was_found_before_an_input_that_cannot_be_read_is_kept(
     found = json.loads((out / "predictions.json").read_text())
     assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
     assert (out / "overlays" / "a.jpg").is_file()
+
+
+def test_an_input_that_cannot_be_read_does_not_stop_those_after_it(
+    weights: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "broken.jpg").write_bytes(b"no image")
+    out = tmp_path / "out"
+    named = images / "a.jpg", images / "broken.jpg", images / "more" / "a.png"
+    with pytest.raises(ValueError, match=r"broken\.jpg cannot .*; the results of 2 others are in"):
+        _predict(weights, out, *named)
+    found = json.loads((out / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg", "a.png"]
+
+
+def test_a_failure_does_not_cost_what_was_found_before(
+    weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path, **_: Any) -> np.ndarray:
+        if path.suffix == ".png":
+            raise MemoryError
+        return np.asarray(Image.open(path))
+
+    monkeypatch.setattr("swin_dense.datasets.images.read_image", read)
+    with pytest.raises(MemoryError):
+        _predict(weights, tmp_path / "out", images)
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [image["file_name"] for image in found["images"]] == ["a.jpg"]
+
+
+def test_large_images_with_many_objects_take_little_memory(weights: Path, tmp_path: Path) -> None:
+    """24 megapixels; 20 masks as bitmaps alone would be 480 MB, and as much again encoded."""
+    image = np.random.default_rng(0).integers(0, 255, (4, 6, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "small.jpg"), image)
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(image, (6000, 4000)))
+    code = f"""
+import json
+from pathlib import Path
+from swin_dense.tools.commands.predict import predict
+
+def find(name):
+    flags = {{"score_threshold": 0.0, "scale": (96, 64), "device": "cpu"}}
+    predict({str(weights)!r}, name, out="out", **flags)
+    (peak,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+    return int(peak.split()[1]) / 1024
+
+before = find("small.jpg")
+print(find("large.jpg") - before)
+print(len(json.loads(Path("out/predictions.json").read_text())["annotations"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    mebibytes, num_objects = done.stdout.split()
+    assert int(num_objects) >= 20
+    assert float(mebibytes) < 600
+    with Image.open(tmp_path / "out" / "overlays" / "large.jpg") as overlay:
+        assert overlay.size == (6000, 4000)
+
+
+def test_an_image_larger_than_a_tile_is_predicted_in_tiles(weights: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (100, 150, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    _predict(weights, tmp_path / "out", tmp_path / "a.png", tiles=64, overlap=16)
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert {tuple(a["segmentation"]["size"]) for a in found["annotations"]} == {(100, 150)}
+    with pytest.raises(ValueError, match="--overlap must be in"):
+        _predict(weights, tmp_path / "out", tmp_path / "a.png", tiles=64)
 
 
 def test_folders_and_dead_links_named_like_images_do_not_stop_the_others(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from swin_dense.datasets.masks import compress_masks
 from swin_dense.tools.tasks.drawing import (
     as_hex,
     class_colour,
@@ -75,6 +76,25 @@ def test_ground_truth_without_scores_and_masks_is_drawn() -> None:
     picture = draw_detections(image, {k: result[k] for k in ("boxes", "labels")}, ["cat"])
     assert (picture[200, 100] == class_colour(0)).all()
     assert (picture[200, 200] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(60, 80), (600, 700)])
+def test_masks_as_run_lengths_are_drawn_as_bitmaps_are(
+    size: tuple[int, int], generator: torch.Generator
+) -> None:
+    height, width = size
+    image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
+    result = _result(size, [[0, 0, width, height], [5, 9, 30, 40], [20, 2, 70, 59], [0, 0, 1, 1]])
+    coarse = torch.rand(1, 4, 8, 8, generator=generator)
+    result["masks"] &= torch.nn.functional.interpolate(coarse, size=size)[0] > 0.4
+    result["masks"][3] = False
+    names = ["a", "b", "c", "d"]
+    drawn = draw_detections(image, result, names)
+    compressed = result | {"masks": compress_masks(result["masks"])}
+    assert (draw_detections(image, compressed, names) == drawn).all()
+    wrong = result | {"masks": compress_masks(result["masks"][:, 1:])}
+    with pytest.raises(ValueError, match="masks must have the image's size"):
+        draw_detections(image, wrong, names)
 
 
 def test_captions_of_one_place_do_not_cover_each_other() -> None:

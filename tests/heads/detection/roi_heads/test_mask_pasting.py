@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from swin_dense.heads.detection.roi_heads.mask_pasting import paste_masks
+from swin_dense.datasets.masks import compress_bitmaps, compress_masks
+from swin_dense.heads.detection.roi_heads.mask_pasting import paste_masks, paste_run_lengths
 
 
 def slow_paste(mask: Tensor, box: list[float], size: tuple[int, int]) -> Tensor:
@@ -61,3 +62,29 @@ def test_a_box_without_area_gives_an_empty_mask_and_no_box_none() -> None:
     pasted = paste_masks(torch.ones(1, 5, 5), torch.tensor([[5.5, 5, 5.5, 9]]), (15, 20))
     assert not pasted.any()
     assert paste_masks(torch.zeros(0, 5, 5), torch.zeros(0, 4), (15, 20)).shape == (0, 15, 20)
+
+
+@pytest.mark.parametrize("columns_at_once", [None, 3])
+def test_run_lengths_are_of_the_pasted_pixels(
+    columns_at_once: int | None, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    height, width = 37, 53
+    corners = torch.rand(40, 2, generator=generator) * torch.tensor([60.0, 45]) - 5
+    sides = torch.rand(40, 2, generator=generator) * torch.tensor([60.0, 50])
+    boxes = torch.cat([corners, corners + sides], dim=1)
+    masks = torch.rand(40, 7, 7, generator=generator)
+    # All of the image; from its top to its foot; no area; outside.
+    special = [[-20.0, -20, 80, 70], [5, -20, 50, 80], [9, 2, 9, 30], [99, 99, 110, 110]]
+    boxes[:4], masks[:4] = torch.tensor(special), 1.0
+    pasted = paste_masks(masks, boxes, (height, width))
+    assert pasted[0].all()
+    if columns_at_once is not None:
+        monkeypatch.setattr(
+            "swin_dense.heads.detection.roi_heads.mask_pasting.PASTE_BYTES",
+            columns_at_once * 16 * height,
+        )
+        assert torch.equal(paste_masks(masks, boxes, (height, width)), pasted)
+    runs = paste_run_lengths(masks, boxes, (height, width))
+    assert all(sum(mask["counts"]) == height * width for mask in runs)
+    assert compress_masks(runs) == compress_bitmaps(pasted.numpy())
+    assert paste_run_lengths(masks[:0], boxes[:0], (height, width)) == []
