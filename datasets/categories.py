@@ -105,10 +105,12 @@ class ClassList:
     Attributes:
         names: one per class.
         colours: `(K, 3)` uint8 RGB, or None.
+        first_number: number of the first class in label maps, 0 or 1, if the list has numbers.
     """
 
     names: tuple[str, ...]
     colours: np.ndarray | None = None
+    first_number: int | None = None
 
 
 def ade20k_classes() -> ClassList:
@@ -122,7 +124,8 @@ def read_classes(root: str | Path) -> ClassList | None:
 
     `classes.txt` has one name a line in the order of the labels. `classes.csv` has a header with
     `name`; optionally `label`, whole numbers without gaps that give the order, and `r`, `g`, `b`,
-    each 0..255. Lines that start with `#` are skipped.
+    each 0..255. Lines that start with `#` are skipped. Of two files with the same names the second
+    is read, which says more.
 
     Args:
         root: the data set's folder.
@@ -140,7 +143,11 @@ def read_classes(root: str | Path) -> ClassList | None:
         names = tuple(line.strip() for line in lines if line.strip() and line[0] != "#")
         if not names:
             raise ValueError(f"{text_file} must have one class name a line, got none")
-        return ClassList(_check_names(names, where=text_file))
+        listed = ClassList(_check_names(names, where=text_file))
+        if csv_file.exists():
+            more = _parse_csv(read_text(csv_file, "class list"), where=csv_file)
+            listed = more if more.names == names else listed
+        return listed
     if csv_file.exists():
         return _parse_csv(read_text(csv_file, "class list"), where=csv_file)
     return None
@@ -177,12 +184,14 @@ def _parse_csv(text: str, *, where: str | Path) -> ClassList:
         raise ValueError(f"{where} cannot be read as CSV: {error}") from error
     if not rows or "name" not in rows[0]:
         raise ValueError(f"{where} must have a header with `name` and one line a class")
+    first_number = None
     try:
         if "label" in rows[0]:
             rows.sort(key=lambda row: int(row["label"]))
             labels = [int(row["label"]) for row in rows]
             if labels != list(range(labels[0], labels[0] + len(labels))) or labels[0] > 1:
                 raise ValueError("labels must count up from 0 or 1 without gaps")
+            first_number = labels[0]
         colours = None
         if {"r", "g", "b"} <= rows[0].keys():
             colours = np.array([[int(row[c]) for c in "rgb"] for row in rows])
@@ -192,4 +201,4 @@ def _parse_csv(text: str, *, where: str | Path) -> ClassList:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
     names = tuple((row["name"] or "").strip() for row in rows)
-    return ClassList(_check_names(names, where=where), colours)
+    return ClassList(_check_names(names, where=where), colours, first_number)

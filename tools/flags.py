@@ -24,6 +24,28 @@ _MOST_NAMED = 5
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SWITCH = {"true": True, "false": False, "none": None}
+
+
+def _read_switch(words: list[str]) -> bool | None:
+    """True, False or None of a flag's word, in capitals or not."""
+    if words[0].lower() not in _SWITCH:
+        raise ValueError(f"must be true, false or none, got {words[0]}")
+    return _SWITCH[words[0].lower()]
+
+
+# A flag that is true or false, or None where the data decide.
+Switch = Annotated[
+    bool | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{true,false,none}",
+        instance_from_str=_read_switch,
+        is_instance=lambda value: value is None or isinstance(value, bool),
+        str_from_instance=lambda value: [str(value).lower()],
+    ),
+]
+
 
 def make_options(kind: type[T], values: Mapping[str, Any]) -> T:
     """A command's options from keywords.

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
+from swin_dense.tools.flags import Switch
 
 _SMALLEST_TILE = 64  # px
 
@@ -52,6 +53,13 @@ class DetectionEvaluation(DetectionInference):
 
     results: Path | None = None
     """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    format: str | None = None
+    """Layout of the data folder; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +99,11 @@ class SegmentationInference(Inference):
 class SegmentationEvaluation(SegmentationInference):
     """Flags of `evaluate` alone, for segmentors."""
 
-    reduce_zero_label: bool = True
-    """Segmentation: read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1
-    are the classes."""
+    reduce_zero_label: Switch = None
+    """Segmentation: true: label maps store 0 for "ignored" and 1..K; false: they store 0..K-1;
+    None: the layout or the files decide."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""

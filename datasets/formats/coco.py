@@ -8,7 +8,12 @@ import torch
 from torch.utils.data import Dataset
 
 from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage
-from swin_dense.datasets.formats.table import find_detection_format
+from swin_dense.datasets.formats.detection_folder import (
+    Part,
+    describe_part,
+    describe_split,
+    open_detection_folder,
+)
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths
@@ -37,6 +42,8 @@ class CocoDetection(Dataset[DetectionSample]):
         sizes: `(height, width)` of each original image, px.
         aspect_ratios: `(N,)` float64, width / height of each.
         report: counts of the objects and images left out, by kind.
+        description: a line on layout, images, annotations a class, splits.
+        split_name: of the split, with the part of it that this is.
         annotation_counts: of what the images are annotated with: "boxes", and "masks" of those.
     """
 
@@ -49,6 +56,8 @@ class CocoDetection(Dataset[DetectionSample]):
         drop_empty: bool = False,
         with_masks: bool = True,
         seed: int = 0,
+        layout: str | None = None,
+        part: Part | None = None,
     ) -> None:
         """Read and check the index; no image is opened yet.
 
@@ -61,21 +70,31 @@ class CocoDetection(Dataset[DetectionSample]):
             with_masks: false: the masks are left out, as nobody looks at them; samples are sooner
                 made.
             seed: of all that the transforms draw.
+            layout: name in `formats.table`; None: the one that the folder is recognised to have.
+            part: of the split; None: all of it.
 
         Raises:
             FileNotFoundError: no such root or split; the splits that exist are named.
             ValueError: the file has faults, all named (see `coco_file.read_coco`); or no image is
-                left; or `transforms` does not move points.
+                left; or `transforms` does not move points; or no or several layouts fit; or the
+                layout must be converted first.
         """
         if "keypoints" not in transforms.processors:
             raise ValueError(
                 "transforms must be made with transforms.pipeline.compose, to move masks along"
             )
-        self._root, self._split = Path(root), split
-        self._format = find_detection_format(self._root)
+        self._folder = open_detection_folder(root, layout)
+        if not self._folder.layout.is_trained_on:
+            raise ValueError(
+                f"{root} is in {self._folder.layout.name}'s layout, which is converted first: "
+                f"swin-dense convert {root} OUT --to coco"
+            )
+        self._split, self._part = split, part
+        self.split_name = split + describe_part(part)
         self.transforms = transforms
         self.seed = seed
-        coco, self.image_folder = self._format.read(self._root, split)
+        coco, self.image_folder = self._folder.read(split, part)
+        self.description = describe_split(self._folder, coco, split=split, part=part)
         self.annotation_file = coco.path
         self.class_names = tuple(category.name for category in coco.categories)
         self.category_ids = tuple(category.id for category in coco.categories)
@@ -134,9 +153,15 @@ class CocoDetection(Dataset[DetectionSample]):
         """The annotated objects in the original frame, without crowds."""
         return self._instances[index]
 
+    @property
+    def kept_images(self) -> tuple[str, ...]:
+        """File names of a part that is kept for validation; empty for any other."""
+        is_kept = self._part is not None and self._part.is_for_validation
+        return tuple(self.file_names) if is_kept else ()
+
     def read_annotations(self) -> CocoFile:
         """Every annotation of the split, read again: an evaluation needs those left out, too."""
-        return self._format.read(self._root, self._split)[0]
+        return self._folder.read(self._split, self._part)[0]
 
     def _select(
         self, coco: CocoFile, drop_empty: bool

@@ -67,13 +67,17 @@ class CocoAnnotation(NamedTuple):
 
 
 class CocoFile(NamedTuple):
-    """A checked file: `categories` by rising id; `left_out` counts the polygons that were."""
+    """A checked file: `categories` by rising id; `left_out` counts the polygons that were.
+
+    `notes` are sentences on how its layout was read, where that was not plain.
+    """
 
     path: Path
     images: list[CocoImage]
     categories: list[CocoCategory]
     annotations: list[CocoAnnotation]
     left_out: Counter[str]
+    notes: tuple[str, ...] = ()
 
 
 def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile:

@@ -3,17 +3,24 @@
 from pathlib import Path
 
 from swin_dense.datasets.formats.coco_file import CocoFile, read_coco
+from swin_dense.datasets.formats.detection.box_forms import check_box_form
+from swin_dense.datasets.formats.detection.cvat import is_cvat
 
 
 def is_coco_layout(root: Path) -> bool:
-    """Tell whether a folder has annotations where COCO has them."""
-    return any(root.glob("annotations/instances_*.json"))
+    """Tell whether a folder has annotations where COCO has them, and its images not as CVAT has."""
+    return any(root.glob("annotations/instances_*.json")) and not is_cvat(root)
 
 
 def read_coco_split(root: Path, split: str) -> tuple[CocoFile, Path]:
-    """Annotations and image folder of a split. Raises as `find_split` and `read_coco`."""
+    """Annotations and image folder of a split.
+
+    Raises as `find_split`, `read_coco` and `check_box_form`.
+    """
     annotation_file, image_folder = find_split(root, split)
-    return read_coco(annotation_file, image_folder=image_folder), image_folder
+    coco = read_coco(annotation_file, image_folder=image_folder)
+    check_box_form(coco)
+    return coco, image_folder
 
 
 def find_split(root: str | Path, split: str) -> tuple[Path, Path]:

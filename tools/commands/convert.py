@@ -1,4 +1,4 @@
-"""`swin-dense convert`: a weights file under another framework's names."""
+"""`swin-dense convert`: a weights file under other names, or data in a published layout."""
 
 import os
 import pickle
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -37,28 +37,40 @@ LayoutName = Literal[
 ]
 
 
+DataLayoutName = Literal["coco", "ade20k"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Write a weights file in another layout; the way back gives the same bits."""
+    """Write FILE in another layout as OUT: a weights file, where the way back gives the same bits,
+    or a folder of data."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """Weights file, or the name of a published one."""
+    """Weights file, the name of a published one, or a folder of data."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2."""
-    to: LayoutName
-    """Whose names to use."""
+    """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2. For data, a new
+    folder."""
+    to: LayoutName | DataLayoutName
+    """Whose names to use for weights; the published layout for data."""
     backbone_only: bool = False
     """Leave out heads, and norms that the layout has no place for."""
+    format: str | None = None
+    """Layout of a folder of data, where several fit; None: recognised from it."""
+    val_fraction: float | None = None
+    """Share of a data set's images to write as its validation split, 0..1."""
+    val_list: Path | None = None
+    """File with the names of those images instead, one a line."""
 
 
 @document_flags(Options)
 def convert(file: str | PathLike[str], out: str | PathLike[str], **flags: Any) -> Path:
-    """Write a weights file in another layout: `convert(FILE, OUT, to="timm")`; gives `OUT`.
+    """Write FILE in another layout as OUT: `convert(FILE, OUT, to="timm")`; gives `OUT`.
 
-    `flags` are those of `swin-dense convert`, with underscores; raises as `convert_file`.
+    `flags` are those of `swin-dense convert`, with underscores; raises as `convert_file` and
+    `convert_folder`.
     """
     options = make_options(Options, {"file": file, "out": out, **flags})
-    convert_file(options.file, options.out, layout=options.to, backbone_only=options.backbone_only)
+    _convert(options)
     return options.out
 
 
@@ -66,17 +78,63 @@ def run(options: Options) -> None:
     """Convert, and say what was left out.
 
     Raises:
-        ValueError: the file cannot be read, or the layout has no place for its weights.
+        ValueError: the input cannot be read, or the layout has no place for it.
         FileNotFoundError: there is no such file.
     """
+    for line in _convert(options):
+        write_line(line)
+    write_line(str(options.out), sys.stdout)
+
+
+def _convert(options: Options) -> list[str]:
+    """Convert; gives what there is to say."""
+    written_as = get_args(DataLayoutName)
+    if options.file.is_dir():
+        if options.to not in written_as:
+            raise ValueError(
+                f"--to must be {' or '.join(written_as)} for a folder of data, got {options.to}"
+            )
+        return [convert_folder(options)]
+    if options.to in written_as:
+        raise ValueError(f"--to {options.to} is for a folder of data, got {options.file}")
+    for name in ("format", "val_fraction", "val_list"):
+        if getattr(options, name) is not None:
+            flag = name.replace("_", "-")
+            raise ValueError(f"--{flag} is for a folder of data, got {options.file}")
     left_out = convert_file(
         options.file, options.out, layout=options.to, backbone_only=options.backbone_only
     )
-    if left_out:
-        from swin_dense.checkpoints.conversion import shorten
+    if not left_out:
+        return []
+    from swin_dense.checkpoints.conversion import shorten
 
-        write_line(f"left out: {len(left_out)} ({shorten(left_out, most=8)})")
-    write_line(str(options.out), sys.stdout)
+    return [f"left out: {len(left_out)} ({shorten(left_out, most=8)})"]
+
+
+def convert_folder(options: Options) -> str:
+    """Write the data of a folder in the published layout of their kind.
+
+    Returns:
+        A line about what was read.
+
+    Raises:
+        ValueError: the folder has no such data, or they have faults, or OUT is not empty.
+        FileNotFoundError: a file is missing.
+    """
+    from swin_dense.tools.report.data_folders import find_folder_kinds
+
+    if options.backbone_only:
+        raise ValueError(f"--backbone-only is for weights, got the folder {options.file}")
+    kinds = [
+        kind
+        for kind in find_folder_kinds(options.file, options.format)
+        if kind.written_as == options.to
+    ]
+    if not kinds:
+        raise ValueError(f"{options.file} has no data that are written as {options.to}")
+    line = kinds[0].describe(options.file, options.format).line
+    kinds[0].write(options.file, options.out, options)
+    return line
 
 
 def convert_file(

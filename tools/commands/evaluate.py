@@ -1,6 +1,6 @@
 """`swin-dense evaluate`: the scores of a model on a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,6 +10,7 @@ from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
 from swin_dense.ranges import Ranges
 from swin_dense.tools.files import check_folder, make_file_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
+from swin_dense.tools.printable import write_line
 from swin_dense.tools.tasks.table import choose_flags, find_task, join_flags, split_flags
 
 if TYPE_CHECKING:
@@ -102,8 +103,12 @@ def _evaluate(options: Any) -> "Evaluation":
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
     predictor = task.predictor(flags)
+    flags = _with_parts_of_run(flags, options)
     data = task.data_at(options.data, split=options.split, flags=flags)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
+    description = getattr(dataset, "description", None)
+    if description is not None:
+        write_line(description)
     evaluation = evaluate_model(
         model,
         dataset,
@@ -117,3 +122,15 @@ def _evaluate(options: Any) -> "Evaluation":
         write_json(options.json, evaluation.metrics)
     task.write_results(evaluation, flags)
     return evaluation
+
+
+def _with_parts_of_run(flags: Any, options: Any) -> Any:
+    """The flags with the images that the run of the weights kept from its training, if it did."""
+    known = {field.name for field in fields(flags)}
+    if not {"val_fraction", "val_list"} <= known or options.split is not None:
+        return flags
+    if flags.val_fraction is not None or flags.val_list is not None:
+        return flags
+    from swin_dense.tools.runs.folder import find_kept_images
+
+    return replace(flags, val_list=find_kept_images(options.weights, options.data))

@@ -1,8 +1,9 @@
-"""`swin-dense inspect`: what a weights file holds."""
+"""`swin-dense inspect`: what a weights file or a folder of data holds."""
 
 import dataclasses
 import json
 import re
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from os import PathLike
@@ -16,6 +17,8 @@ from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
 from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.tools.files import make_file_writable
+from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import printable
 
 if TYPE_CHECKING:
@@ -23,35 +26,140 @@ if TYPE_CHECKING:
 
     from swin_dense.checkpoints.containers import Checkpoint
     from swin_dense.checkpoints.conversion import ConvertedState
+    from swin_dense.tools.report.data_folders import FolderFacts
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 
 
+_NUM_DRAWN = 12
+_LONGEST_SIDE = 1000  # px of a picture on the page
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Say which layout, model, sizes and classes a weights file has. Nothing in it is run."""
+    """Describe a weights file (layout, model, sizes, classes) or a folder of data (layout, splits,
+    classes). Nothing in it is run."""
 
     file: Annotated[Path, tyro.conf.Positional]
-    """Weights file, or the name of a published one."""
+    """Weights file, the name of a published one, or a folder of data."""
     json: bool = False
     """Print JSON instead of text."""
+    format: str | None = None
+    """Layout of the folder, where several fit; None: recognised from it."""
+    html: Path | None = None
+    """Page to write about a folder, with its first images and their annotations drawn."""
 
 
-def inspect(file: str | PathLike[str]) -> dict[str, Any]:
-    """The content of a weights file as plain data; returns and raises as `inspect_file`."""
-    return inspect_file(Path(file))
+@document_flags(Options)
+def inspect(file: str | PathLike[str], **flags: Any) -> dict[str, Any]:
+    """The content of a weights file or of a folder of data as plain data.
+
+    Args:
+        file: the file, the name of a published one, or the folder.
+        flags: of `swin-dense inspect`, such as `html="page.html"`.
+
+    Returns:
+        As `inspect_file`, or as `inspect_folder`.
+
+    Raises:
+        ValueError: the file cannot be read safely, no known layout fits, or several do.
+        FileNotFoundError: there is no such file.
+    """
+    return _inspect(make_options(Options, {"file": file, **flags}))[0]
 
 
 def run(options: Options) -> None:
-    """Print what the file holds.
+    """Print what the file or the folder holds; raises as `inspect`."""
+    facts, text = _inspect(options)
+    shown = json.dumps(facts, indent=2) if options.json else text
+    print(shown.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
+
+
+def _inspect(options: Options) -> tuple[dict[str, Any], str]:
+    """The content as plain data and in words."""
+    if options.file.is_dir():
+        facts, lines = inspect_folder(options.file, layout=options.format, html=options.html)
+        return facts, "\n".join(printable(line) for line in lines)
+    for flag in ("format", "html"):
+        if getattr(options, flag) is not None:
+            raise ValueError(f"--{flag} is for folders of data, got the file {options.file}")
+    found = inspect_file(options.file)
+    return found, describe(found)
+
+
+def inspect_folder(
+    root: Path, *, layout: str | None = None, html: Path | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Describe the data sets that a folder holds.
+
+    Args:
+        root: of the data.
+        layout: its name, where several fit.
+        html: page to write, with samples drawn.
+
+    Returns:
+        `folder` and `data`, a list with `task`, `layout`, `layout_title`, `root`, `class_names`,
+        `splits` (`images`, `annotations`, `classes` of each) and `notes` of each data set; and a
+        line about each.
 
     Raises:
-        ValueError: the file cannot be read safely, or no known layout fits it.
-        FileNotFoundError: there is no such file.
+        ValueError: no layout fits, or several do, or the data have faults.
+        FileNotFoundError: a file is missing.
     """
-    facts = inspect_file(options.file)
-    text = json.dumps(facts, indent=2) if options.json else describe(facts)
-    print(text.replace("\x7f", "\\u007f"))  # the one control that JSON does not escape
+    from swin_dense.tools.report.data_folders import find_folder_kinds
+
+    if html is not None:
+        make_file_writable(html)
+    found = [kind.describe(root, layout) for kind in find_folder_kinds(root, layout)]
+    if html is not None:
+        _write_data_page(html, root, found)
+    data = [
+        {
+            "task": facts.task,
+            "layout": facts.layout,
+            "layout_title": facts.layout_title,
+            "root": str(facts.root),
+            "class_names": list(facts.class_names),
+            "splits": facts.splits,
+            "notes": list(facts.notes),
+        }
+        for facts in found
+    ]
+    return {"folder": str(root), "data": data}, [facts.line for facts in found]
+
+
+def _write_data_page(path: Path, root: Path, found: "list[FolderFacts]") -> None:
+    """Write the page of a folder: a line, counts and samples of each data set in it."""
+    from swin_dense.tools.report.page import (
+        heading,
+        paragraph,
+        picture,
+        pictures,
+        table,
+        write_page,
+    )
+    from swin_dense.tools.tasks.drawing import reduce_picture, save_picture
+
+    blocks = []
+    for facts in found:
+        rows = [
+            (name, *(f"{split['classes'].get(name, 0):,}" for split in facts.splits.values()))
+            for name in facts.class_names
+        ]
+        images = ("images", *(f"{split['images']:,}" for split in facts.splits.values()))
+        blocks += [
+            heading(f"{facts.layout_title} layout, {facts.task}"),
+            paragraph(facts.line),
+            table(("annotations", *facts.splits), [*rows, images]),
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            figures = []
+            for place, (drawn, caption) in enumerate(facts.samples(_NUM_DRAWN)):
+                file = Path(folder) / f"{place}.jpg"
+                save_picture(reduce_picture(drawn, _LONGEST_SIDE), file)
+                figures.append(picture(file, caption))
+            blocks.append(pictures(figures))
+    write_page(path, f"Data in {root}", blocks)
 
 
 def inspect_file(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import check_folder
+from swin_dense.tools.flags import Switch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(DataConfig):
-    """A data set in COCO layout and its augmentation (Carion et al. 2020, DETR)."""
+    """A data set in a layout of detection data and its augmentation (Carion et al. 2020, DETR)."""
 
     task: ClassVar[str] = "detection"
     ranges: ClassVar[Ranges] = {
@@ -49,11 +50,18 @@ class DetectionData(DataConfig):
     with_masks: ClassVar[bool] = True
 
     root: Path = Path("data/coco")
-    """Folder with annotations/instances_{split}.json and {split}/*.jpg."""
+    """Folder with annotations/instances_{split}.json and {split}/*.jpg, or in another layout."""
     train_split: str = "train2017"
-    """Split to train on."""
+    """Split to train on; where the layout has no train2017, its own for training."""
     val_split: str = "val2017"
-    """Split to evaluate on."""
+    """Split to evaluate on; where the layout has no val2017, its own for validation."""
+    format: str | None = None
+    """Layout of the folder (coco, roboflow, cvat, label_studio, coco_files); None: recognised."""
+    val_fraction: float | None = None
+    """Share of the training split's images to keep for evaluation, 0..1, in place of val_split; the
+    same images each time."""
+    val_list: Path | None = None
+    """File with the names of the images to keep instead, one a line."""
     flip: float = 0.5
     """Probability of the mirror image."""
     train_shorts: tuple[int, ...] = tuple(range(480, 801, 32))
@@ -67,6 +75,12 @@ class DetectionData(DataConfig):
     """Smallest and largest side of that crop, px."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+
+    def __post_init__(self) -> None:
+        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
+            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
+        if self.val_fraction is not None and self.val_list is not None:
+            raise ValueError("only one of val_fraction and val_list can be given, got both")
 
     def check_root(self) -> None:
         """See `DataConfig`."""
@@ -82,7 +96,7 @@ class BoxData(DetectionData):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationData(DataConfig):
-    """A data set in ADE20K's layout and its augmentation (mmsegmentation's, as released)."""
+    """A data set of label maps and its augmentation (mmsegmentation's, as released)."""
 
     task: ClassVar[str] = "segmentation"
     ranges: ClassVar[Ranges] = {
@@ -94,16 +108,21 @@ class SegmentationData(DataConfig):
 
     root: Path = Path("data/ADEChallengeData2016")
     """Folder with images/{split}, annotations/{split}, and classes.txt or classes.csv if the
-    classes are not ADE20K's."""
+    classes are not ADE20K's; or in another layout."""
     train_split: str = "training"
-    """Split to train on."""
+    """Split to train on; `train` is the same."""
     val_split: str = "validation"
-    """Split to evaluate on."""
+    """Split to evaluate on; `val`, `valid` and `dev` are the same."""
+    val_fraction: float | None = None
+    """Share of the training split's images to keep for evaluation, 0..1, in data without a
+    validation split; the same images each time."""
+    val_list: Path | None = None
+    """File with the names of the images to keep instead, one a line."""
     class_names: tuple[str, ...] = ()
     """Names of the classes in the order of their labels; empty: those of the root's list."""
-    reduce_zero_label: bool = True
-    """Read 0 in label maps as "ignored" and 1..K as the classes; with `no-` 0..K-1 are the classes.
-    255 is always ignored."""
+    reduce_zero_label: Switch = None
+    """true: label maps store 0 for "ignored" and 1..K; false: they store 0..K-1. None: the layout
+    or the files decide. 255 is always ignored."""
     scale: tuple[int, int] = (2048, 512)
     """LONG SHORT side of the keep-ratio resize, px; in training times a ratio."""
     ratios: tuple[float, float] = (0.5, 2.0)
@@ -116,6 +135,12 @@ class SegmentationData(DataConfig):
     """Probability of the mirror image."""
     photometric: bool = True
     """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
+
+    def __post_init__(self) -> None:
+        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
+            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
+        if self.val_fraction is not None and self.val_list is not None:
+            raise ValueError("only one of val_fraction and val_list can be given, got both")
 
     def check_root(self) -> None:
         """See `DataConfig`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
-from swin_dense.tools.runs.names import RECIPE_FILE, check_run
+from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE, check_run
 from swin_dense.tools.tasks.table import find_task_of_recipe
 from swin_dense.tools.tasks.task import Task
 
@@ -99,13 +99,35 @@ def read_run(path: Path) -> RunFolder:
     )
 
 
+def find_kept_images(weights: Path, data: Path) -> Path | None:
+    """The list of images that a run kept from its training for evaluation.
+
+    Args:
+        weights: a file of one of the run's checkpoints.
+        data: folder to evaluate on.
+
+    Returns:
+        The list; None where the file belongs to no run, or the run kept none or had other data.
+    """
+    run = weights.parent.parent
+    try:
+        root = Path(json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))["data"]["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_same = root.resolve() == data.resolve()
+    return run / KEPT_FILE if is_same and (run / KEPT_FILE).is_file() else None
+
+
 def describe_run(run: RunFolder) -> str:
     """Recipe and data in a line."""
     recipe, data = run.recipe, run.recipe["data"]
+    used = recipe.get("splits", {})
+    trained_on = used.get("training") or data.get("train_split")
+    evaluated_on = used.get("evaluation") or data.get("val_split")
     parts = [
         f"Recipe {recipe['name']}, {recipe.get('batch_size')} images a step, learning rate "
         f"{recipe.get('optimizer', {}).get('lr')}, seed {recipe.get('seed')}; trained on "
-        f"{data.get('train_split')} and evaluated on {data.get('val_split')} of {data.get('root')}"
+        f"{trained_on} and evaluated on {evaluated_on} of {data.get('root')}"
     ]
     if run.evaluations:
         last = run.evaluations[-1]

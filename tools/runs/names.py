@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 RECIPE_FILE = "recipe.json"
+KEPT_FILE = "val_images.txt"  # names of the images that a run kept from its training, one a line
 WEIGHTS_FILE = "model.safetensors"
 EMA_FILE = "ema.safetensors"
 REPORT_FILE = "report.html"

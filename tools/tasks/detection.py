@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
@@ -54,10 +55,18 @@ class DetectionTask:
     def data_at(
         self, root: Path, *, split: str | None, flags: DetectionEvaluation
     ) -> DetectionData:
-        """COCO data in a folder."""
-        del flags
-        data = DetectionData(root=root)
-        return data if split is None else replace(data, val_split=split)
+        """Data in a folder; without `split` its validation split, or all of it if it has none."""
+        data = DetectionData(
+            root=root,
+            format=flags.format,
+            val_fraction=flags.val_fraction,
+            val_list=flags.val_list,
+        )
+        if _is_divided(data):
+            return data if split is None else replace(data, train_split=split)
+        if split is not None:
+            return replace(data, val_split=split)
+        return replace(data, val_split=_choose_validation_split(data, trains=False))
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
@@ -70,11 +79,13 @@ class DetectionTask:
         )
         return CocoDetection(
             data.root,
-            data.train_split,
+            _choose_training_split(data),
             transforms=transforms,
             drop_empty=True,
             with_masks=data.with_masks,
             seed=seed,
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=False),
         )
 
     def evaluation_data(
@@ -86,9 +97,18 @@ class DetectionTask:
     ) -> CocoDetection:
         """The split to evaluate on, resized where there is a scale; it names its classes itself."""
         del model
+        if _is_divided(data):
+            split = _choose_training_split(data)
+        else:
+            split = _choose_validation_split(data, trains=True)
         transforms = compose([]) if scale is None else detection_eval(scale)
         return CocoDetection(
-            data.root, data.val_split, transforms=transforms, with_masks=data.with_masks
+            data.root,
+            split,
+            transforms=transforms,
+            with_masks=data.with_masks,
+            layout=data.format,
+            part=_choose_part(data, is_for_validation=True),
         )
 
     def aspect_ratios(self, dataset: CocoDetection) -> Sequence[float]:
@@ -253,6 +273,34 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
     return [place.get(name, -1) for name in names]
 
 
+def _is_divided(data: DetectionData) -> bool:
+    """Whether images of the training split are kept for evaluation."""
+    return data.val_fraction is not None or data.val_list is not None
+
+
+def _choose_part(data: DetectionData, *, is_for_validation: bool) -> Part | None:
+    if not _is_divided(data):
+        return None
+    return Part(
+        is_for_validation=is_for_validation,
+        fraction=data.val_fraction,
+        list_file=data.val_list,
+    )
+
+
+def _choose_training_split(data: DetectionData) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    choose = folder.choose_split_to_divide if _is_divided(data) else folder.choose_training_split
+    return choose(data.train_split, default=DetectionData.train_split)
+
+
+def _choose_validation_split(data: DetectionData, *, trains: bool) -> str:
+    folder = open_detection_folder(data.root, data.format)
+    return folder.choose_validation_split(
+        data.val_split, default=DetectionData.val_split, trains=trains
+    )
+
+
 def _relabel(result: dict[str, Any], labels: Tensor) -> dict[str, Any]:
     """The result with the data set's labels, without classes that the data set has not."""
     moved = labels.to(result["labels"].device)[result["labels"]]
@@ -269,7 +317,7 @@ def _draw_found(dataset: CocoDetection, evaluator: CocoEvaluator, image: ScoredI
     index = dataset.image_ids.index(int(image.image_id))
     boxes = torch.tensor([entry["bbox"] for entry in found]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height -> xyxy
-    result = {
+    result: dict[str, Any] = {
         "boxes": boxes,
         "scores": torch.tensor([entry["score"] for entry in found]),
         "labels": torch.tensor([labels[entry["category_id"]] for entry in found]).long(),
@@ -286,7 +334,7 @@ def _draw(
     pixels = dataset.load_image(index)  # (H, W, 3)
     image = torch.from_numpy(pixels).permute(2, 0, 1)
     truth = dataset.load_instances(index)
-    annotated = {
+    annotated: dict[str, Any] = {
         "boxes": torch.from_numpy(truth.boxes),
         "labels": torch.from_numpy(truth.labels),
     }

@@ -1,4 +1,4 @@
-"""Segmentation as the commands see it: ADE20K-format data, mIoU, pictures of label maps."""
+"""Segmentation as the commands see it: images and label maps, mIoU, pictures of label maps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from swin_dense.datasets.categories import ade20k_classes, read_classes
+from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
@@ -61,8 +61,13 @@ class SegmentationTask:
     def data_at(
         self, root: Path, *, split: str | None, flags: SegmentationEvaluation
     ) -> SegmentationData:
-        """Data in ADE20K's layout in a folder."""
-        data = SegmentationData(root=root, reduce_zero_label=flags.reduce_zero_label)
+        """Data in a folder of any layout of label maps."""
+        data = SegmentationData(
+            root=root,
+            reduce_zero_label=flags.reduce_zero_label,
+            val_fraction=flags.val_fraction,
+            val_list=flags.val_list,
+        )
         return data if split is None else replace(data, val_split=split)
 
     def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
@@ -75,14 +80,7 @@ class SegmentationTask:
             flip=data.flip,
             photometric=data.photometric,
         )
-        return Ade20k(
-            data.root,
-            data.train_split,
-            transforms=transforms,
-            class_names=data.class_names or None,
-            reduce_zero_label=data.reduce_zero_label,
-            seed=seed,
-        )
+        return _open(data, data.train_split, transforms, seed=seed)
 
     def evaluation_data(
         self,
@@ -93,18 +91,11 @@ class SegmentationTask:
     ) -> Ade20k:
         """The split to evaluate on: images resized, label maps as they are.
 
-        The classes are those of the recipe, else of the root's list, else of the model.
+        The classes are those of the recipe, else of the root's list or its layout, else of the
+        model.
         """
-        names = data.class_names or None
-        if names is None and model is not None and read_classes(data.root) is None:
-            names = _class_names(model)
-        return Ade20k(
-            data.root,
-            data.val_split,
-            transforms=_resizing(scale),
-            class_names=names,
-            reduce_zero_label=data.reduce_zero_label,
-        )
+        names = None if model is None else _class_names(model)
+        return _open(data, data.val_split, _resizing(scale), default_names=names)
 
     def aspect_ratios(self, dataset: Ade20k) -> Sequence[float]:
         """All alike: crops have one shape."""
@@ -291,6 +282,29 @@ class LabelMapWriter:
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
         atomic_write(self._out / "classes.txt", "\n".join(map(printable, self._class_names)) + "\n")
+
+
+def _open(
+    data: SegmentationData,
+    split: str,
+    transforms: Pipeline,
+    *,
+    default_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Ade20k:
+    """A split of a recipe's data."""
+    return Ade20k(
+        data.root,
+        split,
+        transforms=transforms,
+        class_names=data.class_names or None,
+        default_names=default_names,
+        reduce_zero_label=data.reduce_zero_label,
+        val_fraction=data.val_fraction,
+        val_list=data.val_list,
+        train_split=data.train_split,
+        seed=seed,
+    )
 
 
 def _draw(dataset: Ade20k, index: int, result: Tensor, model: Model) -> Picture:

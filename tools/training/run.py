@@ -13,7 +13,7 @@ from swin_dense.datasets.images import limit_pixels
 from swin_dense.datasets.samplers import AspectRatioGroupedBatchSampler
 from swin_dense.datasets.samples import describe_left_out
 from swin_dense.heads.model_config import ModelConfig
-from swin_dense.tools.files import hold, make_writable, write_json
+from swin_dense.tools.files import atomic_write, hold, make_writable, write_json
 from swin_dense.tools.recipes.masks import check_masks
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import unchanged
@@ -21,6 +21,7 @@ from swin_dense.tools.report.run_report import keep_evaluation, renew_report
 from swin_dense.tools.runs.checkpoints import mark_score, random_state, restore_random_state
 from swin_dense.tools.runs.evaluations import drop_later_records
 from swin_dense.tools.runs.log import RunLog, read_log
+from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE
 from swin_dense.tools.tasks.evaluation import evaluate_model
 from swin_dense.tools.tasks.table import find_task
 from swin_dense.tools.tasks.task import Evaluation, Task
@@ -127,6 +128,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
     with RunLog(
         options.run, is_main=accelerator.is_main_process, start_step=batches.start_step
     ) as log:
+        _note_description(log, "to train on", training_data)
         log.note(_describe(recipe, training_data, batches, accelerator))
         left_out = getattr(training_data, "report", None)
         if left_out:
@@ -145,6 +147,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         if accelerator.is_main_process:
             drop_later_records(options.run, batches.start_step)
         job = _Job(options, task, accelerator, log, trained, run_state)
+        job.write_recipe(training_data)
         if state and plan.start_step >= plan.num_steps:
             log.note(f"all {plan.num_steps} steps are done already")
         if not state:
@@ -197,11 +200,23 @@ class _Job:
         data = options.recipe.data
         self._predictor = task.predictor(task.evaluation_flags(scale=data.scale))
         self._data = task.evaluation_data(data, scale=self._predictor.scale, model=trained.model)
+        _note_description(log, "to evaluate on", self._data)
         task.check_classes(trained.model, self._data)
-        if accelerator.is_main_process:
-            write_json(
-                options.run / "recipe.json", recipe_as_json(options.recipe) | {"task": task.name}
-            )
+
+    def write_recipe(self, training_data: Any) -> None:
+        """Write recipe and splits, and the images that are kept from the training if some are."""
+        if not self._accelerator.is_main_process:
+            return
+        run = self._options.run
+        splits = {
+            part: getattr(dataset, "split_name", None)
+            for part, dataset in (("training", training_data), ("evaluation", self._data))
+        }
+        more = {"task": self._task.name, "splits": splits}
+        write_json(run / RECIPE_FILE, recipe_as_json(self._options.recipe) | more)
+        kept = getattr(self._data, "kept_images", ())
+        if kept:
+            atomic_write(run / KEPT_FILE, "".join(f"{name}\n" for name in kept))
 
     def sanity_check(self, dataset: Any, batches: TrainingBatchSampler) -> None:
         """Try the first steps and an evaluation, and show what is trained on."""
@@ -288,6 +303,13 @@ def _check_num_classes(recipe: Recipe, dataset: Any) -> None:
             f"--model.num-classes must be left out or be that of the data, got {given} and {there} "
             f"classes in {recipe.data.root}"
         )
+
+
+def _note_description(log: RunLog, purpose: str, dataset: Any) -> None:
+    """Log what a data set says of its folder, if it does."""
+    description = getattr(dataset, "description", None)
+    if description is not None:
+        log.note(f"{purpose}: {description}")
 
 
 def _describe(

@@ -101,7 +101,7 @@ def state_to_resume(options: Options) -> dict[str, Any]:
             "was it written by another version?"
         )
     before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
-    changed = _differences(_what_matters(before), _what_matters(now))
+    changed = _differences(*_without_undecided(_what_matters(before), _what_matters(now)))
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
     has_ema = (last / EMA_FILE).is_file()
@@ -129,9 +129,10 @@ def compare_data(state: Mapping[str, Any], dataset: Any, log: RunLog) -> None:
     """Log where the training data is not what it was when `state` was written.
 
     Raises:
-        ValueError: it has other classes.
+        ValueError: it has other classes, or numbers in its label maps are read in another way.
     """
     before, now = state["data"], _describe_data(dataset)
+    _compare_reading(_what_matters(json.loads(state["recipe"]))["data"], before, now)
     if before["class_names"] != now["class_names"]:
         raise ValueError(
             f"--resume must have the classes of before, {', '.join(before['class_names'])}, got "
@@ -224,7 +225,31 @@ def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
 
 def _describe_data(dataset: Any) -> dict[str, Any]:
     """The part of the data that must not change while a run lasts."""
-    return {"num_images": len(dataset), "class_names": list(dataset.class_names)}
+    return {
+        "num_images": len(dataset),
+        "class_names": list(dataset.class_names),
+        "reduce_zero_label": getattr(dataset, "reduce_zero_label", None),
+    }
+
+
+def _compare_reading(
+    data: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Refuse label maps whose numbers are read in another way than before.
+
+    Args:
+        data: of the stored recipe; older versions stored the reading there alone.
+        before: of the stored data.
+        now: the same of today's.
+    """
+    name = "reduce_zero_label"
+    was = data.get(name) if before.get(name) is None else before[name]
+    if None not in (was, now[name]) and was != now[name]:
+        raise ValueError(
+            f"--resume must read label maps as before, with --data.reduce-zero-label "
+            f"{str(was).lower()}, got {str(now[name]).lower()} by the data; give that flag, or "
+            "train anew if it was wrong"
+        )
 
 
 def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,6 +257,24 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in recipe.items() if name not in _WORDS}
     data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
     return kept | {"data": data}
+
+
+def _without_undecided(
+    before: dict[str, Any], now: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Recipes without the reading of label maps where the data decide it.
+
+    `compare_data` sees to it that the decision is the same.
+    """
+    name = "reduce_zero_label"
+    if None not in (before["data"].get(name), now["data"].get(name)):
+        return before, now
+
+    def without(recipe: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in recipe["data"].items() if key != name}
+        return recipe | {"data": kept}
+
+    return without(before), without(now)
 
 
 def _last(options: Options) -> Path:

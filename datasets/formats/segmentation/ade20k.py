@@ -14,6 +14,7 @@ from swin_dense.datasets.formats.segmentation.pairs import check_headers
 from swin_dense.datasets.formats.segmentation.table import open_segmentation
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.samples import SegmentationSample
+from swin_dense.datasets.splits import VALIDATION_NAMES
 from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 
@@ -29,7 +30,11 @@ class Ade20k(Dataset[SegmentationSample]):
         image_ids: paths of the images in their split without endings, sorted; plain names where
             the split has no folders.
         sizes: `(height, width)` of each label map, px.
-        layout: of the folder, in words.
+        description: of the folder, in a line: layout, images, splits, classes.
+        split_name: name of the split in the folder.
+        kept_images: ids of the images that were kept from training, where data were divided.
+        reduce_zero_label: True where 0 is "ignored" and k is class k - 1; None where the label maps
+            have no class numbers.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Ade20k(Dataset[SegmentationSample]):
         default_names: Sequence[str] | None = None,
         reduce_zero_label: bool | None = None,
         val_fraction: float | None = None,
+        val_list: Path | None = None,
         train_split: str = "training",
         seed: int = 0,
     ) -> None:
@@ -59,6 +65,7 @@ class Ade20k(Dataset[SegmentationSample]):
                 for; otherwise they are the labels 0..K-1; None: the layout or the files say. 255 is
                 ignored in both cases.
             val_fraction: part of `train_split` that is the validation split; for data without one.
+            val_list: file with the names of these images instead, one a line.
             train_split: the split to divide.
             seed: of all that the transforms draw.
 
@@ -75,18 +82,22 @@ class Ade20k(Dataset[SegmentationSample]):
             default_names=default_names,
             reduce_zero_label=reduce_zero_label,
             val_fraction=val_fraction,
+            val_list=val_list,
             train_split=train_split,
         )
-        _, files = folder.find_split(split)
-        self.layout = folder.layout
+        self.split_name, files = folder.find_split(split)
+        self.description = folder.describe()
         self.class_names = folder.reading.classes.names
         self.colours = folder.reading.classes.colours
         self.transforms = transforms
         self.seed = seed
+        self.reduce_zero_label = folder.reading.reduce_zero_label
         self._encoding = folder.reading.encoding
         self.sizes = check_headers(files, self._encoding.read_header)
         self._pairs = files.images
         self.image_ids = [pair.id for pair in files.images]
+        is_kept = self.split_name in VALIDATION_NAMES and (val_fraction or val_list)
+        self.kept_images = tuple(self.image_ids) if is_kept else ()
 
     def __len__(self) -> int:
         return len(self.image_ids)

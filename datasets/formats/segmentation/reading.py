@@ -144,6 +144,7 @@ def decide(
     listed: tuple[ClassList, str] | None,
     assumed: tuple[ClassList, str] | None,
     reduce_zero_label: bool | None,
+    is_stated: bool = False,
 ) -> Reading:
     """Classes and encoding from what the label maps hold.
 
@@ -153,6 +154,7 @@ def decide(
         listed: the classes that the data, the recipe or the model names, and whose they are.
         assumed: the layout's classes where nobody names any.
         reduce_zero_label: the flag's value or the layout's rule; None: the data decides.
+        is_stated: it is the flag's value, so that palettes are not asked what the numbers mean.
 
     Raises:
         ValueError: the label maps fit no reading, or more than one; the message names the flag or
@@ -161,7 +163,7 @@ def decide(
     table = listed[0].colours if listed else assumed[0].colours if assumed else None
     if evidence.kinds.get("colours"):
         return _decide_colours(evidence, where, listed or assumed, table)
-    if reduce_zero_label is None and listed and _are_table_colours(evidence, table):
+    if not is_stated and listed and _are_table_colours(evidence, table):
         return _by_colour(listed, evidence)
     _check_palettes(evidence, where)
     numbers = set(evidence.numbers)

@@ -8,6 +8,7 @@ What the label maps' numbers or colours mean follows from the layout, else from 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,7 @@ def open_segmentation(
     default_names: Sequence[str] | None = None,
     reduce_zero_label: bool | None = None,
     val_fraction: float | None = None,
+    val_list: Path | None = None,
     train_split: str = "training",
 ) -> SegmentationFolder:
     """Recognise a folder: its layout, splits and classes, and what its label maps' numbers mean.
@@ -240,6 +242,7 @@ def open_segmentation(
             layout or the files say.
         val_fraction: part of the images of `train_split`, or of the one split there is, to keep for
             validation; for data without a validation split.
+        val_list: file with the names of these images instead, one a line.
         train_split: the split to divide.
 
     Raises:
@@ -260,8 +263,12 @@ def open_segmentation(
             f"--data.reduce-zero-label must not be true in the layout of {layout.name}, whose "
             f"numbers have one meaning, got it for {given}"
         )
-    if val_fraction is not None:
-        files = replace(files, splits=_divide(files.splits, val_fraction, train_split, given))
+    if val_fraction is not None or val_list is not None:
+        choose: Callable[[list[str]], tuple[list[str], list[str]]]
+        choose = partial(split_names, fraction=val_fraction or 0)
+        if val_list is not None:
+            choose = partial(_split_by_list, path=val_list)
+        files = replace(files, splits=_divide(files.splits, choose, train_split, given))
     listed = _list_classes(files, (given, place), class_names, default_names)
     reading = _read(files, given, listed, reduce_zero_label)
     num_classes = len(reading.classes.names)
@@ -304,13 +311,22 @@ def _read(
     if assumed is not None:
         assumed = (assumed[0], f"no classes.txt, so {assumed[1]} names are assumed")
     known = listed or assumed
+    if rule is None and listed is not None and listed[0].first_number is not None:
+        rule = listed[0].first_number == 1
     num_classes = len(known[0].names) if known else None
 
     def is_enough(evidence: Evidence) -> bool:
         return is_settled(evidence, num_classes=num_classes, reduce_zero_label=rule)
 
     evidence = gather_evidence(label_maps, is_enough)
-    reading = decide(evidence, where=root, listed=listed, assumed=assumed, reduce_zero_label=rule)
+    reading = decide(
+        evidence,
+        where=root,
+        listed=listed,
+        assumed=assumed,
+        reduce_zero_label=rule,
+        is_stated=reduce_zero_label is not None,
+    )
     if reduce_zero_label is not None and isinstance(reading.encoding, Colours):
         raise ValueError(
             "--data.reduce-zero-label is for label maps of class numbers, got colours in those of "
@@ -356,12 +372,31 @@ def _check_ids(evidence: Evidence, num_classes: int, root: Path) -> None:
         )
 
 
+def _split_by_list(names: Sequence[str], path: Path) -> tuple[list[str], list[str]]:
+    """Names that a file does not list, and those that it does, with endings or without."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must list names of images in UTF-8: {error}") from error
+    listed = [line for line in lines if line]
+    known = set(names)
+    wanted = {line if line in known else str(Path(line).with_suffix("")) for line in listed}
+    missing = sorted(wanted - known)
+    if missing or not wanted or wanted == known:
+        got = f"no image {missing[0]!r}" if missing else f"{len(wanted)} of {len(known)} images"
+        raise ValueError(f"{path} must list some of the images to train on, got {got}")
+    return [name for name in names if name not in wanted], [
+        name for name in names if name in wanted
+    ]
+
+
 def _divide(
-    splits: Mapping[str, SplitFiles], fraction: float, train_split: str, root: Path
+    splits: Mapping[str, SplitFiles],
+    choose: Callable[[list[str]], tuple[list[str], list[str]]],
+    train_split: str,
+    root: Path,
 ) -> dict[str, SplitFiles]:
     """Training and validation parts of the images of one split."""
-    if not 0 < fraction < 1:
-        raise ValueError(f"--data.val-fraction must be between 0 and 1, got {fraction}")
     validation = find_name(VALIDATION_NAMES[0], splits)
     if validation is not None:
         raise ValueError(
@@ -377,7 +412,7 @@ def _divide(
             f"{root}; name it with --data.train-split"
         )
     whole = splits[name]
-    training, kept = split_names([pair.id for pair in whole.images], fraction)
+    training, kept = choose([pair.id for pair in whole.images])
     parts = {TRAINING_NAMES[0]: set(training), VALIDATION_NAMES[0]: set(kept)}
     if name not in TRAINING_NAMES and train_split == name:
         parts = {name: set(training), VALIDATION_NAMES[0]: set(kept)}

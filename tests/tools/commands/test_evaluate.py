@@ -152,8 +152,8 @@ def test_a_segmentor_is_scored_in_windows_and_at_several_scales(
     assert not capsys.readouterr().out  # tables are the command line's
     with pytest.raises(ValueError, match="--results is for detection, got a model for segm"):
         evaluate(weights, results=tmp_path / "results.json", **flags)
-    (data / "classes.txt").write_text("ground\nother\n")
-    with pytest.raises(ValueError, match="got 7 of the model and 2 of the data"):
+    (data / "classes.txt").write_text("".join(f"class {index}\n" for index in range(8)))
+    with pytest.raises(ValueError, match="got 7 of the model and 8 of the data"):
         evaluate(weights, **flags)
 
 

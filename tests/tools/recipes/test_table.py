@@ -112,6 +112,9 @@ _UPERNET = {
 _COCO_DATA = {
     "train_split": "train2017",
     "val_split": "val2017",
+    "format": None,
+    "val_fraction": None,
+    "val_list": None,
     "flip": 0.5,
     "train_shorts": (480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800),
     "train_long": 1333,
@@ -122,8 +125,10 @@ _COCO_DATA = {
 _ADE20K_DATA = {
     "train_split": "training",
     "val_split": "validation",
+    "val_fraction": None,
+    "val_list": None,
     "class_names": (),
-    "reduce_zero_label": True,
+    "reduce_zero_label": None,  # True by the files' own names, which the layout's test has
     "scale": (2048, 512),
     "ratios": (0.5, 2.0),
     "crop": (512, 512),
@@ -191,7 +196,6 @@ def test_coco_recipes_have_the_released_heads(name: str) -> None:
 _WITHOUT_MASKS = {
     **{f"faster_rcnn_swin_{name}": f"mask_rcnn_swin_{name}" for name in ("t_coco_1x", "t_coco_3x")},
     "faster_rcnn_swin_s_coco_3x": "mask_rcnn_swin_s_coco_3x",
-    "faster_rcnn_demo": "mask_rcnn_demo",
     "faster_rcnn_swin_t_finetune": "mask_rcnn_swin_t_finetune",
     "cascade_rcnn_swin_t_coco_1x": "cascade_mask_rcnn_swin_t_coco_1x",
     "cascade_rcnn_swin_t_coco_3x": "cascade_mask_rcnn_swin_t_coco_3x",

@@ -45,7 +45,7 @@ def test_a_run_without_masks_is_compared_with_one_that_has_some(tmp_path: Path) 
         for name, evaluation in (("masks", full), ("boxes", boxes))
     ]
     for pair in (runs, runs[::-1]):
-        page = "".join(comparison_blocks(*pair))
+        page = _html(*pair)
         assert "<td>mask AP50</td>" in page
         assert "Boxes, IoU 0.50" in page
         assert "Masks, IoU" not in page

@@ -62,7 +62,7 @@ def test_flags_of_all_tasks_are_joined_and_split_again() -> None:
     [
         ({"mode": "whole"}, "detection", "--mode is for segmentation, got a model for detection"),
         ({"crop": (8, 8)}, "detection", "--crop is for segmentation"),
-        ({"reduce_zero_label": False}, "detection", "--no-reduce-zero-label is for segmentation"),
+        ({"reduce_zero_label": False}, "detection", "--reduce-zero-label is for segmentation"),
         ({"results": Path("r.json")}, "segmentation", "--results is for detection, got a model"),
     ],
 )

@@ -69,7 +69,7 @@ def test_check_only_leaves_a_page_of_samples_and_no_checkpoint(
     page = (tmp_path / "samples.html").read_text()
     assert "6 images and" in page
     num_shown = max(6, 2 * recipe.batch_size)  # every image, and all of two steps
-    assert page.count('src="data:image/jpeg') == page.count("<figcaption>image ") == num_shown
+    assert page.count('src="data:image/jpeg') == page.count("<span>image ") == num_shown
     assert "circle" in page
     assert "64 x 64 px, given as" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched

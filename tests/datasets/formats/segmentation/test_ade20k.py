@@ -61,10 +61,13 @@ def test_training_draws_depend_on_seed_epoch_and_index_alone(root):
 
 
 def test_a_label_out_of_range_is_named_with_its_file(root):
-    write_pair(root, "c", np.array([[4, 9]], dtype=np.uint8))
+    write_pair(root, "c", np.array([[1, 2]], dtype=np.uint8))
     dataset = open_set(root, reduce_zero_label=True)
+    write_pair(root, "c", np.array([[4, 9]], dtype=np.uint8))
     with pytest.raises(ValueError, match=r"1..3 or 255 \(ignored\), got \[4, 9\] in .*c\.png"):
         dataset[2]
+    with pytest.raises(ValueError, match=r"1..3 or 255 .* got the numbers 4, 9 in .*c\.png"):
+        open_set(root)
 
 
 def test_all_missing_partners_are_named_together(root):

@@ -1,0 +1,1 @@
+"""Layouts of detection data besides COCO's own: one file each recognises and reads one."""
