@@ -178,7 +178,7 @@ def test_configs_come_without_torch() -> None:
     assert run_python(code) == "False"
 
 
-@pytest.mark.parametrize("package", [swin_dense, swin_dense.heads], ids=["swin_dense", "heads"])
+@pytest.mark.parametrize("package", [swin_dense, swin_dense.heads, swin_dense.datasets])
 def test_each_public_name_is_there(package: ModuleType) -> None:
     for name in package.__all__:
         assert getattr(package, name) is not None

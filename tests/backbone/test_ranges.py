@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.ranges import Ranges, check_ranges
 
 

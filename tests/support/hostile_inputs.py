@@ -18,12 +18,11 @@ import torch
 from coco_writer import coco_content, write_coco
 from safetensors.torch import load_file, save_file
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.heads.detection.config import BoxConfig, MaskConfig, RPNConfig
-from swin_dense.heads.detection.mask_rcnn import MaskRCNNConfig
+from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig, RPNConfig
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNetConfig
+from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.tools.flags import list_fields
 from swin_dense.tools.recipes.table import find_recipe
 

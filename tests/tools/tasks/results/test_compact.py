@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from swin_dense.backbone import SwinConfig
+from swin_dense.configs import SwinConfig
 from swin_dense.datasets.masks import compress_masks
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.table import find_recipe
