@@ -50,7 +50,7 @@ def test_what_is_found_exactly_scores_one(dataset: CocoDetection) -> None:
     thresholds = evaluation.thresholds
     assert thresholds.f1[thresholds.best] == 1
     highest = thresholds.thresholds[thresholds.f1 > 0].max()
-    assert highest == pytest.approx(0.89)  # scores of 0.9 in float32 are a little less
+    assert 0.89 <= highest <= 0.9  # a score of 0.9 in float32 is a little less
     assert np.isnan(thresholds.precision[-1])
     assert thresholds.num_objects == counts.sum()
     assert all(curves.by_class.shape[1] == 101 for curves in evaluation.curves.values())
