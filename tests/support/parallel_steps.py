@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class Line(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+        self.pyramid = SimpleNamespace(blocks=list)  # sharding asks for a backbone's blocks
 
     def forward(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return {"loss_fit": ((images * self.weight - targets) ** 2).mean()}
