@@ -99,7 +99,7 @@ def write_coco_files(coco: Path, root: Path) -> Path:
 
 
 def write_yolo(coco: Path, root: Path) -> Path:
-    """Outlines where an object has polygons, else its box."""
+    """The outline where an object has one, else its box: a line of YOLO's holds no more."""
     names = [category["name"] for category in read_split(coco, "train2017")["categories"]]
     for split, folder in SPLITS.items():
         content = read_split(coco, split)
@@ -112,8 +112,9 @@ def write_yolo(coco: Path, root: Path) -> Path:
                 if annotation["image_id"] != image["id"]:
                     continue
                 label = annotation["category_id"] - 1
-                if isinstance(annotation["segmentation"], list):
-                    numbers = np.reshape(annotation["segmentation"][0], (-1, 2)) / size
+                segmentation = annotation["segmentation"]
+                if isinstance(segmentation, list) and len(segmentation) == 1:
+                    numbers = np.reshape(segmentation[0], (-1, 2)) / size
                 else:
                     x, y, w, h = annotation["bbox"]
                     numbers = np.array([[x + w / 2, y + h / 2], [w, h]]) / size

@@ -43,13 +43,14 @@ def test_a_layout_is_recognised_and_read_as_the_coco_file_that_it_was_made_from(
     assert all((images / image.file_name).is_file() for image in read.images)
     ours = objects_of(read)
     assert len(ours) == len(expected.annotations)
-    # YOLO and LabelMe have the outline's extent for a box, COCO that of the bitmap.
-    tolerance = 1.5 if name in ("yolo", "labelme") else 1e-9
+    # YOLO and LabelMe have the outline's extent for a box, COCO that of the bitmap: tips that are
+    # thinner than a pixel are in the former alone.
+    tolerance = 3 if name in ("yolo", "labelme") else 1e-9
     for place, label, box, bitmap in objects_of(expected):
         same = [entry for entry in ours if entry[:2] == (place, label)]
         _, _, found_box, found = min(same, key=lambda entry: float(abs(entry[2] - box).sum()))
         assert found_box == pytest.approx(box, abs=tolerance)
-        if found.any() or name != "yolo":  # YOLO has no masks with holes
+        if found.any() or name != "yolo":  # YOLO has no masks with holes or of several parts
             assert (found ^ bitmap).sum() <= (2 if name == "yolo" else 0)
 
 
