@@ -36,7 +36,7 @@ from swin_dense.tools.tasks.label_map_pictures import class_colours, draw_with_l
 
 @dataclass(frozen=True, kw_only=True)
 class FolderFacts:
-    """What a folder of data holds.
+    """Content of a folder of data.
 
     Attributes:
         task: name of the task that it is for.

@@ -158,7 +158,7 @@ def _create_wandb(kind: Any, run: Path, stored: str | None) -> tuple[Any, str]:
 
 
 def _has_wandb_login() -> bool:
-    """Whether `wandb login` was called here, or a key is in the environment; nothing is asked."""
+    """Tell whether `wandb login` was called here, or a key is in the environment; none is asked."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")

@@ -274,7 +274,7 @@ def match_classes(model: Model, dataset: CocoDetection) -> list[int]:
 
 
 def _is_divided(data: DetectionData) -> bool:
-    """Whether images of the training split are kept for evaluation."""
+    """Tell whether images of the training split are kept for evaluation."""
     return data.val_fraction is not None or data.val_list is not None
 
 

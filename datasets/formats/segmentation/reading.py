@@ -1,4 +1,4 @@
-"""How a data set's label maps are to be read: what they hold, and what that means.
+"""Reading of a data set's label maps: what they hold, and what that means.
 
 Class numbers have two readings: 0 is ignored and 1..K are the classes (ADE20K), or 0..K-1 are the
 classes and 255 is ignored (Pascal VOC, Cityscapes). Where the layout does not say which, the files
