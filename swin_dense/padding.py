@@ -13,6 +13,12 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
+class SizeGroup:
+    indices: tuple[int, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class ImageBatch:
     """Normalised images, padded with zeros at the bottom and the right to one size.
 
@@ -23,6 +29,26 @@ class ImageBatch:
 
     pixels: Tensor
     sizes: tuple[tuple[int, int], ...]
+    size_divisor: int = 32
+
+    @property
+    def padded_sizes(self):
+        d = self.size_divisor
+        return tuple((-(-h // d) * d, -(-w // d) * d) for h, w in self.sizes)
+
+    @property
+    def size_groups(self):
+        found = {}
+        for i, size in enumerate(self.padded_sizes):
+            found.setdefault(size, []).append(i)
+        return tuple(SizeGroup(tuple(v), k) for k, v in found.items())
+
+    def group_pixels(self, group):
+        h, w = group.size
+        if len(group.indices) == len(self) and tuple(self.pixels.shape[-2:]) == group.size:
+            return self.pixels
+        p = self.pixels[list(group.indices)][:, :, :h, :w]
+        return torch.nn.functional.pad(p, (0, w - p.shape[3], 0, h - p.shape[2]))
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -57,7 +83,7 @@ class ImageBatch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageBatch":
         """The same batch on another device, of another floating point type if one is given."""
-        return ImageBatch(self.pixels.to(device, dtype, non_blocking=True), self.sizes)
+        return ImageBatch(self.pixels.to(device, dtype, non_blocking=True), self.sizes, self.size_divisor)
 
 
 def batch_images(
@@ -99,7 +125,7 @@ def batch_images(
     for slot, image, (h, w) in zip(pixels, images, sizes, strict=True):
         moved = image.to(device, non_blocking=True)
         torch.sub(moved, offset, out=slot[:, :h, :w]).div_(scale)
-    return ImageBatch(pixels, sizes)
+    return ImageBatch(pixels, sizes, size_divisor)
 
 
 @lru_cache(maxsize=16)
@@ -122,3 +148,8 @@ def _check(images: Sequence[Tensor]) -> None:
             )
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise ValueError(f"image {i} must be uint8 or floating point, got {image.dtype}")
+
+
+def group_pyramids(backbone, batch):
+    groups = batch.size_groups
+    return groups, [backbone(batch.group_pixels(group)) for group in groups]

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from one_size import of_one_size
 from torch import Tensor
 
 from swin_dense.heads.detection.boxes.anchor_sampling import sample_anchors
 from swin_dense.heads.detection.boxes.anchors import make_anchors
+from swin_dense.heads.detection.boxes.matching import image_generators
 from swin_dense.heads.detection.config import RPNConfig
-from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose, rpn_losses
+from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, TrainedAnchors, propose, rpn_losses
 
 LOSS_SETTINGS = {
     "size_divisor": 32,
@@ -86,12 +88,13 @@ def losses_of(
 ) -> dict[str, Tensor]:
     """Losses on the anchors that are sampled of whole outputs."""
     settings: dict[str, Any] = LOSS_SETTINGS | changed
-    samples = sample_anchors(outputs.anchors, sizes, boxes, **settings)
+    generators = image_generators(len(sizes), torch.device("cpu"))
+    samples = sample_anchors(outputs.anchors, sizes, boxes, generators=generators, **settings)
     logits, deltas = outputs.logits, outputs.deltas
     if samples.indices is not None:
         logits = logits.gather(1, samples.indices)
         deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
-    return rpn_losses(logits, deltas, samples, smooth_l1_beta=0.0)
+    return rpn_losses([TrainedAnchors(logits, deltas, samples)], smooth_l1_beta=0.0)
 
 
 def test_losses_by_hand() -> None:
@@ -169,8 +172,13 @@ def test_training_gives_all_outputs_and_the_losses_of_the_anchors_sampled(
     head, levels = make_head(4, strides=(8, 16)), pyramid(generator)
     sizes, gt_boxes = [(64, 96), (40, 33)], [torch.tensor([[4.0, 4, 60, 60]]), torch.zeros(0, 4)]
     torch.manual_seed(1)  # of the samples
-    outputs, losses = head.forward_train(
-        levels, sizes, gt_boxes, config=RPNConfig(num_samples=num_samples), size_divisor=32
+    (outputs,), losses = head.forward_train(
+        of_one_size(levels, stride=8),
+        sizes,
+        gt_boxes,
+        image_generators(2, torch.device("cpu")),
+        config=RPNConfig(num_samples=num_samples),
+        size_divisor=32,
     )
     is_sparse = num_samples is not None and head.use_sparse_forward(levels, num_samples)
     assert is_sparse == (num_samples == 4)

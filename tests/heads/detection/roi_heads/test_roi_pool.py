@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from one_size import of_one_size
 
 from swin_dense.heads.detection.roi_heads.roi_pool import (
     assign_fpn_levels,
@@ -24,9 +25,9 @@ def test_levels_refuse_other_shapes_and_bounds() -> None:
         assign_fpn_levels(torch.zeros(2, 4), finest=4, coarsest=3)
 
 
-def test_joined_boxes_carry_the_index_of_their_image() -> None:
-    rois = boxes_to_rois([torch.zeros(2, 4), torch.zeros(0, 4), torch.ones(1, 4)])
-    assert rois[:, 0].tolist() == [0, 0, 2]
+def test_joined_boxes_carry_the_place_of_their_image() -> None:
+    rois = boxes_to_rois([torch.zeros(2, 4), torch.zeros(0, 4), torch.ones(1, 4)], [1, 0, 2])
+    assert rois[:, 0].tolist() == [1, 1, 2]
     assert rois.shape == (3, 5)
 
 
@@ -37,8 +38,9 @@ def test_each_box_is_pooled_from_its_level_and_image_in_the_order_given() -> Non
         for s in (4, 8, 16, 32, 64)
     ]
     boxes = torch.tensor([[8.0, 8, 500, 500], [8, 8, 30, 30], [8, 8, 240, 240], [8, 8, 130, 130]])
-    rois = boxes_to_rois([boxes[:2], boxes[2:]])
-    pooled = pool_rois(pyramid, rois, strides=(4, 8, 16, 32), output_size=2)
+    pooled = pool_rois(
+        of_one_size(pyramid), [boxes[:2], boxes[2:]], strides=(4, 8, 16, 32), output_size=2
+    )
     assert pooled.shape == (4, 1, 2, 2)
     assert pooled[:, 0, 0, 0].tolist() == [32, 4, 116, 108]
 
@@ -46,14 +48,14 @@ def test_each_box_is_pooled_from_its_level_and_image_in_the_order_given() -> Non
 def test_pooling_a_linear_ramp_gives_its_value_at_bin_centres() -> None:
     # Cell i of stride 4 has its centre at 4*i + 2 px.
     ramp = (torch.arange(16.0) * 4 + 2).expand(1, 1, 16, 16).contiguous()
-    rois = torch.tensor([[0.0, 10, 10, 34, 34]])
-    pooled = pool_rois([ramp], rois, strides=(4,), output_size=2)
+    boxes = [torch.tensor([[10.0, 10, 34, 34]])]
+    pooled = pool_rois(of_one_size([ramp]), boxes, strides=(4,), output_size=2)
     torch.testing.assert_close(pooled[0, 0, 0], torch.tensor([16.0, 28.0]))
 
 
 def test_no_boxes_give_no_features_but_a_gradient() -> None:
     maps = torch.ones(1, 3, 8, 8, requires_grad=True)
-    pooled = pool_rois([maps], torch.zeros(0, 5), strides=(4,), output_size=7)
+    pooled = pool_rois(of_one_size([maps]), [torch.zeros(0, 4)], strides=(4,), output_size=7)
     pooled.sum().backward()
     assert pooled.shape == (0, 3, 7, 7)
     assert maps.grad is not None
@@ -61,6 +63,8 @@ def test_no_boxes_give_no_features_but_a_gradient() -> None:
 
 def test_half_precision_features_stay_so() -> None:
     maps = torch.ones(1, 3, 8, 8, dtype=torch.bfloat16)
-    pooled = pool_rois([maps], torch.tensor([[0.0, 4, 4, 20, 20]]), strides=(4,), output_size=2)
+    pooled = pool_rois(
+        of_one_size([maps]), [torch.tensor([[4.0, 4, 20, 20]])], strides=(4,), output_size=2
+    )
     assert pooled.dtype == torch.bfloat16
     assert (pooled == 1).all()
