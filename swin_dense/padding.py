@@ -1,7 +1,7 @@
 """Images of different sizes to one batch, normalised and padded on the device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -83,7 +83,7 @@ class ImageBatch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageBatch":
         """The same batch on another device, of another floating point type if one is given."""
-        return ImageBatch(self.pixels.to(device, dtype, non_blocking=True), self.sizes, self.size_divisor)
+        return replace(self, pixels=self.pixels.to(device, dtype, non_blocking=True))
 
 
 def batch_images(
