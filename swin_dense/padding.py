@@ -152,4 +152,11 @@ def _check(images: Sequence[Tensor]) -> None:
 
 def group_pyramids(backbone, batch):
     groups = batch.size_groups
+    packed = getattr(backbone, "group_pyramids", None)
+    if packed is not None:
+        return groups, packed(batch)
+    if backbone.training:
+        height, width = batch.pixels.shape[-2:]
+        group = SizeGroup(tuple(range(len(batch))), (height, width))
+        return (group,), [backbone(batch.pixels)]
     return groups, [backbone(batch.group_pixels(group)) for group in groups]

@@ -53,7 +53,7 @@ CONFIGS = {
     "cascade_rcnn": CascadeRCNNConfig(**CASCADE),
 }
 # Padded to five sizes, one of them by nothing; and to two.
-SIZES = ((70, 101), (64, 96), (33, 130), (96, 40), (20, 1))
+SIZES = ((70, 101), (64, 96), (33, 130), (96, 40), (1, 1))
 TWICE = ((70, 101), (33, 130), (96, 128), (64, 150), (90, 97))
 Sizes = Sequence[tuple[int, int]]
 
@@ -127,6 +127,50 @@ def test_not_one_detection_changes(
         check_detections(found, alone)
         check_detections(other, alone)
     assert num_found > 50
+
+
+def test_without_objects_losses_are_those_of_each_image_combined(
+    model: TwoStageDetector, generator: torch.Generator
+) -> None:
+    images, targets = make_images(SIZES, generator), make_targets(model, [(1, 1)] * len(SIZES))
+    for target, size in zip(targets, SIZES, strict=True):
+        if model.gives_masks:
+            target["masks"] = torch.zeros(0, *size)
+    losses, samples = losses_and_samples(model, images, targets)
+    total = 0.0
+    for image, target in zip(images, targets, strict=True):
+        alone, its_samples = losses_and_samples(model, [image], [target])
+        total += alone["loss_rpn_cls"].item() * its_samples.divisor("loss_rpn_cls")
+    expected = total / samples.divisor("loss_rpn_cls")
+    assert losses["loss_rpn_cls"].item() == pytest.approx(expected, rel=1e-5)
+    assert all(loss == 0 for name, loss in losses.items() if name.endswith(("bbox", "mask")))
+
+
+def test_an_image_draws_the_same_samples_whatever_its_neighbours(
+    generator: torch.Generator,
+) -> None:
+    model = make_model(CONFIGS["cascade_mask_rcnn"])
+    images, targets = make_images(SIZES, generator), make_targets(model, SIZES)
+
+    def samples_of_last(chosen: Sequence[int]) -> list[Tensor]:
+        boxes: list[Tensor] = []
+        original = cascade.sample_rois
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            samples = original(*args, **kwargs)
+            boxes.append(samples.boxes)
+            return samples
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(cascade, "sample_rois", watched)
+            torch.manual_seed(7)
+            model([images[i] for i in chosen], [targets[i] for i in chosen])
+        return boxes[len(chosen) - 1 :: len(chosen)]  # of the three stages
+
+    alone = samples_of_last([0])
+    assert [len(boxes) for boxes in alone] == [16, 16, 16]
+    for chosen in ([3, 0], [1, 2, 4, 0]):
+        torch.testing.assert_close(samples_of_last(chosen), alone, rtol=0, atol=0.05)
 
 
 def test_pyramids_are_those_of_each_image(generator: torch.Generator) -> None:

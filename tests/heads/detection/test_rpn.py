@@ -110,6 +110,34 @@ def test_losses_by_hand() -> None:
     assert losses["loss_rpn_bbox"].item() == pytest.approx(4 * 0.5 / 2)
 
 
+def test_losses_of_images_of_several_sizes_are_over_all_that_is_sampled() -> None:
+    outputs = RPNOutputs(
+        logits=torch.zeros(1, 3),
+        deltas=torch.full((1, 3, 4), 0.5),
+        anchors=torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 5]]),
+        level_lengths=(3,),
+    )
+    generators = [torch.Generator()]
+    parts = [
+        TrainedAnchors(
+            outputs.logits[:, :num],
+            outputs.deltas[:, :num],
+            sample_anchors(
+                outputs.anchors[:num],
+                [size],
+                [torch.tensor([[0.0, 0, 10, 10]])],
+                generators=generators,
+                **LOSS_SETTINGS,
+            ),
+        )
+        for num, size in ((3, (32, 32)), (1, (32, 20)))
+    ]
+    losses = rpn_losses(parts, smooth_l1_beta=0.0)
+    # Two anchors of the first image and one of the second, whose missing background counts as one.
+    assert losses["loss_rpn_cls"].item() == pytest.approx(3 * 0.6931472 / 4)
+    assert losses["loss_rpn_bbox"].item() == pytest.approx(2 * 4 * 0.5 / 4)
+
+
 def test_losses_are_of_the_number_of_anchors_sampled(generator: torch.Generator) -> None:
     head = make_head(4, strides=(8, 16))
     torch.nn.init.zeros_(head.rpn_cls.weight)

@@ -9,6 +9,8 @@ from swin_dense.heads.detection.roi_heads.roi_pool import (
     boxes_to_rois,
     pool_rois,
 )
+from swin_dense.padding import batch_images
+from swin_dense.pyramids import Pyramids
 
 
 def test_levels_change_at_powers_of_two_of_56_px() -> None:
@@ -43,6 +45,38 @@ def test_each_box_is_pooled_from_its_level_and_image_in_the_order_given() -> Non
     )
     assert pooled.shape == (4, 1, 2, 2)
     assert pooled[:, 0, 0, 0].tolist() == [32, 4, 116, 108]
+
+
+def test_boxes_of_images_of_several_sizes_are_pooled_from_their_own_maps(
+    generator: torch.Generator,
+) -> None:
+    sizes, strides = ((64, 96), (40, 200), (64, 90), (1, 1)), (4, 8)
+    batch = batch_images([torch.zeros(3, *size) for size in sizes])
+    groups = batch.size_groups
+    assert [group.indices for group in groups] == [(0, 2), (1,), (3,)]
+    maps = tuple(
+        [
+            torch.randn(len(g.indices), 2, g.size[0] // s, g.size[1] // s, generator=generator)
+            for s in strides
+        ]
+        for g in groups
+    )
+    pyramids = Pyramids(groups, maps)
+    boxes = []
+    for height, width in sizes:  # some of 112 px and more, some that end with the image
+        corners = torch.rand(6, 2, 2, generator=generator).sort(dim=1).values
+        corners[0] = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        boxes.append((corners * torch.tensor([width, height])).flatten(1))
+    boxes[2] = boxes[2][:0]
+    settings = {"strides": strides, "output_size": 3}
+    pooled = pool_rois(pyramids, boxes, **settings)
+    assert pooled.shape == (18, 2, 3, 3)
+    for image, (part, (group, place)) in enumerate(
+        zip(pooled.split([6, 6, 0, 6]), pyramids.places, strict=True)
+    ):
+        alone = of_one_size([level[place : place + 1] for level in maps[group]])
+        expected = pool_rois(alone, [boxes[image]], **settings)
+        torch.testing.assert_close(part, expected, rtol=0, atol=0)
 
 
 def test_pooling_a_linear_ramp_gives_its_value_at_bin_centres() -> None:
