@@ -4,7 +4,7 @@ Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifte
 are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -16,10 +16,15 @@ from swin_dense.blocks import (
     PatchMerging,
     SwinBlock,
     chunk_tokens,
+    merged_sizes,
+    pack,
     permute,
+    unpack,
 )
 from swin_dense.configs import SwinConfig
-from swin_dense.windowing.window_plans import plan_blocks
+from swin_dense.padding import ImageBatch
+from swin_dense.pyramids import Pyramids
+from swin_dense.windowing.window_plans import MapSizes, plan_blocks
 
 
 class SwinTransformer(nn.Module):
@@ -61,11 +66,13 @@ class SwinTransformer(nn.Module):
             if name.endswith("relative_position_bias_table"):
                 nn.init.trunc_normal_(parameter, std=0.02)
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor | ImageBatch) -> list[Tensor]:
         """Compute the feature maps.
 
         Args:
-            pixels: `(B, 3, H, W)` float, normalised; any H and W from 1.
+            images: `(B, 3, H, W)` float, normalised; any H and W from 1. Or a batch of images of
+                any sizes: each image's part of the maps is what the image gives alone, padded by
+                itself to a multiple of the batch's `size_divisor`; beyond it they are zero.
 
         Returns:
             One contiguous `(B, C_i, ceil(H/s_i), ceil(W/s_i))` for each of `out_indices`, fine to
@@ -74,17 +81,45 @@ class SwinTransformer(nn.Module):
         Raises:
             ValueError: the pixels have another shape, or are not floating point.
         """
-        self._check(pixels)
-        tokens = self.patch_embed(pixels)  # (B, H/4, W/4, C)
-        features = []
+        if isinstance(images, ImageBatch):
+            pyramids = Pyramids(images.size_groups, tuple(self.group_pyramids(images)))
+            return pyramids.padded(images, self.strides)
+        self._check(images)
+        (pyramid,) = self._pyramids([images])
+        return pyramid
+
+    def group_pyramids(self, batch: ImageBatch) -> list[list[Tensor]]:
+        """Compute the feature maps of images of any sizes, all images in one pass.
+
+        Args:
+            batch: images, each padded by itself to a multiple of `size_divisor`.
+
+        Returns:
+            For each of `batch.size_groups` its maps, as of `forward`.
+
+        Raises:
+            ValueError: as of `forward`.
+        """
+        self._check(batch.pixels)
+        return self._pyramids([batch.group_pixels(group) for group in batch.size_groups])
+
+    def _pyramids(self, groups: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The figure of the paper, for groups of images `(B_g, 3, H_g, W_g)`."""
+        maps = [self.patch_embed(pixels) for pixels in groups]  # (B_g, H_g/4, W_g/4, C) each
+        sizes = tuple((int(m.shape[0]), int(m.shape[1]), int(m.shape[2])) for m in maps)
+        tokens = pack(maps)  # (N, C)
+        del maps
+        pyramids: list[list[Tensor]] = [[] for _ in groups]
         for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
-            tokens = stage(tokens)  # (B, H_i, W_i, C_i)
+            tokens = stage(tokens, sizes)  # (N_i, C_i)
             if i in self.config.out_indices:
                 normed = getattr(self, f"norm{i}")(tokens)
-                features.append(normed.permute(0, 3, 1, 2).contiguous())  # (B, C_i, H_i, W_i)
+                for pyramid, level in zip(pyramids, unpack(normed, sizes), strict=True):
+                    pyramid.append(level.permute(0, 3, 1, 2).contiguous())  # (B_g, C_i, H_i, W_i)
             if stage.downsample is not None:
-                tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
-        return features
+                tokens = stage.downsample(tokens, sizes)  # (N_i+1, 2*C_i)
+                sizes = merged_sizes(sizes)
+        return pyramids
 
     def no_weight_decay(self) -> set[str]:
         """Names of norms and position tables (Liu et al. 2021, released `paramwise_cfg`); biases of
@@ -147,12 +182,11 @@ class SwinStage(nn.Module):
         is_last = index == len(config.depths) - 1
         self.downsample = None if is_last else PatchMerging(channels)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`(B, H, W, C)` to the same, not yet downsampled."""
-        batch, height, width, channels = tokens.shape
-        tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
+    def forward(self, tokens: Tensor, sizes: MapSizes) -> Tensor:
+        """`(N, C)` tokens of maps of these sizes, in raster order, to the same, not yet
+        downsampled."""
         plans, back = plan_blocks(
-            (batch, height, width),
+            sizes,
             [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
@@ -164,5 +198,4 @@ class SwinStage(nn.Module):
                 tokens = checkpoint(block, tokens, plan, use_reentrant=False)
             else:
                 tokens = block(tokens, plan)
-        tokens = permute(tokens, back)
-        return tokens.reshape(batch, height, width, channels)
+        return permute(tokens, back)

@@ -1,10 +1,10 @@
 """The parts of a Swin Transformer: patch embedding, block, patch merging.
 
-Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, `N = B*H*W`, in one of the
-orders of `windows.py`.
+Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, in one of the orders of
+`windows.py`; images may differ in size, N is the sum of their tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
     BlockPlan,
     Chunk,
+    MapSizes,
     Permutation,
 )
 from swin_dense.windowing.windows import TokenOrder
@@ -68,21 +69,43 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * channels)
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, sizes: MapSizes) -> Tensor:
         """Merge; an odd side gets zeros at its end, before the norm, as in the published code.
 
         Args:
-            tokens: `(B, H, W, C)`.
+            tokens: `(N, C)`, map by map, in raster order.
+            sizes: of the maps.
 
         Returns:
-            `(B, ceil(H/2), ceil(W/2), 2C)`.
+            `(N', 2C)` of the maps of `merged_sizes(sizes)`.
         """
-        height, width = tokens.shape[1:3]
-        if height % 2 or width % 2:
-            tokens = F.pad(tokens, (0, 0, 0, width % 2, 0, height % 2))
-        quarters = [tokens[:, y::2, x::2] for x in (0, 1) for y in (0, 1)]
-        merged = torch.cat(quarters, dim=-1)  # (B, ceil(H/2), ceil(W/2), 4C)
+        merged = pack([_merge(maps) for maps in unpack(tokens, sizes)])  # (N', 4C)
         return self.reduction(self.norm(merged))
+
+
+def _merge(maps: Tensor) -> Tensor:
+    """`(B, H, W, C)` to `(B, ceil(H/2), ceil(W/2), 4C)`."""
+    height, width = maps.shape[1:3]
+    if height % 2 or width % 2:
+        maps = F.pad(maps, (0, 0, 0, width % 2, 0, height % 2))
+    return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
+
+
+def merged_sizes(sizes: MapSizes) -> MapSizes:
+    """The sizes of maps after patch merging."""
+    return tuple((count, -(-height // 2), -(-width // 2)) for count, height, width in sizes)
+
+
+def pack(maps: Sequence[Tensor]) -> Tensor:
+    """Maps `(B_g, H_g, W_g, C)` of each group to one `(N, C)`; no copy of a single group."""
+    rows = [group.flatten(0, 2) for group in maps]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def unpack(tokens: Tensor, sizes: MapSizes) -> list[Tensor]:
+    """`(N, C)` to the maps `(B_g, H_g, W_g, C)` of each group, views."""
+    parts = tokens.split([count * height * width for count, height, width in sizes])
+    return [part.unflatten(0, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 class MLP(nn.Module):
@@ -172,7 +195,7 @@ class SwinBlock(nn.Module):
         if not self.training or plan.image_indices is None:
             return None
         keep_rate = 1.0 - self.drop_path
-        keep = tokens.new_empty(plan.batch, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
+        keep = tokens.new_empty(plan.num_images, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
         return keep.index_select(0, plan.image_indices)  # (N, 2)
 
 

@@ -14,6 +14,13 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class SizeGroup:
+    """Images of a batch that are padded to one size.
+
+    Attributes:
+        indices: their places in the batch, ascending.
+        size: `(height, width)` they are padded to, px.
+    """
+
     indices: tuple[int, ...]
     size: tuple[int, int]
 
@@ -22,9 +29,13 @@ class SizeGroup:
 class ImageBatch:
     """Normalised images, padded with zeros at the bottom and the right to one size.
 
+    Models work on each image padded by itself to a multiple of `size_divisor`; what lies between
+    that and the largest image of the batch is storage, no more.
+
     Attributes:
         pixels: `(B, 3, H, W)` float32.
         sizes: `(height, width)` of each image without its padding, px.
+        size_divisor: see above, px.
     """
 
     pixels: Tensor
@@ -32,23 +43,33 @@ class ImageBatch:
     size_divisor: int = 32
 
     @property
-    def padded_sizes(self):
-        d = self.size_divisor
-        return tuple((-(-h // d) * d, -(-w // d) * d) for h, w in self.sizes)
+    def padded_sizes(self) -> tuple[tuple[int, int], ...]:
+        """`(height, width)` of each image padded by itself, px; never beyond `pixels`."""
+        height, width = self.pixels.shape[-2:]
+        return tuple(
+            (min(self._round_up(h), int(height)), min(self._round_up(w), int(width)))
+            for h, w in self.sizes
+        )
 
     @property
-    def size_groups(self):
-        found = {}
+    def size_groups(self) -> tuple[SizeGroup, ...]:
+        """Images of one padded size together, in the order in which sizes first occur."""
+        indices: dict[tuple[int, int], list[int]] = {}
         for i, size in enumerate(self.padded_sizes):
-            found.setdefault(size, []).append(i)
-        return tuple(SizeGroup(tuple(v), k) for k, v in found.items())
+            indices.setdefault(size, []).append(i)
+        return tuple(SizeGroup(tuple(found), size) for size, found in indices.items())
 
-    def group_pixels(self, group):
-        h, w = group.size
-        if len(group.indices) == len(self) and tuple(self.pixels.shape[-2:]) == group.size:
-            return self.pixels
-        p = self.pixels[list(group.indices)][:, :, :h, :w]
-        return torch.nn.functional.pad(p, (0, w - p.shape[3], 0, h - p.shape[2]))
+    def group_pixels(self, group: SizeGroup) -> Tensor:
+        """`(B_g, 3, *group.size)` of one of `size_groups`; a view where its images follow each
+        other."""
+        parts = self.pixels[:, :, : group.size[0], : group.size[1]]
+        first, last = group.indices[0], group.indices[-1]
+        if last - first + 1 == len(group.indices):
+            return parts[first : last + 1]
+        return torch.stack([parts[i] for i in group.indices])
+
+    def _round_up(self, side: int) -> int:
+        return -(-side // self.size_divisor) * self.size_divisor
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -148,15 +169,3 @@ def _check(images: Sequence[Tensor]) -> None:
             )
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise ValueError(f"image {i} must be uint8 or floating point, got {image.dtype}")
-
-
-def group_pyramids(backbone, batch):
-    groups = batch.size_groups
-    packed = getattr(backbone, "group_pyramids", None)
-    if packed is not None:
-        return groups, packed(batch)
-    if backbone.training:
-        height, width = batch.pixels.shape[-2:]
-        group = SizeGroup(tuple(range(len(batch))), (height, width))
-        return (group,), [backbone(batch.pixels)]
-    return groups, [backbone(batch.group_pixels(group)) for group in groups]

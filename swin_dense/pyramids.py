@@ -1,4 +1,8 @@
-"""Feature maps of a batch in groups: a pyramid for the images of each size."""
+"""Feature maps of a batch in groups: a pyramid for the images of each size.
+
+A batch must not change what an image gives. Windows, convolutions, anchors and pooling all look
+beyond an image's end; so its maps end where it ends, and images of one size share them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +10,8 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from swin_dense.padding import ImageBatch, SizeGroup, group_pyramids
+from swin_dense.padding import ImageBatch, SizeGroup
+from swin_dense.protocol import PackingBackbone
 
 _Item = TypeVar("_Item")
 
@@ -29,9 +34,36 @@ class Pyramids:
 
     @classmethod
     def of(cls, backbone: nn.Module, batch: ImageBatch) -> "Pyramids":
-        """The backbone's maps, of one pass over all images where the backbone can do that."""
-        groups, maps = group_pyramids(backbone, batch)
-        return cls(tuple(groups), tuple(maps))
+        """Run a backbone over a batch.
+
+        One that has `group_pyramids` runs once over all images, whatever their sizes. Any other
+        runs once for each size in eval mode, and in training, where its BatchNorms look at the
+        batch, once over all images padded to the largest, which are then one group.
+        """
+        groups = batch.size_groups
+        if len(groups) > 1 and isinstance(backbone, PackingBackbone):
+            return cls(groups, tuple(backbone.group_pyramids(batch)))
+        if len(groups) > 1 and backbone.training:
+            height, width = batch.pixels.shape[-2:]
+            groups = (SizeGroup(tuple(range(len(batch))), (int(height), int(width))),)
+        return cls(groups, tuple(backbone(batch.group_pixels(group)) for group in groups))
+
+    def padded(self, batch: ImageBatch, strides: Sequence[int]) -> list[Tensor]:
+        """The levels of the whole batch, `(B, C_i, ceil(H/s_i), ceil(W/s_i))`, zeros beyond the
+        images."""
+        height, width = batch.pixels.shape[-2:]
+        if len(self.groups) == 1 and self.groups[0].size == (height, width):
+            return list(self.maps[0])
+        levels = []
+        for level, stride in enumerate(strides):
+            maps = [pyramid[level] for pyramid in self.maps]
+            shape = len(batch), maps[0].shape[1], -(-height // stride), -(-width // stride)
+            joined = maps[0].new_zeros(shape)
+            for image, (group, place) in enumerate(self.places):
+                own = maps[group][place]  # (C_i, h, w)
+                joined[image, :, : own.shape[1], : own.shape[2]] = own
+            levels.append(joined)
+        return levels
 
     def apply(self, layer: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> "Pyramids":
         """What a layer makes of each pyramid."""

@@ -3,7 +3,16 @@ import torch
 from reference import patch_merging, swin_block
 
 from swin_dense import blocks
-from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, chunk_tokens, permute
+from swin_dense.blocks import (
+    PatchEmbed,
+    PatchMerging,
+    SwinBlock,
+    chunk_tokens,
+    merged_sizes,
+    pack,
+    permute,
+    unpack,
+)
 from swin_dense.windowing.window_plans import plan_blocks
 
 CPU = torch.device("cpu")
@@ -23,7 +32,7 @@ def run(block: SwinBlock, tokens: torch.Tensor) -> torch.Tensor:
     """`(B, H, W, C)` through a block and back into raster order."""
     size = tokens.shape[:3]
     (plan,), back = plan_blocks(
-        size,
+        (tuple(size),),
         [block.order],
         window=block.attn.window_size,
         device=CPU,
@@ -102,7 +111,7 @@ def test_drop_path_keeps_the_mean():
     block = make_block(drop_path=0.25)
     tokens = torch.randn(1, 2, 2, 8).expand(4000, -1, -1, -1)
     (plan,), _ = plan_blocks(
-        (4000, 2, 2),
+        ((4000, 2, 2),),
         ["shifted"],
         window=4,
         device=CPU,
@@ -127,4 +136,16 @@ def test_patch_merging_matches_the_loop(size, generator):
     merging = PatchMerging(6)
     tokens = torch.randn(*size, 6, generator=generator)
     expected = patch_merging(merging, tokens)
-    torch.testing.assert_close(merging(tokens[None])[0], expected, rtol=1e-5, atol=1e-6)
+    merged = merging(tokens.flatten(0, 1), ((1, *size),))
+    torch.testing.assert_close(merged, expected.flatten(0, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_maps_of_two_sizes_are_merged_as_each_alone(generator):
+    merging = PatchMerging(6)
+    sizes = ((2, 3, 5), (1, 4, 1))
+    maps = [torch.randn(*size, 6, generator=generator) for size in sizes]
+    merged = unpack(merging(pack(maps), sizes), merged_sizes(sizes))
+    assert [tuple(m.shape) for m in merged] == [(2, 2, 3, 12), (1, 2, 1, 12)]
+    for one, size, alone in zip(merged, sizes, maps, strict=True):
+        expected = merging(alone.flatten(0, 2), (size,))
+        torch.testing.assert_close(one.flatten(0, 2), expected, rtol=1e-5, atol=1e-6)
