@@ -190,8 +190,14 @@ class RPNHead(nn.Module):
             pyramids.split(generators),
             strict=True,
         )
-        parts = [self._train_group(*g, config=config, size_divisor=size_divisor) for g in groups]
-        outputs, trained = ([part[i] for part in parts] for i in (0, 1))
+        outputs: list[RPNOutputs] = []
+        trained: list[TrainedAnchors] = []
+        for group in groups:
+            all_anchors, samples = self._train_group(
+                *group, config=config, size_divisor=size_divisor
+            )
+            outputs.append(all_anchors)
+            trained.append(samples)
         return outputs, rpn_losses(trained, smooth_l1_beta=config.smooth_l1_beta)
 
     def _train_group(

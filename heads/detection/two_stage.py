@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import ClassVar, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.matching import image_generators
@@ -202,8 +203,13 @@ class TwoStageDetector(Model):
         return [boxes for boxes, _ in pyramids.join(proposals)]
 
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
-        """The images on the model's device, in its type; each is to be padded as in evaluation."""
-        weight, size_divisor = next(self.parameters()), self.config.size_divisor
+        """The images on the model's device, in its type, to be padded as its config says."""
+        weight, divisor = next(self.parameters()), self.config.size_divisor
         if not isinstance(images, ImageBatch):
-            images = batch_images(images, weight.device, size_divisor=size_divisor)
-        return replace(images, size_divisor=size_divisor).to(weight.device, weight.dtype)
+            images = batch_images(images, weight.device, size_divisor=divisor)
+        pixels = images.pixels
+        height, width = pixels.shape[-2:]
+        missing = (0, -width % divisor, 0, -height % divisor)
+        if any(missing):  # the batch was made for another model
+            pixels = F.pad(pixels, missing)
+        return replace(images, pixels=pixels, size_divisor=divisor).to(weight.device, weight.dtype)
