@@ -19,7 +19,7 @@ class Pooling(nn.Module):
 def pyramids(generator: torch.Generator) -> Pyramids:
     """Of images that are padded to 64 x 64 and to 32 x 32 px."""
     images = [torch.rand(3, *size, generator=generator) for size in SIZES]
-    return Pyramids.of(Pooling(), batch_images(images))
+    return Pyramids.of(Pooling().eval(), batch_images(images))
 
 
 def test_images_of_one_padded_size_share_a_pyramid(generator: torch.Generator) -> None:
@@ -44,3 +44,21 @@ def test_joining_undoes_splitting(generator: torch.Generator) -> None:
     assert found.split(names) == [["a", "c"], ["b", "d", "e"]]
     assert found.join(found.split(names)) == names
     assert found.places == [(0, 0), (1, 0), (0, 1), (1, 1), (1, 2)]
+
+
+def test_a_backbone_in_training_that_cannot_pack_is_given_the_padded_batch(
+    generator: torch.Generator,
+) -> None:
+    images = [torch.rand(3, *size, generator=generator) for size in SIZES]
+    batch = batch_images(images)
+    (group,) = Pyramids.of(Pooling().train(), batch).groups
+    assert (group.indices, group.size) == ((0, 1, 2, 3, 4), (64, 64))
+
+
+def test_padded_maps_hold_each_image_and_zeros(generator: torch.Generator) -> None:
+    images = [torch.rand(3, *size, generator=generator) for size in SIZES]
+    batch = batch_images(images)
+    levels = Pyramids.of(Pooling().eval(), batch).padded(batch, (4, 8))
+    for level, stride in zip(levels, (4, 8), strict=True):
+        expected = nn.functional.avg_pool2d(batch.pixels, stride)  # zeros give zeros
+        torch.testing.assert_close(level, expected)
