@@ -16,10 +16,10 @@ class Pooling(nn.Module):
         return [nn.functional.avg_pool2d(pixels, stride) for stride in (4, 8)]
 
 
-def pyramids(generator: torch.Generator) -> Pyramids:
+def pyramids(generator: torch.Generator, *, training: bool = False) -> Pyramids:
     """Of images that are padded to 64 x 64 and to 32 x 32 px."""
     images = [torch.rand(3, *size, generator=generator) for size in SIZES]
-    return Pyramids.of(Pooling().eval(), batch_images(images))
+    return Pyramids.of(Pooling().train(training), batch_images(images))
 
 
 def test_images_of_one_padded_size_share_a_pyramid(generator: torch.Generator) -> None:
@@ -29,6 +29,14 @@ def test_images_of_one_padded_size_share_a_pyramid(generator: torch.Generator) -
     ]
     shapes = [[tuple(level.shape) for level in levels] for levels in found.maps]
     assert shapes == [[(2, 3, 16, 16), (2, 3, 8, 8)], [(3, 3, 8, 8), (3, 3, 4, 4)]]
+
+
+def test_a_backbone_that_cannot_pack_is_trained_on_the_padded_batch(
+    generator: torch.Generator,
+) -> None:
+    found = pyramids(generator, training=True)
+    assert [(group.indices, group.size) for group in found.groups] == [((0, 1, 2, 3, 4), (64, 64))]
+    assert [tuple(level.shape) for level in found.maps[0]] == [(5, 3, 16, 16), (5, 3, 8, 8)]
 
 
 def test_a_layer_is_applied_to_each_pyramid(generator: torch.Generator) -> None:
@@ -44,15 +52,6 @@ def test_joining_undoes_splitting(generator: torch.Generator) -> None:
     assert found.split(names) == [["a", "c"], ["b", "d", "e"]]
     assert found.join(found.split(names)) == names
     assert found.places == [(0, 0), (1, 0), (0, 1), (1, 1), (1, 2)]
-
-
-def test_a_backbone_in_training_that_cannot_pack_is_given_the_padded_batch(
-    generator: torch.Generator,
-) -> None:
-    images = [torch.rand(3, *size, generator=generator) for size in SIZES]
-    batch = batch_images(images)
-    (group,) = Pyramids.of(Pooling().train(), batch).groups
-    assert (group.indices, group.size) == ((0, 1, 2, 3, 4), (64, 64))
 
 
 def test_padded_maps_hold_each_image_and_zeros(generator: torch.Generator) -> None:
