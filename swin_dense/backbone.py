@@ -9,9 +9,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.utils.checkpoint import checkpoint
 
 from swin_dense.blocks import (
+    OutputNorm,
     PatchEmbed,
     PatchMerging,
     SwinBlock,
@@ -19,6 +21,7 @@ from swin_dense.blocks import (
     permute,
 )
 from swin_dense.configs import SwinConfig
+from swin_dense.tracing import one_node
 from swin_dense.windowing.window_plans import plan_blocks
 
 
@@ -44,7 +47,7 @@ class SwinTransformer(nn.Module):
         )
         self.layers = nn.ModuleList(SwinStage(config, i) for i in range(len(config.depths)))
         for i in config.out_indices:
-            self.add_module(f"norm{i}", nn.LayerNorm(config.stage_channels[i]))
+            self.add_module(f"norm{i}", OutputNorm(config.stage_channels[i]))
         self.reset_parameters()
         self._freeze()
 
@@ -80,8 +83,7 @@ class SwinTransformer(nn.Module):
         for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
             tokens = stage(tokens)  # (B, H_i, W_i, C_i)
             if i in self.config.out_indices:
-                normed = getattr(self, f"norm{i}")(tokens)
-                features.append(normed.permute(0, 3, 1, 2).contiguous())  # (B, C_i, H_i, W_i)
+                features.append(getattr(self, f"norm{i}")(tokens))  # (B, C_i, H_i, W_i)
             if stage.downsample is not None:
                 tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
         return features
@@ -99,6 +101,8 @@ class SwinTransformer(nn.Module):
         return [module for module in self.modules() if isinstance(module, SwinBlock)]
 
     def _check(self, pixels: Tensor) -> None:
+        if isinstance(pixels, Proxy):  # of a symbolic trace, without a shape
+            return
         channels = self.config.in_channels
         if pixels.ndim != 4 or pixels.shape[1] != channels or 0 in pixels.shape:
             raise ValueError(
@@ -147,6 +151,7 @@ class SwinStage(nn.Module):
         is_last = index == len(config.depths) - 1
         self.downsample = None if is_last else PatchMerging(channels)
 
+    @one_node
     def forward(self, tokens: Tensor) -> Tensor:
         """`(B, H, W, C)` to the same, not yet downsampled."""
         batch, height, width, channels = tokens.shape

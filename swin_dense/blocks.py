@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.tracing import one_node
 from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
     BlockPlan,
@@ -43,6 +44,7 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(embed_dim) if patch_norm else nn.Identity()
         self.patch_size = patch_size
 
+    @one_node
     def forward(self, pixels: Tensor) -> Tensor:
         """Embed images; zeros are added at the bottom and the right up to whole patches.
 
@@ -68,6 +70,7 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * channels)
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
+    @one_node
     def forward(self, tokens: Tensor) -> Tensor:
         """Merge; an odd side gets zeros at its end, before the norm, as in the published code.
 
@@ -83,6 +86,17 @@ class PatchMerging(nn.Module):
         quarters = [tokens[:, y::2, x::2] for x in (0, 1) for y in (0, 1)]
         merged = torch.cat(quarters, dim=-1)  # (B, ceil(H/2), ceil(W/2), 4C)
         return self.reduction(self.norm(merged))
+
+
+class OutputNorm(nn.LayerNorm):
+    """Norm of a map that is given out, and its channels first.
+
+    Hooks and tracers find the map as it is given under this module's name.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(..., H, W, C)` to contiguous `(..., C, H, W)`."""
+        return super().forward(tokens).movedim(-1, -3).contiguous()  # (..., C, H, W)
 
 
 class MLP(nn.Module):
@@ -205,5 +219,7 @@ def chunk_tokens(tokens: Tensor) -> int | None:
 
 def _compute_dtype(tokens: Tensor) -> torch.dtype:
     """The type that linear layers give for these tokens."""
+    if tokens.is_meta:  # autocast does not know that device
+        return tokens.dtype
     device = tokens.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype

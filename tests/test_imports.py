@@ -27,7 +27,8 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("ranges", "configs", "windowing", "padding", "protocol", "blocks", "backbone"),
+        *("ranges", "configs", "tracing", "windowing", "padding", "protocol", "blocks"),
+        *("backbone",),
         *("checkpoints", "adapters", "creation"),
     ),
     "tools": (
