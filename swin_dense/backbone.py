@@ -77,7 +77,7 @@ class SwinTransformer(nn.Module):
         Raises:
             ValueError: the pixels have another shape, or are not floating point.
         """
-        self._check(pixels)
+        self.check_pixels(pixels)
         tokens = self.patch_embed(pixels)  # (B, H/4, W/4, C)
         features = []
         for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
@@ -100,7 +100,8 @@ class SwinTransformer(nn.Module):
         """Swin blocks of all stages, fine to coarse."""
         return [module for module in self.modules() if isinstance(module, SwinBlock)]
 
-    def _check(self, pixels: Tensor) -> None:
+    def check_pixels(self, pixels: Tensor) -> None:
+        """Refuse pixels of another shape, or that are not floating point, with a ValueError."""
         if isinstance(pixels, Proxy):  # of a symbolic trace, without a shape
             return
         channels = self.config.in_channels

@@ -96,7 +96,8 @@ class OutputNorm(nn.LayerNorm):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(..., H, W, C)` to contiguous `(..., C, H, W)`."""
-        return super().forward(tokens).movedim(-1, -3).contiguous()  # (..., C, H, W)
+        normed = F.layer_norm(tokens, self.normalized_shape, self.weight, self.bias, self.eps)
+        return normed.movedim(-1, -3).contiguous()  # (..., C, H, W)
 
 
 class MLP(nn.Module):

@@ -29,7 +29,7 @@ ROOMS = {
     PACKAGE: (
         *("ranges", "configs", "tracing", "windowing", "padding", "protocol", "blocks"),
         *("backbone",),
-        *("checkpoints", "adapters", "creation"),
+        *("checkpoints", "creation", "adapters"),
     ),
     "tools": (
         *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
