@@ -371,7 +371,7 @@ def test_our_heads_stand_on_the_registered_backbone(generator: torch.Generator) 
 
 
 def test_without_timm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "timm.models", None)
     monkeypatch.delitem(sys.modules, "swin_dense.adapters.timm_models")
     with pytest.raises(ModuleNotFoundError) as caught:
         importlib.import_module("swin_dense.adapters.timm_models")
