@@ -9,22 +9,23 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.utils.checkpoint import checkpoint
 
 from swin_dense.blocks import (
+    OutputNorm,
     PatchEmbed,
     PatchMerging,
     SwinBlock,
+    TokenMaps,
     chunk_tokens,
-    merged_sizes,
-    pack,
     permute,
-    unpack,
 )
 from swin_dense.configs import SwinConfig
 from swin_dense.padding import ImageBatch
 from swin_dense.pyramids import Pyramids
-from swin_dense.windowing.window_plans import MapSizes, plan_blocks
+from swin_dense.tracing import one_node
+from swin_dense.windowing.window_plans import plan_blocks
 
 
 class SwinTransformer(nn.Module):
@@ -49,7 +50,7 @@ class SwinTransformer(nn.Module):
         )
         self.layers = nn.ModuleList(SwinStage(config, i) for i in range(len(config.depths)))
         for i in config.out_indices:
-            self.add_module(f"norm{i}", nn.LayerNorm(config.stage_channels[i]))
+            self.add_module(f"norm{i}", OutputNorm(config.stage_channels[i]))
         self.reset_parameters()
         self._freeze()
 
@@ -84,7 +85,7 @@ class SwinTransformer(nn.Module):
         if isinstance(images, ImageBatch):
             pyramids = Pyramids(images.size_groups, tuple(self.group_pyramids(images)))
             return pyramids.padded(images, self.strides)
-        self._check(images)
+        self.check_pixels(images)
         (pyramid,) = self._pyramids([images])
         return pyramid
 
@@ -100,25 +101,21 @@ class SwinTransformer(nn.Module):
         Raises:
             ValueError: as of `forward`.
         """
-        self._check(batch.pixels)
+        self.check_pixels(batch.pixels)
         return self._pyramids([batch.group_pixels(group) for group in batch.size_groups])
 
     def _pyramids(self, groups: Sequence[Tensor]) -> list[list[Tensor]]:
         """The figure of the paper, for groups of images `(B_g, 3, H_g, W_g)`."""
-        maps = [self.patch_embed(pixels) for pixels in groups]  # (B_g, H_g/4, W_g/4, C) each
-        sizes = tuple((int(m.shape[0]), int(m.shape[1]), int(m.shape[2])) for m in maps)
-        tokens = pack(maps)  # (N, C)
-        del maps
+        maps: TokenMaps = self.patch_embed(*groups)  # (B_g, H_g/4, W_g/4, C)
         pyramids: list[list[Tensor]] = [[] for _ in groups]
         for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
-            tokens = stage(tokens, sizes)  # (N_i, C_i)
+            maps = stage(maps)  # (B_g, H_i, W_i, C_i)
             if i in self.config.out_indices:
-                normed = getattr(self, f"norm{i}")(tokens)
-                for pyramid, level in zip(pyramids, unpack(normed, sizes), strict=True):
-                    pyramid.append(level.permute(0, 3, 1, 2).contiguous())  # (B_g, C_i, H_i, W_i)
+                levels = maps.unpack()
+                for g, pyramid in enumerate(pyramids):
+                    pyramid.append(getattr(self, f"norm{i}")(levels[g]))  # (B_g, C_i, H_i, W_i)
             if stage.downsample is not None:
-                tokens = stage.downsample(tokens, sizes)  # (N_i+1, 2*C_i)
-                sizes = merged_sizes(sizes)
+                maps = stage.downsample(maps)  # (B_g, H_i/2, W_i/2, 2*C_i)
         return pyramids
 
     def no_weight_decay(self) -> set[str]:
@@ -133,7 +130,10 @@ class SwinTransformer(nn.Module):
         """Swin blocks of all stages, fine to coarse."""
         return [module for module in self.modules() if isinstance(module, SwinBlock)]
 
-    def _check(self, pixels: Tensor) -> None:
+    def check_pixels(self, pixels: Tensor) -> None:
+        """Refuse pixels of another shape, or that are not floating point, with a ValueError."""
+        if isinstance(pixels, Proxy):  # of a symbolic trace, without a shape
+            return
         channels = self.config.in_channels
         if pixels.ndim != 4 or pixels.shape[1] != channels or 0 in pixels.shape:
             raise ValueError(
@@ -182,9 +182,10 @@ class SwinStage(nn.Module):
         is_last = index == len(config.depths) - 1
         self.downsample = None if is_last else PatchMerging(channels)
 
-    def forward(self, tokens: Tensor, sizes: MapSizes) -> Tensor:
-        """`(N, C)` tokens of maps of these sizes, in raster order, to the same, not yet
-        downsampled."""
+    @one_node
+    def forward(self, maps: TokenMaps) -> TokenMaps:
+        """`(B_g, H_g, W_g, C)` to the same, not yet downsampled."""
+        tokens, sizes = maps
         plans, back = plan_blocks(
             sizes,
             [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
@@ -198,4 +199,4 @@ class SwinStage(nn.Module):
                 tokens = checkpoint(block, tokens, plan, use_reentrant=False)
             else:
                 tokens = block(tokens, plan)
-        return permute(tokens, back)
+        return TokenMaps(permute(tokens, back), sizes)

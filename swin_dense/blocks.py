@@ -5,12 +5,13 @@ Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, in one
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.tracing import one_node
 from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
     BlockPlan,
@@ -33,6 +34,30 @@ _CHUNK_BYTES = 2**21
 _MIN_CHUNK_TOKENS = 1024
 
 
+class TokenMaps(NamedTuple):
+    """Maps of the images of a batch, those of one size together.
+
+    Attributes:
+        tokens: `(N, C)`, map by map, each in raster order.
+        sizes: of the maps.
+    """
+
+    tokens: Tensor
+    sizes: MapSizes
+
+    @classmethod
+    def pack(cls, maps: Sequence[Tensor]) -> "TokenMaps":
+        """Join maps `(B_g, H_g, W_g, C)` of each size; those of a single size are not copied."""
+        sizes = tuple((int(m.shape[0]), int(m.shape[1]), int(m.shape[2])) for m in maps)
+        rows = [group.flatten(0, 2) for group in maps]  # (B_g*H_g*W_g, C) each
+        return cls(rows[0] if len(rows) == 1 else torch.cat(rows), sizes)
+
+    def unpack(self) -> list[Tensor]:
+        """Maps `(B_g, H_g, W_g, C)` of each size, views."""
+        parts = self.tokens.split([count * height * width for count, height, width in self.sizes])
+        return [part.unflatten(0, size) for part, size in zip(parts, self.sizes, strict=True)]
+
+
 class PatchEmbed(nn.Module):
     """Pixels to tokens: one linear map per patch, then an optional norm."""
 
@@ -44,15 +69,19 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(embed_dim) if patch_norm else nn.Identity()
         self.patch_size = patch_size
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    @one_node
+    def forward(self, *groups: Tensor) -> TokenMaps:
         """Embed images; zeros are added at the bottom and the right up to whole patches.
 
         Args:
-            pixels: `(B, 3, H, W)` float.
+            groups: `(B_g, 3, H_g, W_g)` float each, the images of each size.
 
         Returns:
-            `(B, ceil(H/4), ceil(W/4), C)`.
+            Maps `(B_g, ceil(H_g/4), ceil(W_g/4), C)`.
         """
+        return TokenMaps.pack([self._embed(pixels) for pixels in groups])
+
+    def _embed(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
         padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
         if any(padding):
@@ -69,18 +98,29 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * channels)
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
-    def forward(self, tokens: Tensor, sizes: MapSizes) -> Tensor:
+    @one_node
+    def forward(self, maps: TokenMaps) -> TokenMaps:
         """Merge; an odd side gets zeros at its end, before the norm, as in the published code.
 
         Args:
-            tokens: `(N, C)`, map by map, in raster order.
-            sizes: of the maps.
+            maps: `(B_g, H_g, W_g, C)`.
 
         Returns:
-            `(N', 2C)` of the maps of `merged_sizes(sizes)`.
+            `(B_g, ceil(H_g/2), ceil(W_g/2), 2C)`.
         """
-        merged = pack([_merge(maps) for maps in unpack(tokens, sizes)])  # (N', 4C)
-        return self.reduction(self.norm(merged))
+        merged = TokenMaps.pack([_merge(group) for group in maps.unpack()])  # (N', 4C)
+        return TokenMaps(self.reduction(self.norm(merged.tokens)), merged.sizes)
+
+
+class OutputNorm(nn.LayerNorm):
+    """Norm of a map that is given out, and its channels first.
+
+    Hooks and tracers find the map as it is given under this module's name.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(..., H, W, C)` to contiguous `(..., C, H, W)`."""
+        return super().forward(tokens).movedim(-1, -3).contiguous()  # (..., C, H, W)
 
 
 def _merge(maps: Tensor) -> Tensor:
@@ -89,23 +129,6 @@ def _merge(maps: Tensor) -> Tensor:
     if height % 2 or width % 2:
         maps = F.pad(maps, (0, 0, 0, width % 2, 0, height % 2))
     return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
-
-
-def merged_sizes(sizes: MapSizes) -> MapSizes:
-    """The sizes of maps after patch merging."""
-    return tuple((count, -(-height // 2), -(-width // 2)) for count, height, width in sizes)
-
-
-def pack(maps: Sequence[Tensor]) -> Tensor:
-    """Maps `(B_g, H_g, W_g, C)` of each group to one `(N, C)`; no copy of a single group."""
-    rows = [group.flatten(0, 2) for group in maps]
-    return rows[0] if len(rows) == 1 else torch.cat(rows)
-
-
-def unpack(tokens: Tensor, sizes: MapSizes) -> list[Tensor]:
-    """`(N, C)` to the maps `(B_g, H_g, W_g, C)` of each group, views."""
-    parts = tokens.split([count * height * width for count, height, width in sizes])
-    return [part.unflatten(0, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 class MLP(nn.Module):
@@ -228,5 +251,7 @@ def chunk_tokens(tokens: Tensor) -> int | None:
 
 def _compute_dtype(tokens: Tensor) -> torch.dtype:
     """The type that linear layers give for these tokens."""
+    if tokens.is_meta:  # autocast does not know that device
+        return tokens.dtype
     device = tokens.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype

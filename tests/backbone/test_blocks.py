@@ -7,11 +7,9 @@ from swin_dense.blocks import (
     PatchEmbed,
     PatchMerging,
     SwinBlock,
+    TokenMaps,
     chunk_tokens,
-    merged_sizes,
-    pack,
     permute,
-    unpack,
 )
 from swin_dense.windowing.window_plans import plan_blocks
 
@@ -127,8 +125,9 @@ def test_patch_embedding_pads_to_whole_patches(generator):
     embed = PatchEmbed(in_channels=3, embed_dim=8, patch_size=4, patch_norm=True)
     pixels = torch.randn(1, 3, 5, 9, generator=generator)
     padded = torch.nn.functional.pad(pixels, (0, 3, 0, 3))
-    assert embed(pixels).shape == (1, 2, 3, 8)
-    assert torch.equal(embed(pixels), embed(padded))
+    (maps,) = embed(pixels).unpack()
+    assert maps.shape == (1, 2, 3, 8)
+    assert torch.equal(maps, embed(padded).unpack()[0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (3, 5)])
@@ -136,16 +135,15 @@ def test_patch_merging_matches_the_loop(size, generator):
     merging = PatchMerging(6)
     tokens = torch.randn(*size, 6, generator=generator)
     expected = patch_merging(merging, tokens)
-    merged = merging(tokens.flatten(0, 1), ((1, *size),))
-    torch.testing.assert_close(merged, expected.flatten(0, 1), rtol=1e-5, atol=1e-6)
+    (merged,) = merging(TokenMaps.pack([tokens[None]])).unpack()
+    torch.testing.assert_close(merged[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_maps_of_two_sizes_are_merged_as_each_alone(generator):
     merging = PatchMerging(6)
-    sizes = ((2, 3, 5), (1, 4, 1))
-    maps = [torch.randn(*size, 6, generator=generator) for size in sizes]
-    merged = unpack(merging(pack(maps), sizes), merged_sizes(sizes))
+    maps = [torch.randn(*size, 6, generator=generator) for size in ((2, 3, 5), (1, 4, 1))]
+    merged = merging(TokenMaps.pack(maps)).unpack()
     assert [tuple(m.shape) for m in merged] == [(2, 2, 3, 12), (1, 2, 1, 12)]
-    for one, size, alone in zip(merged, sizes, maps, strict=True):
-        expected = merging(alone.flatten(0, 2), (size,))
-        torch.testing.assert_close(one.flatten(0, 2), expected, rtol=1e-5, atol=1e-6)
+    for one, alone in zip(merged, maps, strict=True):
+        (expected,) = merging(TokenMaps.pack([alone])).unpack()
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-6)

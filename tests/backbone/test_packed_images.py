@@ -114,7 +114,8 @@ def test_drop_path_drops_branches_of_whole_images():
     (maps,) = backbone(batch)
     untouched = []
     for index in range(len(batch)):
-        embedded = backbone.norm0(backbone.patch_embed(alone(batch, index)))[0].permute(2, 0, 1)
+        (maps_of_one,) = backbone.patch_embed(alone(batch, index)).unpack()
+        embedded = backbone.norm0(maps_of_one)[0]
         h, w = embedded.shape[-2:]
         same = torch.isclose(maps[index, :, :h, :w], embedded, atol=1e-5).all(dim=0)
         assert same.all() or not same.any()
