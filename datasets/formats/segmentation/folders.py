@@ -19,7 +19,7 @@ from swin_dense.datasets.formats.segmentation.pairs import (
     pair_files,
     walk_files,
 )
-from swin_dense.datasets.splits import SPLIT_NAMES
+from swin_dense.datasets.formats.split_names import SPLIT_NAMES
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "img_dir", "images_png", "input", "inputs"}
 _LABEL_FOLDERS = {

@@ -37,8 +37,14 @@ from swin_dense.datasets.formats.segmentation.reading import (
     gather_evidence,
     is_settled,
 )
+from swin_dense.datasets.formats.split_names import (
+    ADE20K_NAMES,
+    TRAINING_NAMES,
+    VALIDATION_NAMES,
+    find_name,
+)
 from swin_dense.datasets.label_maps import IGNORED_LABEL
-from swin_dense.datasets.splits import TRAINING_NAMES, VALIDATION_NAMES, find_name, split_names
+from swin_dense.datasets.splits import split_names
 
 _NUM_NAMED = 4  # classes in the line about a folder
 _NUM_LISTED = 8  # entries of a folder that no layout fits
@@ -397,7 +403,7 @@ def _divide(
     root: Path,
 ) -> dict[str, SplitFiles]:
     """Training and validation parts of the images of one split."""
-    validation = find_name(VALIDATION_NAMES[0], splits)
+    validation = find_name(ADE20K_NAMES[1], splits)
     if validation is not None:
         raise ValueError(
             f"--data.val-fraction is for data without a validation split, got {validation} "
@@ -413,9 +419,9 @@ def _divide(
         )
     whole = splits[name]
     training, kept = choose([pair.id for pair in whole.images])
-    parts = {TRAINING_NAMES[0]: set(training), VALIDATION_NAMES[0]: set(kept)}
+    parts = {ADE20K_NAMES[0]: set(training), ADE20K_NAMES[1]: set(kept)}
     if name not in TRAINING_NAMES and train_split == name:
-        parts = {name: set(training), VALIDATION_NAMES[0]: set(kept)}
+        parts = {name: set(training), ADE20K_NAMES[1]: set(kept)}
     divided = {
         part: replace(whole, images=tuple(pair for pair in whole.images if pair.id in ids))
         for part, ids in parts.items()
