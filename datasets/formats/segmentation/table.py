@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from swin_dense.datasets.categories import ClassList, read_classes
+from swin_dense.datasets.formats.folders import innermost_folder, list_folder
 from swin_dense.datasets.formats.segmentation.ade20k_layout import find_ade20k, is_ade20k_layout
 from swin_dense.datasets.formats.segmentation.cityscapes import (
     find_cityscapes,
@@ -26,8 +27,6 @@ from swin_dense.datasets.formats.segmentation.pairs import (
     LabelledImage,
     LayoutFiles,
     SplitFiles,
-    descend,
-    list_folder,
 )
 from swin_dense.datasets.formats.segmentation.pascal_voc import find_voc, is_voc_layout
 from swin_dense.datasets.formats.segmentation.reading import (
@@ -261,7 +260,7 @@ def open_segmentation(
         raise FileNotFoundError(
             f"no data folder {given}; it must hold the folders {_known_signs()}"
         )
-    place = descend(given)
+    place = innermost_folder(given)
     layout = find_segmentation_format(place)
     files = layout.find(place)
     if reduce_zero_label and files.reduce_zero_label is False:
