@@ -20,8 +20,8 @@ from swin_dense.datasets.formats.segmentation.cityscapes import (
     find_cityscapes,
     is_cityscapes_layout,
 )
-from swin_dense.datasets.formats.segmentation.folders import find_folders, is_folder_pair
 from swin_dense.datasets.formats.segmentation.label_encoding import Colours, NumberTable
+from swin_dense.datasets.formats.segmentation.paired_folders import find_folders, is_folder_pair
 from swin_dense.datasets.formats.segmentation.pairs import (
     NUM_READERS,
     LabelledImage,
