@@ -19,9 +19,9 @@ from swin_dense.datasets.formats.detection_folder import (
 )
 from swin_dense.datasets.formats.folders import innermost_folder
 from swin_dense.datasets.formats.segmentation.ade20k_writer import write_ade20k
+from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
 from swin_dense.datasets.formats.segmentation.table import (
     SEGMENTATION_FORMATS,
-    SegmentationFolder,
     find_segmentation_format,
     open_segmentation,
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from swin_dense.datasets.formats.segmentation.label_encoding import Encoding
 from swin_dense.datasets.formats.segmentation.pairs import LabelledImage, check_headers
-from swin_dense.datasets.formats.segmentation.table import SegmentationFolder
+from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
 from swin_dense.datasets.formats.split_names import ADE20K_NAMES, published_name
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 
