@@ -10,8 +10,13 @@ _IGNORED = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 def entries(folder: Path) -> Iterator[Path]:
     """Entries of a folder without what a system or an editor left there, sorted by name."""
     for path in sorted(folder.iterdir()):
-        if path.name not in _IGNORED and not path.name.startswith("."):
+        if not is_left_by_system(path.name):
             yield path
+
+
+def is_left_by_system(name: str) -> bool:
+    """Tell whether a system or an editor left a file or folder of that name."""
+    return name in _IGNORED or name.startswith(".")
 
 
 def inner_folder(folder: Path) -> Path | None:
