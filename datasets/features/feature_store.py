@@ -235,7 +235,7 @@ class FeatureStore(Dataset[ImageFeatures]):
     # ---------------------------------------------------------------------------- ids and levels
 
     def _find_places(self) -> dict[str, int]:
-        if self._places is None:
+        if len(self._places) != len(self):
             self._places = {image_id: place for place, image_id in enumerate(self.ids)}
         return self._places
 
@@ -261,7 +261,7 @@ class FeatureStore(Dataset[ImageFeatures]):
     # --------------------------------------------------------------------------------- processes
 
     def _start(self) -> None:
-        self._places: dict[str, int] | None = None
+        self._places: dict[str, int] = {}  # filled when first an id is asked for
         self._mapped: dict[int, mmap.mmap] = {}
         self._lock = threading.Lock()
 

@@ -46,7 +46,7 @@ def find_images(inputs: Sequence[str | os.PathLike[str]]) -> dict[str, ImageFile
         ValueError: two images have one id, or a list or a COCO file cannot be read.
     """
     found: dict[str, ImageFile] = {}
-    words = list(map(os.fspath, inputs))
+    words = [os.fspath(word) for word in inputs]
     while words:
         word = words.pop(0)
         for image in _find(word, words):

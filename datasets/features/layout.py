@@ -80,8 +80,9 @@ class StoreDescription:
         Args:
             size: (height, width) of the image as the network sees it, without padding, px.
         """
+        height, width = size
         return [
-            (channels, *(-(-side // stride) for side in size))
+            (channels, -(-height // stride), -(-width // stride))
             for channels, stride in zip(self.channels, self.strides, strict=True)
         ]
 

@@ -19,7 +19,11 @@ ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 _NAMES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 # numpy has no bfloat16: its bits are kept as whole numbers.
-_ARRAY_TYPES = {"F16": np.dtype("<f2"), "BF16": np.dtype("<u2"), "F32": np.dtype("<f4")}
+_ARRAY_TYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "F32": np.dtype("<f4"),
+}
 _ALIGNMENT = 64  # bytes; of the first value, so that a mapped array starts where vectors may
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
 

@@ -143,7 +143,8 @@ def read_index(folder: Path, *, num_shards: int) -> IndexColumns | None:
 def join_indexes(indexes: Iterable[ShardIndex]) -> IndexColumns:
     """The same columns from the indexes of the shards."""
     ids: list[str] = []
-    names, counts, errors = [], [], {}
+    errors: dict[str, str] = {}
+    names, counts = [], []
     offsets, num_bytes = array("q"), array("q")
     for index in indexes:
         names.append(index.name)

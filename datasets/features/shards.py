@@ -106,8 +106,7 @@ class ShardWriter:
         offset = self._position + len(before)
         self._write(before + head)
         for array in arrays.values():
-            # Bytes, as a memory view knows no arrays without a value and no half precision.
-            self._write(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+            self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         self._write(members.padding(num_bytes))
         self._entries.append((image_id, offset, num_bytes, size, original_size))
         if self._position - self._synced >= _SYNCED:

@@ -134,7 +134,13 @@ def run(options: Options) -> "FeatureStore":
     images = find_images(options.inputs)
     find_source(options.weights)
     with hold(make_writable(options.out)):
-        return _fill(options, images)
+        import torch
+
+        threads = torch.get_num_threads()
+        try:
+            return _fill(options, images)
+        finally:
+            torch.set_num_threads(threads)  # of who called the function
 
 
 def _fill(options: Options, images: "dict[str, ImageFile]") -> "FeatureStore":

@@ -79,7 +79,7 @@ class Extractor:
         torch.set_num_threads(config.threads)
         module, path = _load(config.weights)
         module = module.eval().requires_grad_(False).to(self.device)
-        self._backbone: Any = module.backbone if isinstance(module, Model) else module
+        self._backbone = _find_backbone(module)
         self._neck = _find_neck(module) if config.pyramid == "fpn" else None
         channels, strides = tuple(self._backbone.channels), tuple(self._backbone.strides)
         if self._neck is not None:
@@ -214,6 +214,10 @@ def _hash(path: Path) -> str:
         while part := file.read(1 << 20):
             digest.update(part)
     return digest.hexdigest()
+
+
+def _find_backbone(module: nn.Module) -> Any:
+    return module.backbone if isinstance(module, Model) else module
 
 
 def _find_neck(module: nn.Module) -> Any:

@@ -183,9 +183,10 @@ class _Writer:
         features = iter(batch.features.wait() if batch.features is not None else ())
         num_errors = num_bytes = 0
         for image in batch.images:
-            arrays, error = ({}, image.error) if image.error else next(features)
-            if error:
-                shard.add_error(image.file.id, error)
+            arrays, fault = ({}, "") if image.error else next(features)
+            if image.error or fault:
+                message = image.error or f"{image.file.id}: {fault}"
+                shard.add_error(image.file.id, message)
                 num_errors += 1
                 continue
             num_bytes += shard.add(

@@ -8,6 +8,7 @@ under the same paths.
 
 import importlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -88,6 +89,7 @@ def make_shards_with_ray(
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         resources, count = _share(ray.cluster_resources(), config, num_actors, len(tasks))
         rows = ray.data.from_items(
             [_row_of(task) for task in tasks], override_num_blocks=len(tasks)
