@@ -52,7 +52,7 @@ from swin_dense.tools.features.plan import make_plan
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "coco_mini" / "val2017"
 _PARTS = ("photographs", "tiny", "reading", "index")
 _OPEN = """
-import resource, sys, time
+import re, sys, time
 import swin_dense.datasets.features.feature_store as module
 if sys.argv[2] == "shards":
     module.read_index = lambda folder, num_shards: None
@@ -62,7 +62,8 @@ opened = time.perf_counter() - begin
 begin = time.perf_counter()
 "id-0000000.jpg" in store
 found = time.perf_counter() - begin
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+with open("/proc/self/status") as file:  # not ru_maxrss, which begins with the parent's
+    peak = int(re.search("VmHWM: *([0-9]+)", file.read().replace("\\t", " "))[1]) / 1024
 print(f"{len(store):,} images opened in {opened:.2f} s, first id found in {found:.2f} s more, "
       f"peak of the process {peak:.0f} MiB")
 """
@@ -143,9 +144,8 @@ def time_photographs(arguments: argparse.Namespace, weights: Path, folder: Path)
         whole.append(extract(paths, extractor, folder))
     size = sum(path.stat().st_size for path in (folder / SHARDS).iterdir())
     seconds = statistics.median(bare), statistics.median(whole)
-    print(
-        f"photographs: {len(paths)} of {megapixels / len(paths):.2f} megapixels, {size / 1e6:.0f} MB"
-    )
+    mean = megapixels / len(paths)
+    print(f"photographs: {len(paths)} of {mean:.2f} megapixels, store of {size / 1e6:.0f} MB")
     print(f"  bare forward    {1e3 * seconds[0] / len(paths):8.1f} ms an image")
     print(f"  extraction      {1e3 * seconds[1] / len(paths):8.1f} ms an image")
     print(f"  ratio           {seconds[1] / seconds[0]:8.3f}   rounds " + ratios(bare, whole))
@@ -220,8 +220,7 @@ def time_reading(folder: Path, *, rounds: int) -> None:
     """In order and at random, beside plain reading of the same files."""
     shards = sorted((folder / SHARDS).glob("*.tar"))
     size = sum(path.stat().st_size for path in shards) / 1e6
-    store = FeatureStore(folder)
-    places = list(range(len(store)))
+    places = list(range(len(FeatureStore(folder))))
     random.Random(0).shuffle(places)
 
     def read_plainly() -> None:
@@ -232,14 +231,15 @@ def time_reading(folder: Path, *, rounds: int) -> None:
                     pass
 
     def read_all() -> None:
-        for _ in store:
+        for _ in FeatureStore(folder):
             pass
 
     def read_at_random() -> None:
+        store = FeatureStore(folder)
         for place in places:
             store[place]
 
-    print(f"reading: {len(store)} images, {size:.0f} MB")
+    print(f"reading: {len(places)} images, {size:.0f} MB; the store is opened each time")
     for state, prepare in (("from disk", lambda: forget(shards)), ("from memory", lambda: None)):
         for name, read in (
             ("plain files", read_plainly),

@@ -1,6 +1,7 @@
 """Reading of a feature store: any image by its id or place, without unpacking anything."""
 
 import mmap
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from os import PathLike
@@ -19,18 +20,17 @@ from swin_dense.datasets.features.members import (
 from swin_dense.datasets.features.parquet_index import join_indexes, read_index
 from swin_dense.datasets.features.shards import list_tar_files, read_whole_shards
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or sys.modules.get("torch") is not None:
     from torch.utils.data import Dataset
 else:
-    try:
-        from torch.utils.data import Dataset
-    except ImportError:  # a store is read without torch, too
+    # Importing torch takes longer than opening a store of a million images, and reading needs none
+    # of it. Nothing is lost: torch's class has no state, and loaders do not ask for it.
 
-        class Dataset:
-            """Stands in for torch's, which has no state and no methods to inherit."""
+    class Dataset:
+        """Stands in for torch's."""
 
-            def __class_getitem__(cls, item: Any) -> Any:
-                return cls
+        def __class_getitem__(cls, item: Any) -> Any:
+            return cls
 
 
 _MAPPED = 32  # shards that are kept mapped
@@ -60,8 +60,9 @@ class FeatureStore(Dataset[ImageFeatures]):
     """Features that `swin-dense features` wrote; of a store that is still being written, so far.
 
     `store["street.jpg"]` and `store[0]` read one image, iteration goes in the order of storage. The
-    store can be handed to worker processes, and is a `torch.utils.data.Dataset`; images differ in
-    size, so a `DataLoader` takes `batch_size=None` or a `collate_fn`.
+    store can be handed to worker processes, and is a `torch.utils.data.Dataset` if torch has been
+    imported before; images differ in size, so a `DataLoader` takes `batch_size=None` or a
+    `collate_fn`.
 
     Args:
         folder: of the store.

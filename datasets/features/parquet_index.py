@@ -129,7 +129,8 @@ def read_index(folder: Path, *, num_shards: int) -> IndexColumns | None:
     bad = table.filter(is_bad)
     good = table.filter(pc.invert(is_bad)) if len(bad) else table
     shards = good["shard"].unify_dictionaries().combine_chunks()
-    names = [Path(name).stem for name in shards.dictionary.to_pylist()]
+    ends = slice(len(SHARDS) + 1, -len(TAR))  # of `shards/NAME.tar`
+    names = [name[ends] for name in shards.dictionary.to_pylist()]
     return IndexColumns(
         ids=good["id"],
         shards=shards.indices.to_numpy(),
