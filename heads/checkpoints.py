@@ -21,10 +21,10 @@ from swin_dense.checkpoints.architecture import build_loaded, read_backbone_conf
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
+from swin_dense.checkpoints.stored_configs import build_config, config_as_json
 from swin_dense.configs import BackboneConfig, SwinConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS, ModelSpec, create_model, find_spec
-from swin_dense.heads.stored_configs import build_config, config_as_json
 from swin_dense.heads.whole_model import Model
 
 

@@ -27,8 +27,8 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("ranges", "configs", "windowing", "padding", "protocol", "blocks", "backbone"),
-        *("checkpoints", "adapters", "creation"),
+        *("ranges", "configs", "tracing", "windowing", "padding", "protocol", "pyramids"),
+        *("blocks", "backbone", "checkpoints", "creation", "adapters"),
     ),
     "tools": (
         *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),

@@ -31,7 +31,9 @@ def swin_features(backbone: SwinTransformer, image: Tensor) -> list[Tensor]:
         for number, block in enumerate(stage.blocks):
             window = backbone.config.window_size
             tokens = swin_block(block, tokens, shift=window // 2 if number % 2 else 0)
-        features.append(getattr(backbone, f"norm{index}")(tokens).permute(2, 0, 1))
+        norm = getattr(backbone, f"norm{index}")
+        normed = F.layer_norm(tokens, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+        features.append(normed.permute(2, 0, 1))
         if stage.downsample is not None:
             tokens = patch_merging(stage.downsample, tokens)
     return features

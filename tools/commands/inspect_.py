@@ -182,7 +182,7 @@ def inspect_file(file: Path) -> dict[str, Any]:
 
     from swin_dense.checkpoints.containers import read_checkpoint
     from swin_dense.checkpoints.conversion import convert_checkpoint
-    from swin_dense.heads.stored_configs import config_as_json
+    from swin_dense.checkpoints.stored_configs import config_as_json
 
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
@@ -262,9 +262,9 @@ def _find_variant(backbone: BackboneConfig) -> str | None:
 
 def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> dict[str, Any]:
     """Name the model; a file without one that is known here is no error."""
+    from swin_dense.checkpoints.stored_configs import config_as_json
     from swin_dense.heads.checkpoints import read_model_config
     from swin_dense.heads.models import find_spec
-    from swin_dense.heads.stored_configs import config_as_json
 
     try:
         config = read_model_config(checkpoint, converted.state)

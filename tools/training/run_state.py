@@ -11,7 +11,7 @@ from accelerate.utils import gather_object, set_seed
 from safetensors.torch import load_file
 
 from swin_dense.checkpoints.loading import initialise, load_weights
-from swin_dense.heads.stored_configs import config_as_json
+from swin_dense.checkpoints.stored_configs import config_as_json
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import LOCK_FILE
 from swin_dense.tools.recipes.recipe import Recipe

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from swin_dense.checkpoints.stored_configs import build_config, has_type
 from swin_dense.configs import SWIN_VARIANTS, SwinConfig
-from swin_dense.heads.stored_configs import build_config, has_type
 from swin_dense.heads.variants import MODEL_VARIANTS
 
 _TINY = json.loads(json.dumps(dataclasses.asdict(SWIN_VARIANTS["swin_t"])))
