@@ -125,6 +125,25 @@ def read_coco(
     return CocoFile(path, images, sorted(categories), annotations, left_out)
 
 
+def read_coco_images(path: str | Path) -> list[CocoImage]:
+    """Read the images of a COCO file of any kind; annotations and categories may be missing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, names no images, or images are faulty as for `read_coco`.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise ValueError(f"{path} is not a COCO file: it has no list 'images'")
+    if not content["images"]:
+        raise ValueError(f"{path} must have at least one entry in 'images', got none")
+    faults = _Faults(path)
+    images = _check_images(content["images"], faults)
+    faults.raise_if_any()
+    return images
+
+
 class _Faults:
     """Collects the faults of a file, to report all of them in one line."""
 
@@ -150,12 +169,7 @@ class _Faults:
 
 def _read_sections(path: Path) -> dict[str, list[Any]]:
     """The three lists of a COCO instances file."""
-    text = read_text(path, "annotation file")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be a JSON file: {error}") from error
-    _refuse_repeated_sections(text, path)
+    content = _read_json(path)
     for section in _SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
             raise ValueError(f"{path} is not a COCO instances file: it has no list '{section}'")
@@ -167,6 +181,16 @@ def _read_sections(path: Path) -> dict[str, list[Any]]:
             f"{path} must have at most {MAX_CATEGORIES} categories, got "
             f"{len(content['categories'])}"
         )
+    return content
+
+
+def _read_json(path: Path) -> Any:
+    text = read_text(path, "annotation file")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be a JSON file: {error}") from error
+    _refuse_repeated_sections(text, path)
     return content
 
 

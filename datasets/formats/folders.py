@@ -12,8 +12,13 @@ _DEEPEST = 8  # folders in folders; a link to a folder above is followed no furt
 def list_folder(folder: Path) -> list["os.DirEntry[str]"]:
     """Entries of a folder without what a system or an editor left there, sorted by name."""
     with os.scandir(folder) as found:
-        kept = [entry for entry in found if entry.name[0] != "." and entry.name not in _IGNORED]
+        kept = [entry for entry in found if not is_left_by_system(entry.name)]
     return sorted(kept, key=lambda entry: entry.name)
+
+
+def is_left_by_system(name: str) -> bool:
+    """Tell whether a system or an editor left a file or folder of that name."""
+    return name in _IGNORED or name.startswith(".")
 
 
 def entries(folder: Path) -> list[Path]:
