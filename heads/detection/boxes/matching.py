@@ -59,10 +59,9 @@ def image_generators(num_images: int, device: torch.device) -> list[torch.Genera
     """Random sources of one step, one an image, for all that is sampled of it.
 
     All begin with one seed, which is drawn from torch's global source on the CPU. So after the same
-    `torch.manual_seed` an image draws the same alone and in any batch. Equal seeds do no harm: in
-    each image every candidate is drawn equally often, which is all that the losses, sums over
-    images, need; that two images draw from the same places of their lists says nothing, for what
-    stands there are boxes of different images.
+    `torch.manual_seed` an image draws the same alone and in any batch. Equal seeds do no harm: the
+    losses are sums over images, and in each image every candidate is still drawn equally often;
+    what stands at the same place in the lists of two images has nothing else in common.
 
     Args:
         num_images: images of the batch.

@@ -49,18 +49,27 @@ def test_sparse_forward_of_the_rpn_changes_no_loss_and_no_gradient(
         "labels": torch.tensor([1]),
         "masks": masks,
     }
-    assert model.rpn_head.use_sparse_forward(model.neck(model.backbone(pixels[None].float())), 16)
-    runs = []
-    for is_sparse in (True, False):
-        monkeypatch.setattr(RPNHead, "use_sparse_forward", lambda *_, value=is_sparse: value)
+    images, targets = (
+        [pixels, pixels[:, :64, :64]],
+        [target, target | {"masks": masks[:, :64, :64]}],
+    )
+    rule, is_sparse, runs = RPNHead.use_sparse_forward, [], []
+    for is_allowed in (True, False):
+
+        def decide(*args: Any, is_allowed: bool = is_allowed) -> bool:
+            is_sparse.append(is_allowed and rule(*args))
+            return is_sparse[-1]
+
+        monkeypatch.setattr(RPNHead, "use_sparse_forward", decide)
         torch.manual_seed(1)  # of the samples
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            losses = model([pixels], [target])
+            losses = model(images, targets)
         sum(losses.values()).backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
         assert [name for name, gradient in gradients.items() if gradient is None] == []
         runs.append((losses, gradients))
+    assert is_sparse == [True, False, False, False]  # the second image is small
     # Of rounding; with 8 bits of precision it adds up over the layers.
     bounds = {"float32": (1e-4, 1e-6), "bfloat16": (0.1, 0.02)}[precision]
     for sparse, whole in zip(*runs, strict=True):
