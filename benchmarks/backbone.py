@@ -3,18 +3,20 @@
     python benchmarks/backbone.py [--device cuda] [--rounds 15]
 
 One process, all candidates in turn within each round, medians. Peers that are not installed are
-left
-out. `products` is the limit: the linear layers' matrix products alone, on the same shapes, with a
-buffer of their own each, timed in the same rounds. On a GPU each candidate also runs compiled.
+left out. `products` is the limit: the linear layers' matrix products alone, on the same shapes,
+with a buffer of their own each, timed in the same rounds. On a GPU each candidate also runs
+compiled.
 """
 
 import argparse
-import statistics
-import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from measuring.machine import describe_machine
+from measuring.timing import time_in_turn
+from peers.backbones import SWIN_T_PEERS
 from torch import Tensor, nn
 
 import swin_dense as sd
@@ -33,13 +35,16 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
     device = torch.device(arguments.device)
-    print(f"Swin-T, eval, {_describe(device, arguments.threads)}; milliseconds, medians")
+    print(f"Swin-T, eval, {describe_machine(device)}; milliseconds, medians")
     header: list[str] = []
     for dtype in (torch.float32, torch.bfloat16) if device.type == "cpu" else (torch.bfloat16,):
         for batch, height, width in CPU_SHAPES if device.type == "cpu" else GPU_SHAPES:
             pixels = torch.randn(batch, 3, height, width, dtype=dtype, device=device)
             candidates = make_candidates((height, width), pixels)
-            medians = time_in_turn(candidates, pixels, rounds=arguments.rounds)
+            runs = {name: partial(run, pixels) for name, run in candidates.items()}
+            with torch.no_grad():
+                seconds = time_in_turn(runs, rounds=arguments.rounds, warmups=2, device=device)
+            medians = {name: 1000 * value for name, value in seconds.items()}
             if list(medians) != header:
                 header = list(medians)
                 print(
@@ -57,7 +62,7 @@ def make_candidates(size: tuple[int, int], pixels: Tensor) -> dict[str, Callable
     """Name to what computes the four maps; `products` ignores its input."""
     dtype, device = pixels.dtype, pixels.device
     modules: dict[str, nn.Module] = {"swin_dense": sd.create_backbone("swin_t")}
-    for name, make in (("torchvision", _torchvision), ("timm", _timm), ("transformers", _hf)):
+    for name, make in SWIN_T_PEERS.items():
         try:
             modules[name] = make(size)
         except ImportError:
@@ -100,62 +105,6 @@ class Products:
     def __call__(self, _: Tensor) -> None:
         for left, right, out in self._operands:
             torch.mm(left, right, out=out)
-
-
-def time_in_turn(
-    candidates: dict[str, Callable[[Tensor], object]], pixels: Tensor, *, rounds: int
-) -> dict[str, float]:
-    """Median milliseconds of each candidate over rounds in which all run one after the other."""
-    synchronize = torch.cuda.synchronize if pixels.is_cuda else lambda: None
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    with torch.no_grad():
-        for counted in range(-2, rounds):
-            for name, run in candidates.items():
-                synchronize()
-                start = time.perf_counter()
-                run(pixels)
-                synchronize()
-                if counted >= 0:
-                    times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _torchvision(_: tuple[int, int]) -> nn.Module:
-    from torchvision.models import swin_t
-
-    class Stages(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.features = swin_t().features
-
-        def forward(self, pixels: Tensor) -> list[Tensor]:
-            maps = []
-            for index, layer in enumerate(self.features):
-                pixels = layer(pixels)
-                if index % 2:
-                    maps.append(pixels)
-            return maps
-
-    return Stages()
-
-
-def _timm(size: tuple[int, int]) -> nn.Module:
-    import timm
-
-    return timm.create_model(
-        "swin_tiny_patch4_window7_224", features_only=True, img_size=size, strict_img_size=False
-    )
-
-
-def _hf(_: tuple[int, int]) -> nn.Module:
-    from transformers import SwinBackbone, SwinConfig
-
-    return SwinBackbone(SwinConfig(out_features=["stage1", "stage2", "stage3", "stage4"]))
-
-
-def _describe(device: torch.device, threads: int) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} CPU threads"
-    return f"{name}, torch {torch.__version__.split('+')[0]}"
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ import argparse
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
+from measuring.timing import PartClock
 
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.tools.recipes.table import find_recipe
@@ -38,25 +39,6 @@ class Case:
     dataset: Any
     peer: str
     folder: Path
-
-
-class Clock:
-    """Adds up the seconds of each part of a pipeline."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("decode", "transform"), 0.0)
-
-    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time counted."""
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*arguments, **options)
-            finally:
-                self.seconds[part] += time.perf_counter() - start
-
-        return call
 
 
 def main() -> None:
@@ -113,14 +95,14 @@ def find_peers(cases: Sequence[Case]) -> dict[str, Any]:
     if missing:
         print(f"not installed, so not measured beside: {', '.join(missing)}")
         return {}
-    import openmmlab_pipelines
+    from peers import openmmlab_pipelines
 
     return {case.name: openmmlab_pipelines.DATASETS[case.peer](case.folder) for case in cases}
 
 
 def time_ours(case: Case, number: int, num_images: int) -> dict[str, float]:
     """Seconds of a round over the images, by part."""
-    dataset, clock = case.dataset, Clock()
+    dataset, clock = case.dataset, PartClock(("decode", "transform"))
     transforms = dataset.transforms
     loaders = [name for name in ("load_image", "load_label_map") if hasattr(dataset, name)]
     dataset.transforms = _TimedTransforms(transforms, clock)
@@ -191,7 +173,7 @@ def print_row(
 class _TimedTransforms:
     """A pipeline that counts its calls' time and is otherwise the one it holds."""
 
-    def __init__(self, transforms: Any, clock: Clock) -> None:
+    def __init__(self, transforms: Any, clock: PartClock) -> None:
         self._transforms = transforms
         self._call = clock.timed("transform", transforms)
 

@@ -10,9 +10,6 @@ the network: reading and resizing the image, pasting and encoding masks, drawing
 
 import argparse
 import dataclasses
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from measuring.machine import describe_machine
+from measuring.memory import peak_memory
+from measuring.processes import ask_process, print_answer
 
 from swin_dense.heads import MODEL_VARIANTS, create_model, from_checkpoint, save_model
 from swin_dense.tools import predict
@@ -41,18 +41,18 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure)))
+        print_answer(measure(arguments.measure))
         return
-    print(f"{MODEL}, 100 objects an image, {arguments.threads} thread(s), {processor()}")
+    print(f"{MODEL}, 100 objects an image, {describe_machine()}")
     print(f"{'image':>12}{'Mpx':>6}{'covered':>9}{'network s':>11}{'beyond s':>10}{'peak GiB':>10}")
     for size in arguments.sizes:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
             write_inputs(Path(folder), (height, width), anchor_scale=arguments.anchor_scale)
-            command = [sys.executable, __file__, "--measure", folder]
-            command += ["--threads", str(arguments.threads)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        row = json.loads(done.stdout)
+            row = ask_process(__file__, ["--measure", folder, "--threads", arguments.threads])
+        if row is None:
+            print(f"{size:>12}{width * height / 1e6:6.0f}  out of memory", flush=True)
+            continue
         print(
             f"{size:>12}{width * height / 1e6:6.0f}{row['covered']:9.2f}{row['network']:11.1f}"
             f"{row['beyond']:10.1f}{row['peak']:10.2f}",
@@ -84,7 +84,7 @@ def measure(folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     predict(weights, path, **flags)
     total = time.perf_counter() - start
-    peak = peak_memory()
+    peak = peak_memory() / 2**10
     start = time.perf_counter()
     model = from_checkpoint(weights)
     loading = time.perf_counter() - start
@@ -97,18 +97,6 @@ def measure(folder: Path) -> dict[str, float]:
     covered = float(sides.prod(dim=1).sum()) / (resized.shape[1] * resized.shape[2])
     beyond = total - loading - network
     return {"network": network, "beyond": beyond, "peak": peak, "covered": covered}
-
-
-def peak_memory() -> float:
-    """GiB that this process has held at most (Linux, which counts KiB)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
-
-
-def processor() -> str:
-    """Name of the CPU (Linux)."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
 
 
 if __name__ == "__main__":

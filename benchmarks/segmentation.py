@@ -8,17 +8,15 @@ left out. Peak memory is how much one forward adds, each in a process of its own
 """
 
 import argparse
-import resource
-import statistics
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import torch
 import transformers
+from measuring.machine import describe_machine
+from measuring.memory import peak_memory, reset_peak_memory, resident_memory
+from measuring.processes import ask_process, print_answer
+from measuring.timing import time_in_turn
 from torch import Tensor
 
 import swin_dense as sd
@@ -41,15 +39,18 @@ def main() -> None:
     height, width = arguments.size
     if arguments.peak_of:
         name, dtype = arguments.peak_of
-        print(measure_peak(name, (height, width), DTYPES[dtype]))
+        print_answer(measure_peak(name, (height, width), DTYPES[dtype]))
         return
-    print(f"UPerNet Swin-T, 150 classes, 1 x 3 x {height} x {width}, {arguments.threads} threads")
+    print(f"UPerNet Swin-T, 150 classes, 1 x 3 x {height} x {width}, {describe_machine()}")
     print(f"{'':>9}{'ours ms':>10}{'theirs ms':>11}{'ratio':>7}{'ours MiB':>10}{'theirs MiB':>12}")
     for dtype in DTYPES:
         pixels = torch.randn(1, 3, height, width).to(DTYPES[dtype])
         forwards = make_forwards(DTYPES[dtype])
         check_equal(forwards, pixels)
-        ours, theirs = time_in_turn(forwards, pixels, rounds=arguments.rounds)
+        runs = {name: partial(forward, pixels) for name, forward in forwards.items()}
+        with torch.inference_mode():
+            seconds = time_in_turn(runs, rounds=arguments.rounds)
+        ours, theirs = (1000 * seconds[name] for name in NAMES)
         peaks = [_peak_in_process(name, dtype, arguments) for name in NAMES]
         print(
             f"{dtype:>9}{ours:10.0f}{theirs:11.0f}{theirs / ours:7.2f}"
@@ -96,50 +97,20 @@ def check_equal(forwards: dict[str, Callable[[Tensor], Tensor]], pixels: Tensor)
 
 
 @torch.inference_mode()
-def time_in_turn(
-    forwards: dict[str, Callable[[Tensor], Tensor]], pixels: Tensor, *, rounds: int
-) -> list[float]:
-    """Median milliseconds of each."""
-    times: dict[str, list[float]] = {name: [] for name in NAMES}
-    for _ in range(rounds):
-        for name in NAMES:
-            start = time.perf_counter()
-            forwards[name](pixels)
-            times[name].append(1000 * (time.perf_counter() - start))
-    return [statistics.median(times[name]) for name in NAMES]
-
-
-@torch.inference_mode()
 def measure_peak(name: str, size: tuple[int, int], dtype: torch.dtype) -> float:
     """MiB by which the first forward of one model raises the peak of this process."""
     forward = make_forwards(dtype)[name]
     pixels = torch.randn(1, 3, *size).to(dtype)
-    before = _resident()
-    peak, done = before, threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.001):
-            peak = max(peak, _resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    before = resident_memory()
+    reset_peak_memory()
     forward(pixels)
-    done.set()
-    watcher.join()
-    return peak - before
+    return peak_memory() - before
 
 
 def _peak_in_process(name: str, dtype: str, arguments: argparse.Namespace) -> float:
-    command = [sys.executable, __file__, "--peak-of", name, dtype]
-    command += ["--size", *map(str, arguments.size), "--threads", str(arguments.threads)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def _resident() -> float:
-    """MiB this process holds now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+    flags = ["--peak-of", name, dtype, "--size", *arguments.size, "--threads", arguments.threads]
+    peak = ask_process(__file__, flags)
+    return float("nan") if peak is None else peak
 
 
 if __name__ == "__main__":

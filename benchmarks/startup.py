@@ -7,11 +7,12 @@ the table has the median of each. `import torch` is what any answer would cost i
 """
 
 import argparse
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
+
+from measuring.timing import time_in_turn
 
 _PROGRAM = str(Path(sys.executable).parent / "swin-dense")
 _LINES = {
@@ -44,15 +45,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
-    seconds: dict[str, list[float]] = {name: [] for name in _LINES}
-    for _ in range(rounds):
-        for name, words in _LINES.items():
-            start = time.perf_counter()
-            subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-            seconds[name].append(time.perf_counter() - start)
+    runs = {name: partial(_run, words) for name, words in _LINES.items()}
+    seconds = time_in_turn(runs, rounds=rounds, warmups=0)
     print(f"median of {rounds}, seconds")
-    for name, values in seconds.items():
-        print(f"{statistics.median(values):6.2f}  {name}")
+    for name, value in seconds.items():
+        print(f"{value:6.2f}  {name}")
+
+
+def _run(words: list[str]) -> None:
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Other libraries' models and pipelines as the benchmarks call them."""
