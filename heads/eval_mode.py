@@ -10,7 +10,8 @@ from torch import nn
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch to eval mode for a while; each part gets its own mode back."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    if training:  # else leave in place what is kept in eval mode
+        model.eval()
     try:
         yield
     finally:

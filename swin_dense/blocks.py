@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.kernels.kept_values import KeepsValues
+from swin_dense.kernels.linear import linear, output_dtype
 from swin_dense.tracing import one_node
 from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
@@ -90,7 +92,7 @@ class PatchEmbed(nn.Module):
         return self.norm(tokens)
 
 
-class PatchMerging(nn.Module):
+class PatchMerging(KeepsValues):
     """2 x 2 tokens to one of twice the width. Liu et al. 2021, section 3.1."""
 
     def __init__(self, channels: int) -> None:
@@ -109,7 +111,7 @@ class PatchMerging(nn.Module):
             `(B_g, ceil(H_g/2), ceil(W_g/2), 2C)`.
         """
         merged = TokenMaps.pack([_merge(group) for group in maps.unpack()])  # (N', 4C)
-        return TokenMaps(self.reduction(self.norm(merged.tokens)), merged.sizes)
+        return TokenMaps(linear(self.reduction, self.norm(merged.tokens)), merged.sizes)
 
 
 class OutputNorm(nn.LayerNorm):
@@ -131,7 +133,7 @@ def _merge(maps: Tensor) -> Tensor:
     return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
 
 
-class MLP(nn.Module):
+class MLP(KeepsValues):
     """Two linear maps with an activation between, per token."""
 
     def __init__(self, channels: int, *, hidden_channels: int, activation: str) -> None:
@@ -142,7 +144,9 @@ class MLP(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(T, C)` to `(T, C)`."""
-        return self.fc2(self.activation(self.fc1(tokens)))
+        if self.activation is F.gelu:
+            return linear(self.fc2, linear(self.fc1, tokens, gelu=True))
+        return linear(self.fc2, self.activation(linear(self.fc1, tokens)))
 
 
 class SwinBlock(nn.Module):
@@ -187,7 +191,7 @@ class SwinBlock(nn.Module):
         Returns:
             `(N, C)` in the order `self.order`.
         """
-        bias = self.attn.bias(_compute_dtype(tokens))
+        bias = self.attn.bias(output_dtype(tokens))
         if len(plan.chunks) == 1:
             keep = self._keep(tokens, plan)
             return self._work(permute(tokens, plan.permutation), plan.chunks[0], bias, keep)
@@ -248,10 +252,3 @@ def chunk_tokens(tokens: Tensor) -> int | None:
     bytes_per_token = tokens.shape[1] * tokens.element_size()
     return max(_MIN_CHUNK_TOKENS, _CHUNK_BYTES // bytes_per_token)
 
-
-def _compute_dtype(tokens: Tensor) -> torch.dtype:
-    """The type that linear layers give for these tokens."""
-    if tokens.is_meta:  # autocast does not know that device
-        return tokens.dtype
-    device = tokens.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype

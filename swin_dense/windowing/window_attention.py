@@ -7,8 +7,9 @@ geometry, in `windows.py`; here both become one term that is added to the logits
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from swin_dense.kernels.kept_values import KeepsValues, can_keep, kept_value
+from swin_dense.kernels.linear import linear
 from swin_dense.windowing.window_plans import WindowGroup, window_table
 from swin_dense.windowing.windows import relative_position_index, shift_masks
 
@@ -17,7 +18,7 @@ from swin_dense.windowing.windows import relative_position_index, shift_masks
 _ROW_ALIGNMENT = 8
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(KeepsValues):
     """Multi-head attention within windows, with a learned bias per offset. Section 3.2."""
 
     def __init__(
@@ -46,11 +47,11 @@ class WindowAttention(nn.Module):
         Returns:
             `(T, C)` in the same order.
         """
-        qkv = self.qkv(tokens)  # (T, 3C)
+        qkv = linear(self.qkv, tokens)  # (T, 3C)
         # Not slices: their gradients would each be a matrix of all tokens, most of it zero.
         parts = qkv.split([group.stop - group.start for group in groups])
         attended = [self._attend(*pair, bias) for pair in zip(parts, groups, strict=True)]
-        return self.proj(attended[0] if len(attended) == 1 else torch.cat(attended))
+        return linear(self.proj, attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:
         """Terms added to the logits of each kind of window: position bias and shift mask.
@@ -62,19 +63,9 @@ class WindowAttention(nn.Module):
             `(4, nH, L, L)`, or `(1, nH, L, L)` where windows are not shifted.
         """
         table = self.relative_position_bias_table
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or table.is_inference():
+        if not can_keep(table):
             return self._gather_bias(dtype)
-        state = (table.data_ptr(), table._version, dtype)
-        cached = _inference_biases.get(table)
-        if cached is None or cached[0] != state:
-            cached = (state, self._gather_bias(dtype).detach())
-            _inference_biases[table] = cached
-        return cached[1]
-
-    def train(self, mode: bool = True) -> "WindowAttention":
-        """Set the mode, as in `nn.Module`; the cached bias is dropped."""
-        _inference_biases.pop(self.relative_position_bias_table, None)
-        return super().train(mode)
+        return kept_value(table, dtype, lambda: self._gather_bias(dtype).detach())
 
     def _gather_bias(self, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table
@@ -98,10 +89,6 @@ class WindowAttention(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         attended = attended.transpose(1, 2).reshape(group.num_windows * length, -1)  # (n*L, C)
         return attended if group.slots is None else attended.index_select(0, group.slots)
-
-
-# Outside the modules, so that a forward changes none of them; an entry goes with its table.
-_inference_biases = WeakTensorKeyDictionary()
 
 
 def aligned_rows(bias: Tensor) -> Tensor:
