@@ -251,4 +251,3 @@ def chunk_tokens(tokens: Tensor) -> int | None:
         return None
     bytes_per_token = tokens.shape[1] * tokens.element_size()
     return max(_MIN_CHUNK_TOKENS, _CHUNK_BYTES // bytes_per_token)
-
