@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-
 _MOST_PIXELS = 10**6  # of an image that is written; larger ones are there to be refused
 
 
