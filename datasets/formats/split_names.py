@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 
-# Names that people give the same part; the first is COCO's.
+# Names that people give the same part, the likelier first.
 TRAINING_NAMES = ("train2017", "train", "training")
 VALIDATION_NAMES = ("val2017", "val", "valid", "validation", "dev", "eval", "evaluation")
 TEST_NAMES = ("test2017", "test", "testing")
 _KINDS = (TRAINING_NAMES, VALIDATION_NAMES, TEST_NAMES)
 SPLIT_NAMES = (*TRAINING_NAMES, *VALIDATION_NAMES, *TEST_NAMES)
-ADE20K_NAMES = ("training", "validation", "testing")  # in the order of the kinds
+# Those of published data sets, in the order of the kinds.
+COCO_NAMES = ("train2017", "val2017", "test2017")
+ADE20K_NAMES = ("training", "validation", "testing")
 WHOLE = "all"  # the one split of a layout that has none
 
 
@@ -36,12 +38,12 @@ def is_training_name(name: str) -> bool:
     return name.casefold() in TRAINING_NAMES
 
 
-def published_name(name: str, published: Sequence[str] = tuple(kind[0] for kind in _KINDS)) -> str:
+def published_name(name: str, published: Sequence[str] = COCO_NAMES) -> str:
     """Name of the split as a published data set has it; names of no kind stay.
 
     Args:
         name: "valid".
-        published: its names for training, validation and test; COCO's, or `ADE20K_NAMES`.
+        published: its names for training, validation and test, in this order.
     """
     for kind, first in zip(_KINDS, published, strict=True):
         if name.casefold() in kind:

@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+_MOST_PIXELS = 10**6  # of an image that is written; larger ones are there to be refused
+
 
 def coco_content() -> dict[str, Any]:
     """Two images of 40 x 60 px (height x width); categories 3 and 7; ids have gaps."""
@@ -53,6 +55,8 @@ def write_coco(root: Path, content: Any, *, split: str = "val2017") -> Path:
     images = content.get("images") if isinstance(content, dict) else None
     for image in images if isinstance(images, list) else []:
         try:
+            if image["height"] * image["width"] > _MOST_PIXELS:
+                continue
             pixels = random.integers(0, 256, (image["height"], image["width"], 3), dtype=np.uint8)
             cv2.imwrite(str(root / split / image["file_name"]), pixels)
         except (KeyError, TypeError, ValueError, cv2.error):

@@ -41,7 +41,16 @@ def parameter_groups(model: Model, *, weight_decay: float) -> list[dict[str, obj
     return [group for group in groups if group["params"]]
 
 
-def create_optimizer(model: Model, config: AdamWConfig) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups(model)`."""
+def create_optimizer(
+    model: Model, config: AdamWConfig, *, fused: bool = False
+) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups(model)`.
+
+    Args:
+        model: see `parameter_groups`.
+        config: its numbers.
+        fused: one pass over memory instead of one an operation, which small models notice; False
+            leaves the choice to torch.
+    """
     groups = parameter_groups(model, weight_decay=config.weight_decay)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused or None)

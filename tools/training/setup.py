@@ -123,7 +123,8 @@ def distribute(model: Model, options: Options, accelerator: Accelerator) -> Trai
     model = synchronise_norms(model, num_processes=num_processes, device=device)
     if options.fsdp and num_processes > 1:
         shard(model.to(device), accelerator)
-    raw_optimizer = create_optimizer(model, options.recipe.optimizer)
+    fused = device.type == "cpu" and not is_sharded(model)
+    raw_optimizer = create_optimizer(model, options.recipe.optimizer, fused=fused)
     network: Any = model
     if is_sharded(model):
         optimizer = accelerator.prepare_optimizer(raw_optimizer)

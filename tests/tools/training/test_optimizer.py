@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from swin_dense.configs import BackboneConfig, SwinConfig, TimmConfig
 from swin_dense.heads.models import create_model
@@ -69,3 +70,23 @@ def test_the_optimiser_takes_its_numbers_from_the_config() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
     assert {group["lr"] for group in optimizer.param_groups} == {0.2}
     assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.9)}
+
+
+def test_the_fused_optimiser_takes_the_same_steps(generator: torch.Generator) -> None:
+    first, second = _model(), _model()
+    second.load_state_dict(first.state_dict())
+    config = AdamWConfig(lr=0.01)
+    pairs = [
+        (first, create_optimizer(first, config)),
+        (second, create_optimizer(second, config, fused=True)),
+    ]
+    for _ in range(3):
+        gradients = [
+            torch.randn(parameter.shape, generator=generator) for parameter in first.parameters()
+        ]
+        for model, optimizer in pairs:
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = gradient.clone()
+            optimizer.step()
+    for ours, theirs in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
