@@ -18,8 +18,9 @@ if TYPE_CHECKING:
         TimmConfig,
     )
     from swin_dense.creation import create_backbone
-    from swin_dense.padding import ImageBatch, batch_images
-    from swin_dense.protocol import Backbone
+    from swin_dense.padding import ImageBatch, SizeGroup, batch_images
+    from swin_dense.protocol import Backbone, PackingBackbone
+    from swin_dense.pyramids import Pyramids
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,9 @@ __all__ = [
     "BackboneConfig",
     "ImageBatch",
     "LoadReport",
+    "PackingBackbone",
+    "Pyramids",
+    "SizeGroup",
     "SwinConfig",
     "SwinTransformer",
     "TimmConfig",
@@ -49,6 +53,9 @@ _PLACES = {
     "BackboneConfig": "configs",
     "ImageBatch": "padding",
     "LoadReport": "checkpoints.loading",
+    "PackingBackbone": "protocol",
+    "Pyramids": "pyramids",
+    "SizeGroup": "padding",
     "SwinConfig": "configs",
     "SwinTransformer": "backbone",
     "TimmConfig": "configs",

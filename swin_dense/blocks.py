@@ -56,6 +56,8 @@ class TokenMaps(NamedTuple):
 
     def unpack(self) -> list[Tensor]:
         """Maps `(B_g, H_g, W_g, C)` of each size, views."""
+        if len(self.sizes) == 1:  # whose gradient a split would copy
+            return [self.tokens.unflatten(0, self.sizes[0])]
         parts = self.tokens.split([count * height * width for count, height, width in self.sizes])
         return [part.unflatten(0, size) for part, size in zip(parts, self.sizes, strict=True)]
 

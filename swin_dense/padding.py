@@ -36,11 +36,30 @@ class ImageBatch:
         pixels: `(B, 3, H, W)` float32.
         sizes: `(height, width)` of each image without its padding, px.
         size_divisor: see above, px.
+
+    Raises:
+        ValueError: there is not one size an image, a size is not within the pixels, or
+            `size_divisor` is below 1.
     """
 
     pixels: Tensor
     sizes: tuple[tuple[int, int], ...]
     size_divisor: int = 32
+
+    def __post_init__(self) -> None:
+        if self.size_divisor < 1:
+            raise ValueError(f"size_divisor must be at least 1, got {self.size_divisor}")
+        if len(self.sizes) != len(self.pixels):
+            raise ValueError(
+                f"sizes must be one an image, got {len(self.sizes)} for {len(self.pixels)} images"
+            )
+        height, width = self.pixels.shape[-2:]
+        for i, (h, w) in enumerate(self.sizes):
+            if not (1 <= h <= height and 1 <= w <= width):
+                raise ValueError(
+                    f"sizes must be within the {height} x {width} px of the batch, "
+                    f"got {h} x {w} for image {i}"
+                )
 
     @property
     def padded_sizes(self) -> tuple[tuple[int, int], ...]:

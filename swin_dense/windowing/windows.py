@@ -82,17 +82,29 @@ class Windows:
         """`(nW,)` bool, the windows without padding."""
         return self.num_tokens == self.slots.shape[1]
 
+    @cached_property
+    def runs(self) -> list["WindowRun"]:
+        """The windows, cut where the kind changes, or whether there is padding."""
+        is_full = self.is_full
+        changes = np.diff(self.kinds).astype(bool) | np.diff(is_full)
+        bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(self.kinds)]
+        return [
+            WindowRun(int(self.kinds[first]), bool(is_full[first]), first, stop)
+            for first, stop in pairwise(bounds)
+        ]
+
     @property
     def order(self) -> np.ndarray:
-        """`(N,)` the numbers of the tokens, window by window."""
-        return self.slots[self.occupied]
+        """`(N,)` int64, the numbers of the tokens, window by window."""
+        return self.slots[self.occupied].astype(np.int64)  # numpy indexes fastest by 64 bits
 
 
 @dataclass(frozen=True)
 class WindowRun:
-    """Neighbouring windows, `first` up to `stop`, of one kind, all or none of them with padding."""
+    """Neighbouring windows, `first` up to `stop`, of one kind, all or none of them full."""
 
     kind: int
+    is_full: bool
     first: int
     stop: int
 
@@ -121,34 +133,38 @@ def cut_map(height: int, width: int, *, window: int, shift: int) -> Windows:
     return Windows(cut.reshape(-1, window * window), kinds.ravel())
 
 
-def join_maps(maps: Sequence[Windows]) -> Windows:
-    """Windows of several maps, numbered on: a map's first token follows the last of the one before.
-
-    Args:
-        maps: at least one, with windows of one size.
-    """
-    lengths = [int(windows.num_tokens.sum()) for windows in maps]
-    slots = []
-    for windows, first in zip(maps, accumulate(lengths[:-1], initial=0), strict=True):
-        slots.append(np.where(windows.occupied, windows.slots + first, PADDING))
-    return Windows(np.concatenate(slots), np.concatenate([windows.kinds for windows in maps]))
-
-
 def sort_by_kind(windows: Windows) -> Windows:
     """Bring windows of a kind together, those without padding first, else as they stood."""
     sequence = np.lexsort((~windows.is_full, windows.kinds))
     return Windows(windows.slots[sequence], windows.kinds[sequence])
 
 
-def permutation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """`(N,)` places in one order of the tokens of another: `source[permutation] == target`."""
-    return invert(source)[target]
+def join_maps(maps: Sequence[Windows]) -> Windows:
+    """Join the windows of several maps, so that they stand as `sort_by_kind` lets those of one.
+
+    Tokens are numbered on: a map's first token follows the last of the one before.
+
+    Args:
+        maps: at least one, each from `sort_by_kind`, with windows of one size.
+    """
+    ends = accumulate(int(windows.num_tokens.sum()) for windows in maps)
+    pieces = [
+        (run, windows.slots[run.first : run.stop], first_token)
+        for windows, first_token in zip(maps, [0, *ends], strict=False)
+        for run in windows.runs
+    ]
+    pieces.sort(key=lambda piece: (piece[0].kind, not piece[0].is_full))  # stable
+    lengths = [len(slots) for _, slots, _ in pieces]
+    joined = np.concatenate([slots for _, slots, _ in pieces])
+    first_tokens = np.repeat(np.array([first for *_, first in pieces], joined.dtype), lengths)
+    np.add(joined, first_tokens[:, None], out=joined, where=joined != PADDING)
+    return Windows(joined, np.repeat([run.kind for run, *_ in pieces], lengths))
 
 
 def invert(permutation: np.ndarray) -> np.ndarray:
-    """The permutation that undoes another: `(N,)` places of 0, 1, 2, ... in it."""
-    inverse = np.empty_like(permutation)
-    inverse[permutation] = np.arange(len(permutation), dtype=permutation.dtype)
+    """The permutation that undoes another: `(N,)` int32, places of 0, 1, 2, ... in it."""
+    inverse = np.empty(len(permutation), np.int32)
+    inverse[permutation] = np.arange(len(permutation), dtype=np.int32)
     return inverse
 
 
@@ -167,24 +183,17 @@ def chunk_windows(windows: Windows, *, max_tokens: int | None) -> list[list[Wind
     limit = windows.slots.size if max_tokens is None else max_tokens
     chunks: list[list[WindowRun]] = [[]]
     room = limit
-    for run in window_runs(windows):
+    for run in windows.runs:
         first = run.first
         while first < run.stop:
             if room < num_slots and chunks[-1]:
                 chunks.append([])
                 room = limit
             stop = min(run.stop, first + max(1, room // num_slots))
-            chunks[-1].append(WindowRun(run.kind, first, stop))
+            chunks[-1].append(WindowRun(run.kind, run.is_full, first, stop))
             room -= int(num_tokens[first:stop].sum())
             first = stop
     return chunks
-
-
-def window_runs(windows: Windows) -> list[WindowRun]:
-    """Cut a sequence of windows where the kind changes, or whether there is padding."""
-    changes = np.diff(windows.kinds).astype(bool) | np.diff(windows.is_full)
-    bounds = [0, *(np.flatnonzero(changes) + 1).tolist(), len(windows.kinds)]
-    return [WindowRun(int(windows.kinds[first]), first, stop) for first, stop in pairwise(bounds)]
 
 
 def relative_position_index(window: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Images of different sizes in one pass: a batch changes nothing."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -70,11 +71,23 @@ def test_packed_images_equal_single_images(sizes, window, size_divisor, depths):
     assert_each_is_what_it_gives_alone(backbone, batch)
 
 
-@settings(max_examples=5, deadline=None, derandomize=True)
-@given(sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=4))
+# The loop takes seconds for images of 130 px.
+_LOOPED = (
+    {"examples": 20, "side": 130, "images": 6}
+    if "SWIN_DENSE_SLOW" in os.environ
+    else {"examples": 5, "side": 40, "images": 4}
+)
+_LOOPED_SIDES = st.integers(1, _LOOPED["side"])
+
+
+@settings(max_examples=_LOOPED["examples"], deadline=None, derandomize=True)
+@given(
+    sizes=st.lists(st.tuples(_LOOPED_SIDES, _LOOPED_SIDES), min_size=1, max_size=_LOOPED["images"]),
+    window=st.integers(1, 8),
+)
 @torch.no_grad()
-def test_packed_images_equal_the_loop_over_windows(sizes):
-    backbone = make_backbone()
+def test_packed_images_equal_the_loop_over_windows(sizes, window):
+    backbone = make_backbone(replace(TINY, window_size=window))
     batch = make_batch(sizes, size_divisor=1)
     packed = backbone(batch)
     for index, image in enumerate(batch):

@@ -53,6 +53,27 @@ def test_a_batch_can_be_moved_to_another_float_type(generator):
     assert batch.to("cpu").pixels.dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("sizes", "size_divisor", "message"),
+    [
+        (((8, 8),), 32, "one an image, got 1 for 2 images"),
+        (((8, 8), (9, 8)), 32, "within the 8 x 16 px of the batch, got 9 x 8 for image 1"),
+        (((8, 8), (8, 17)), 32, "got 8 x 17 for image 1"),
+        (((0, 8), (8, 8)), 32, "got 0 x 8 for image 0"),
+        (((8, 8), (8, 8)), 0, "size_divisor must be at least 1, got 0"),
+    ],
+)
+def test_a_batch_of_sizes_that_its_pixels_have_not_is_refused(sizes, size_divisor, message):
+    with pytest.raises(ValueError, match=message):
+        sd.ImageBatch(torch.zeros(2, 3, 8, 16), sizes, size_divisor)
+
+
+def test_each_image_is_padded_by_itself_and_never_beyond_the_batch():
+    batch = sd.ImageBatch(torch.zeros(4, 3, 40, 64), ((1, 1), (33, 20), (32, 64), (8, 40)))
+    assert batch.padded_sizes == ((32, 32), (40, 32), (32, 64), (32, 64))
+    assert batch.to("cpu").size_divisor == 32
+
+
 def test_crop_refuses_maps_of_another_batch(generator):
     batch = sd.batch_images(make_images(generator, (33, 20)))
     with pytest.raises(ValueError, match="got 2 for 1 images"):

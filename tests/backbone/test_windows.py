@@ -15,11 +15,9 @@ from swin_dense.windowing.windows import (
     cut_map,
     invert,
     join_maps,
-    permutation_between,
     relative_position_index,
     shift_masks,
     sort_by_kind,
-    window_runs,
 )
 
 SIZES = [(1, 1), (3, 5), (4, 4), (9, 7), (8, 12)]
@@ -27,7 +25,7 @@ SIZES = [(1, 1), (3, 5), (4, 4), (9, 7), (8, 12)]
 
 def shifted_windows(batch: int, height: int, width: int) -> Windows:
     """Of maps of one size, in the sequence of the blocks, with windows of 4."""
-    return sort_by_kind(join_maps([cut_map(height, width, window=4, shift=2)] * batch))
+    return join_maps([sort_by_kind(cut_map(height, width, window=4, shift=2))] * batch)
 
 
 def test_windows_of_a_map_worked_out_by_hand():
@@ -39,7 +37,7 @@ def test_windows_of_a_map_worked_out_by_hand():
     assert [np.flatnonzero(row).tolist() for row in windows.occupied] == [[0, 1, 2, 3], [1, 3]]
     regular = cut_map(2, 3, window=2, shift=0)
     assert regular.order.tolist() == [0, 1, 3, 4, 2, 5]
-    assert permutation_between(regular.order, windows.order).tolist() == [3, 5, 1, 4, 2, 0]
+    assert invert(regular.order)[windows.order].tolist() == [3, 5, 1, 4, 2, 0]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -55,16 +53,32 @@ def test_order_and_slots_match_the_papers_way_of_the_tokens(size, shift, generat
 
 def test_joined_maps_match_the_papers_way_of_a_batch(generator):
     tokens = torch.randn(3, 9, 7, 5, generator=generator)
-    windows = join_maps([cut_map(9, 7, window=4, shift=2)] * 3)
-    cut = pad_roll_partition(tokens, window=4, shift=2).flatten(0, 1)
-    assert torch.equal(tokens.flatten(0, 2)[windows.order], cut[windows.occupied.ravel()])
+    windows = shifted_windows(3, 9, 7)
+    cut = pad_roll_partition(tokens, window=4, shift=2)  # (18, L, C), map by map
+    slots = torch.zeros_like(cut)
+    slots[torch.from_numpy(windows.occupied)] = tokens.flatten(0, 2)[windows.order]
+    assert sorted(slots.flatten(1).tolist()) == sorted(cut.flatten(1).tolist())
 
 
 def test_tokens_of_joined_maps_are_numbered_on():
-    maps = [cut_map(2, 3, window=2, shift=1), cut_map(1, 2, window=2, shift=1)]
+    # The second example that opens `windows.py`.
+    maps = [sort_by_kind(cut_map(*size, window=2, shift=1)) for size in ((2, 3), (1, 2))]
     joined = join_maps(maps)
     assert joined.order.tolist() == [4, 5, 1, 2, 3, 0, 7, 6]
     assert joined.kinds.tolist() == [BOTTOM, CORNER, CORNER]
+
+
+def test_windows_of_a_kind_stand_together_whatever_map_they_are_of():
+    sizes = [(10, 13), (1, 1), (8, 8), (3, 5), (10, 13)]
+    maps = [cut_map(*size, window=4, shift=2) for size in sizes]
+    joined = join_maps([sort_by_kind(windows) for windows in maps])
+    areas = np.array([height * width for height, width in sizes])
+    firsts = np.cumsum(areas) - areas
+    slots = [np.where(m.occupied, m.slots + n, PADDING) for m, n in zip(maps, firsts, strict=True)]
+    one_after_the_other = Windows(np.concatenate(slots), np.concatenate([m.kinds for m in maps]))
+    expected = sort_by_kind(one_after_the_other)
+    assert np.array_equal(joined.slots, expected.slots)
+    assert np.array_equal(joined.kinds, expected.kinds)
 
 
 def test_a_map_has_windows_of_another_kind_only_at_the_far_edges():
@@ -103,12 +117,6 @@ def test_invert_undoes_a_permutation():
     assert invert(permutation)[permutation].tolist() == [0, 1, 2, 3]
 
 
-def test_permutation_between_orders_leads_from_one_to_the_other():
-    source, target = np.array([2, 0, 3, 1]), np.array([0, 1, 2, 3])
-    assert source[permutation_between(source, target)].tolist() == target.tolist()
-    assert target[permutation_between(target, source)].tolist() == source.tolist()
-
-
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("max_tokens", [1, 20, None])
 def test_chunks_cover_every_window_once_in_order(size, max_tokens):
@@ -119,7 +127,7 @@ def test_chunks_cover_every_window_once_in_order(size, max_tokens):
         for run in runs:
             assert run.first == position < run.stop
             assert set(windows.kinds[run.first : run.stop]) == {run.kind}
-            assert len(set(windows.is_full[run.first : run.stop])) == 1
+            assert set(windows.is_full[run.first : run.stop]) == {run.is_full}
             position = run.stop
         num_tokens = windows.num_tokens[first:position].sum()
         assert max_tokens is None or position - first == 1 or num_tokens <= max_tokens
@@ -128,7 +136,7 @@ def test_chunks_cover_every_window_once_in_order(size, max_tokens):
 
 def test_without_a_limit_there_is_one_chunk_of_all_runs():
     windows = shifted_windows(1, 10, 10)
-    assert chunk_windows(windows, max_tokens=None) == [window_runs(windows)]
+    assert chunk_windows(windows, max_tokens=None) == [windows.runs]
 
 
 def test_runs_end_where_the_kind_or_the_padding_changes():
@@ -136,10 +144,10 @@ def test_runs_end_where_the_kind_or_the_padding_changes():
         np.array([[0, 1], [2, 3], [4, PADDING], [5, PADDING], [6, PADDING]]),
         np.array([INSIDE, INSIDE, INSIDE, INSIDE, CORNER]),
     )
-    assert window_runs(windows) == [
-        WindowRun(INSIDE, 0, 2),
-        WindowRun(INSIDE, 2, 4),
-        WindowRun(CORNER, 4, 5),
+    assert windows.runs == [
+        WindowRun(INSIDE, True, 0, 2),
+        WindowRun(INSIDE, False, 2, 4),
+        WindowRun(CORNER, False, 4, 5),
     ]
 
 

@@ -60,7 +60,8 @@ class Options:
     """Keep a mean of the weights with this decay, such as 0.999; it is what is evaluated, and
     ema.safetensors beside model.safetensors. None: no mean."""
     compile: bool = False
-    """torch.compile of the backbone in training; pays where all images have one size."""
+    """torch.compile of the backbone in training, for batches whose images have one size; others
+    run as they are."""
     fsdp: bool = False
     """Share weights, gradients and optimiser between the processes; so does `accelerate launch
     --use_fsdp`."""
