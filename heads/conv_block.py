@@ -1,10 +1,12 @@
 """Convolution with a bias and an optional ReLU, under the name published detectors use."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.kernels.convolution import convolve
+from swin_dense.kernels.kept_values import KeepsValues
 
-class ConvBlock(nn.Module):
+
+class ConvBlock(KeepsValues):
     """`relu(conv(x))`, or `conv(x)`, with a convolution that keeps the size.
 
     Args:
@@ -33,5 +35,4 @@ class ConvBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map `(B, in_channels, H, W)` to `(B, out_channels, H, W)`."""
-        maps = self.conv(maps)
-        return F.relu(maps, inplace=True) if self.relu else maps
+        return convolve(self.conv, maps, relu=self.relu)

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.kernels.convolution import convolve
 from swin_dense.kernels.kept_values import KeepsValues
 from swin_dense.kernels.linear import linear, output_dtype
+from swin_dense.kernels.processor import is_cpu_inference, processor_kind
 from swin_dense.tracing import one_node
 from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
@@ -29,10 +31,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
 }
-# Bytes of one `(tokens, C)` temporary of a block in CPU inference. Measured on two cores: smaller
-# chunks slow the bfloat16 products down (their weights are packed at every call), larger ones
-# leave the cache.
-_CHUNK_BYTES = 2**21
+# Bytes of one `(tokens, C)` temporary of a block in CPU inference. Measured on two cores: with
+# smaller chunks the calls take longer than what they work on, larger ones leave the cache.
+_CHUNK_BYTES = 2**22 if processor_kind() == "AVX2" else 2**21
 _MIN_CHUNK_TOKENS = 1024
 
 
@@ -90,7 +91,7 @@ class PatchEmbed(nn.Module):
         padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
         if any(padding):
             pixels = F.pad(pixels, padding)
-        tokens = self.proj(pixels).permute(0, 2, 3, 1)  # (B, H/4, W/4, C)
+        tokens = convolve(self.proj, pixels).permute(0, 2, 3, 1)  # (B, H/4, W/4, C)
         return self.norm(tokens)
 
 
@@ -249,7 +250,7 @@ class _Permute(torch.autograd.Function):
 
 def chunk_tokens(tokens: Tensor) -> int | None:
     """Number of tokens that a block works on at a time; None: all."""
-    if torch.is_grad_enabled() or tokens.device.type != "cpu" or torch.compiler.is_compiling():
+    if not is_cpu_inference(tokens):
         return None
     bytes_per_token = tokens.shape[1] * tokens.element_size()
     return max(_MIN_CHUNK_TOKENS, _CHUNK_BYTES // bytes_per_token)

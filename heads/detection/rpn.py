@@ -18,6 +18,8 @@ from swin_dense.heads.detection.boxes.box_ops import (
 )
 from swin_dense.heads.detection.config import RPNConfig
 from swin_dense.heads.detection.losses import objectness_loss, smooth_l1_loss
+from swin_dense.kernels.convolution import convolve
+from swin_dense.kernels.kept_values import KeepsValues
 from swin_dense.pyramids import Pyramids
 
 _NUM_SPARE_CELLS = 64
@@ -55,7 +57,7 @@ class TrainedAnchors(NamedTuple):
     samples: AnchorSamples
 
 
-class RPNHead(nn.Module):
+class RPNHead(KeepsValues):
     """A 3 x 3 convolution, then objectness and box deltas for each anchor of a cell.
 
     Args:
@@ -103,7 +105,7 @@ class RPNHead(nn.Module):
         num_ratios = len(self.anchor_ratios)
         logits, deltas, anchors = [], [], []
         for maps, stride in zip(pyramid, self.strides, strict=True):
-            hidden = F.relu(self.rpn_conv(maps), inplace=True)
+            hidden = convolve(self.rpn_conv, maps, relu=True)
             outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)  # (B, H, W, 5A)
             level_logits, level_deltas = outputs.split([num_ratios, 4 * num_ratios], dim=3)
             logits.append(level_logits.flatten(1).float())  # (B, H*W*A)

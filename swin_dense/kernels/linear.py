@@ -14,14 +14,16 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from swin_dense.kernels.kept_values import can_keep, kept_value
-from swin_dense.kernels.processor import multiplies_bfloat16, processor_kind
+from swin_dense.kernels.processor import emulates_bfloat16, processor_kind
 
 _PROCESSORS = ("AMX", "AVX-512 with bfloat16", "AVX-512", "AVX2")
 # With AVX2 oneDNN's error function takes longer than torch's.
 _GELU_WITH_PRODUCT = ("AMX", "AVX-512 with bfloat16", "AVX-512")
 
 
-def linear(layer: nn.Linear, inputs: Tensor, *, gelu: bool = False) -> Tensor:
+def linear(
+    layer: nn.Linear, inputs: Tensor, *, gelu: bool = False, channels: int | None = None
+) -> Tensor:
     """Apply a linear layer; in CPU inference with its weight packed.
 
     That is in eval mode without gradients, in float32 and bfloat16, of a plain layer: one with
@@ -33,15 +35,21 @@ def linear(layer: nn.Linear, inputs: Tensor, *, gelu: bool = False) -> Tensor:
         layer: the layer.
         inputs: `(..., in_features)`.
         gelu: whether GELU (exact) follows.
+        channels: if given, the inputs are maps with this many channels, which lie innermost, while
+            the layer's own order has the channels first.
 
     Returns:
         `(..., out_features)` of the type that the layer gives.
     """
     dtype = _packed_dtype(layer, inputs)
     if dtype is None:
+        if channels is not None:
+            inputs = inputs.unflatten(-1, (-1, channels)).transpose(-2, -1).flatten(-2)
         outputs = layer(inputs)
         return F.gelu(outputs) if gelu else outputs
-    packed = kept_value(layer.weight, dtype, lambda: _pack(layer.weight, dtype))
+    packed = kept_value(
+        layer.weight, (dtype, channels), lambda: _pack(layer.weight, dtype, channels)
+    )
     bias = None if layer.bias is None else layer.bias.to(dtype)
     fused = gelu and processor_kind() in _GELU_WITH_PRODUCT
     outputs = torch.ops.mkldnn._linear_pointwise(
@@ -70,13 +78,16 @@ def _packed_dtype(layer: nn.Linear, inputs: Tensor) -> torch.dtype | None:
         types -= {torch.float32}  # autocast casts it
     if dtype not in (torch.float32, torch.bfloat16) or types - {dtype}:
         return None
-    if not (_has_packed_products() and _is_plain(layer)):
+    if not (_has_packed_products() and is_plain(layer, nn.Linear)):
         return None
-    return dtype if multiplies_bfloat16() else torch.float32
+    return torch.float32 if emulates_bfloat16() else dtype
 
 
-def _pack(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype))
+def _pack(weight: Tensor, dtype: torch.dtype, channels: int | None) -> Tensor:
+    weight = weight.detach()
+    if channels is not None:
+        weight = weight.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1)
+    return torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype))
 
 
 def _has_packed_products() -> bool:
@@ -91,9 +102,9 @@ def _has_operators() -> bool:
     )
 
 
-def _is_plain(layer: nn.Linear) -> bool:
-    """Whether a call of the layer is its product and nothing that anybody sees besides."""
-    return type(layer) is nn.Linear and not (
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a call of the layer is what its class computes, and nobody sees anything besides."""
+    return type(layer) is kind and not (
         layer._forward_hooks
         or layer._forward_pre_hooks
         or "forward" in vars(layer)

@@ -1,9 +1,10 @@
-"""The processor of this machine: what it multiplies by itself, and what has to be emulated."""
+"""The processor of this machine, and when its own ways of computing are taken."""
 
 import platform
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 
 @lru_cache(maxsize=1)
@@ -20,10 +21,23 @@ def processor_kind() -> str:
     return "AVX2" if torch.cpu._is_avx2_supported() else "SSE"
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether products of bfloat16 are the processor's own.
+def emulates_bfloat16() -> bool:
+    """Whether the processor has no products of bfloat16.
 
-    Where they are not, torch computes them 7 to 600 times slower than those of float32 (measured
-    with AVX2).
+    Then torch computes them 7 to 600 times slower than those of float32 (measured with AVX2), so
+    they are better computed in float32.
     """
-    return processor_kind() in ("AMX", "AVX-512 with bfloat16")
+    return processor_kind() in ("AVX-512", "AVX2", "SSE")
+
+
+def is_cpu_inference(tensor: Tensor) -> bool:
+    """Whether a tensor is worked on as it is on the CPU: no gradient is recorded, nothing traced.
+
+    Only then results may be written in pieces, and by operators that have no gradient.
+    """
+    return (
+        tensor.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from swin_dense.kernels.kept_values import KeepsValues, can_keep, kept_value
 from swin_dense.kernels.linear import linear
+from swin_dense.kernels.processor import is_cpu_inference, processor_kind
 from swin_dense.windowing.window_plans import WindowGroup, window_table
 from swin_dense.windowing.windows import relative_position_index, shift_masks
 
@@ -85,8 +86,11 @@ class WindowAttention(KeepsValues):
             qkv = slots.index_copy(0, group.slots, qkv)  # (n*L, 3C)
         qkv = qkv.reshape(group.num_windows, length, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (n, nH, L, D)
-        mask = bias[group.kind][None]  # (1, nH, L, L)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        if is_cpu_inference(qkv) and _by_products(qkv.dtype):
+            attended = attend_by_products(query, key, value, bias[group.kind])
+        else:
+            mask = bias[group.kind][None]  # (1, nH, L, L)
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         attended = attended.transpose(1, 2).reshape(group.num_windows * length, -1)  # (n*L, C)
         return attended if group.slots is None else attended.index_select(0, group.slots)
 
@@ -96,3 +100,29 @@ def aligned_rows(bias: Tensor) -> Tensor:
     length = bias.shape[-1]
     padded = torch.nn.functional.pad(bias, (0, -length % _ROW_ALIGNMENT))
     return padded[..., :length]
+
+
+def _by_products(dtype: torch.dtype) -> bool:
+    """Whether `attend_by_products` is the faster way on this processor.
+
+    Measured on 8 to 512 windows of 49 tokens: with AVX-512 1.2 to 1.35 times as fast in bfloat16 as
+    the fused kernel; in float32 and with AVX2 as fast, or slower.
+    """
+    return dtype is torch.bfloat16 and processor_kind() == "AVX-512 with bfloat16"
+
+
+def attend_by_products(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention by two batched matrix products, the bias under the first.
+
+    Args:
+        query: `(n, nH, L, D)`, and so are `key` and `value`.
+        bias: `(nH, L, L)`, added to the logits.
+
+    Returns:
+        `(n, nH, L, D)`.
+    """
+    shape = query.shape
+    query, key, value = (heads.flatten(0, 1) for heads in (query, key, value))  # (n*nH, L, D)
+    logits = bias.repeat(shape[0], 1, 1)  # (n*nH, L, L)
+    logits.baddbmm_(query, key.transpose(1, 2), alpha=shape[-1] ** -0.5)
+    return torch.bmm(logits.softmax(dim=-1), value).view(shape)

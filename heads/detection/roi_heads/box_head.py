@@ -11,9 +11,12 @@ from swin_dense.heads.detection.boxes.box_ops import decode_boxes, encode_boxes
 from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.losses import classification_loss, giou_loss, smooth_l1_loss
+from swin_dense.kernels.kept_values import KeepsValues
+from swin_dense.kernels.linear import linear
+from swin_dense.kernels.processor import is_cpu_inference
 
 
-class BoxHead(nn.Module):
+class BoxHead(KeepsValues):
     """Convolutions, linear layers, then class logits and box deltas per class.
 
     Args:
@@ -69,11 +72,16 @@ class BoxHead(nn.Module):
         hidden = pooled
         for conv in self.shared_convs:
             hidden = conv(hidden)
-        hidden = hidden.flatten(1)  # (R, C*S*S)
+        channels = None
+        if is_cpu_inference(hidden):  # as they are pooled there
+            channels = hidden.shape[1]
+            hidden = hidden.permute(0, 2, 3, 1)  # (R, S, S, C)
+        hidden = hidden.flatten(1)  # (R, C*S*S), or (R, S*S*C)
         for fc in self.shared_fcs:
-            hidden = F.relu(fc(hidden), inplace=True)
-        deltas = self.fc_reg(hidden).unflatten(1, (-1, 4))  # (R, K, 4)
-        return self.fc_cls(hidden).float(), deltas.float()
+            hidden = F.relu(linear(fc, hidden, channels=channels), inplace=True)
+            channels = None
+        deltas = linear(self.fc_reg, hidden).unflatten(1, (-1, 4))  # (R, K, 4)
+        return linear(self.fc_cls, hidden).float(), deltas.float()
 
 
 def build_box_head(config: TwoStageDetectorConfig) -> BoxHead:

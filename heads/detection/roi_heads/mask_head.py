@@ -14,6 +14,7 @@ from swin_dense.heads.detection.losses import mask_loss
 from swin_dense.heads.detection.roi_heads.postprocessing import Detections
 from swin_dense.heads.detection.roi_heads.roi_pool import pool_rois
 from swin_dense.heads.detection.targets import DetectionTarget
+from swin_dense.kernels.convolution import convolve
 from swin_dense.pyramids import Pyramids
 
 
@@ -51,8 +52,8 @@ class MaskHead(nn.Module):
         hidden = pooled
         for conv in self.convs:
             hidden = conv(hidden)
-        hidden = F.relu(self.upsample(hidden), inplace=True)  # (R, C, 2*S, 2*S)
-        return self.conv_logits(hidden)  # (R, K, 2*S, 2*S)
+        hidden = convolve(self.upsample, hidden, relu=True)  # (R, C, 2*S, 2*S)
+        return convolve(self.conv_logits, hidden)  # (R, K, 2*S, 2*S)
 
 
 def build_mask_head(config: MaskRCNNConfig | CascadeMaskRCNNConfig) -> MaskHead:

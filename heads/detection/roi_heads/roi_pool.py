@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from swin_dense.heads.detection.roi_heads.roi_align_rows import roi_align_rows
+from swin_dense.kernels.processor import is_cpu_inference
 from swin_dense.pyramids import Pyramids
 
 
@@ -46,7 +48,8 @@ def pool_rois(
 ) -> Tensor:
     """Pool each box from the level that fits its size.
 
-    RoIAlign at half-pixel offsets (`aligned`), with as many samples per bin as the bin has cells.
+    RoIAlign at half-pixel offsets (`aligned`), with as many samples per bin as the bin has cells;
+    in CPU inference by `roi_align_rows`, else torchvision's operator.
 
     Args:
         pyramids: of the images; levels beyond `strides` are not used.
@@ -67,6 +70,9 @@ def pool_rois(
     ]
     sources = torch.cat(first_maps) + levels - finest  # (R,), numbers in `maps`
     maps = [level for pyramid in pyramids.maps for level in pyramid[:num_levels]]
+    scales = [1 / stride for stride in strides] * len(pyramids.maps)
+    if is_cpu_inference(rois) and maps[0].dtype in (torch.float32, torch.bfloat16):
+        return roi_align_rows(maps, sources, rois, scales=scales, output_size=output_size)
     # Boxes sorted by their map: the host waits for the device once, for the counts.
     order = sources.argsort(stable=True)
     counts = (sources == torch.arange(len(maps), device=order.device)[:, None]).sum(dim=1).tolist()
@@ -75,12 +81,10 @@ def pool_rois(
             level.float(),
             part,
             output_size,
-            spatial_scale=1 / stride,
+            spatial_scale=scale,
             sampling_ratio=0,
             aligned=True,
         ).to(level.dtype)
-        for level, part, stride in zip(
-            maps, rois[order].split(counts), [*strides] * len(pyramids.maps), strict=True
-        )
+        for level, part, scale in zip(maps, rois[order].split(counts), scales, strict=True)
     ]
     return torch.cat(pooled)[order.argsort()]  # (R, C, output_size, output_size)
