@@ -16,10 +16,9 @@ STYLE = """
   background: var(--ground); border-top: 1px solid var(--rule); }
 .result p { margin: 0 0 .4rem; font-size: .9rem; max-width: none; }
 .patches { display: flex; gap: .5rem; overflow-x: auto; scrollbar-width: thin; }
-.patches figure { flex: none; width: 4.8rem; }
-.patches canvas { display: block; width: 4.8rem; height: 4.8rem; background: var(--grid); }
-.patches figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
-  direction: rtl; text-align: left; }
+.patches figure { flex: none; width: 5.6rem; }
+.patches canvas { display: block; width: 5.6rem; height: 5.6rem; background: var(--grid); }
+.patches figcaption { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 @media (max-width: 60rem) {
   .maps { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .maps .photograph { grid-column: 1 / -1; }
@@ -127,7 +126,8 @@ function patch(level, cell) {
   const caption = document.createElement("figcaption");
   const cosine = document.createElement("b");
   cosine.textContent = cell.cosine.toFixed(2);
-  caption.append(cosine, document.createElement("br"), image.id);
+  const end = image.id.length > 11 ? "..." + image.id.slice(-8) : image.id;
+  caption.append(cosine, document.createElement("br"), end);
   figure.title = image.id;
   figure.append(canvas, caption);
   return figure;

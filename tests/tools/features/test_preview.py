@@ -111,7 +111,7 @@ def test_a_click_shows_the_cells_that_are_most_like(width: int, page: Path) -> N
     if not browsers:
         pytest.skip(f"needs a browser: one of {', '.join(names)} on the PATH")
     text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page.read_text())
-    (page.parent / "probed.html").write_text(text.replace("</body>", f"{_PROBE}</body>"))
+    (page.parent / "probed.html").write_text(text.replace("</main>", f"{_PROBE}</main>"))
     (page.parent / "frame.html").write_text(_FRAME % width)
     done = subprocess.run(
         [
