@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +81,12 @@ class CocoFile(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile:
+def read_coco(
+    path: str | Path,
+    *,
+    image_folder: Path | None = None,
+    find_size: Callable[[str], Size | None] | None = None,
+) -> CocoFile:
     """Read a COCO instances file and check all of it.
 
     Left out and counted: polygons of fewer than 3 points (or half a point), and polygons that reach
@@ -89,6 +95,8 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
     Args:
         path: the JSON file.
         image_folder: where the images must be; None does not look for them.
+        find_size: of images for which the file states none, by file name; None where it cannot be
+            found, which is a fault.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -99,6 +107,8 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
     path = Path(path)
     sections = _read_sections(path)
     faults = _Faults(path)
+    if find_size is not None:
+        _add_sizes(sections["images"], find_size)
     images = _check_images(sections["images"], faults)
     categories = _check_categories(sections["categories"], faults)
     left_out: Counter[str] = Counter()
@@ -196,6 +206,18 @@ def _refuse_repeated_sections(text: str, path: Path) -> None:
         return dict(pairs)
 
     json.loads(text, object_pairs_hook=check)
+
+
+def _add_sizes(entries: list[Any], find_size: Callable[[str], Size | None]) -> None:
+    """Give images that have neither height nor width those that are found by their names."""
+    for entry in entries:
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or "\0" in name:
+            continue
+        if entry.get("height") is None and entry.get("width") is None:
+            size = find_size(name)
+            if size is not None:
+                entry["height"], entry["width"] = size
 
 
 def _check_images(entries: list[Any], faults: _Faults) -> list[CocoImage]:
