@@ -174,7 +174,7 @@ def test_the_stated_size_is_read_off_the_header_alone(
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(pixels).save(path)
     assert read_stated_size(path) == (HEIGHT, WIDTH)
-    if suffix != "tif":  # whose header may stand at the end
+    if suffix not in ("tif", "webp"):  # one has its header at the end, one checks its length
         path.write_bytes(path.read_bytes()[:-10])
         assert read_stated_size(path) == (HEIGHT, WIDTH)
 
