@@ -1,11 +1,14 @@
 """Time the extraction of features into a store, and the reading of it.
 
-    python benchmarks/features.py [--parts photographs tiny reading index] [--photographs DIR]
-        [--images 24] [--rounds 3] [--tiny 10000] [--entries 1000000] [--folder DIR]
+    python benchmarks/features.py [--parts photographs feeding tiny reading index]
+        [--photographs DIR] [--images 24] [--rounds 3] [--tiny 10000] [--entries 1000000]
+        [--folder DIR]
 
 * photographs: Swin-T in float16, images decoded, features written to `--folder` and synced, beside
   the bare forward of the same images, decoded before, one at a time. Rounds of each in turn; the
   table has their medians.
+* feeding: the same without the forward, features are there at once: the images a second that
+  reading, writing and syncing keep up with, on as many cores as torch has threads.
 * tiny: `--tiny` images of 32 x 32 px, beside the bare forward of the same images in batches as
   large; memory of the process after a tenth of them and at the end.
 * reading: the store of the photographs read in order and at random, beside the same files read as
@@ -21,52 +24,30 @@ import random
 import resource
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from feature_index import time_opening
 from PIL import Image
 
 import swin_dense as sd
 from swin_dense.datasets.features.feature_store import FeatureStore
 from swin_dense.datasets.features.inputs import find_images
-from swin_dense.datasets.features.layout import (
-    INDEX,
-    SHARDS,
-    StoreDescription,
-    StoredRuns,
-    write_store,
-)
-from swin_dense.datasets.features.manifest import plan_shards, write_manifest
-from swin_dense.datasets.features.parquet_index import write_index
-from swin_dense.datasets.features.shards import ShardIndex, read_whole_shards
-from swin_dense.tools.features.extractor import Extractor, ExtractorConfig
+from swin_dense.datasets.features.layout import SHARDS
+from swin_dense.tools.features.extractor import Extractor, ExtractorConfig, ImageArrays
 from swin_dense.tools.features.pipeline import make_shards
 from swin_dense.tools.features.plan import make_plan
+from swin_dense.tools.features.reading import load_image
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "coco_mini" / "val2017"
-_PARTS = ("photographs", "tiny", "reading", "index")
-_OPEN = """
-import re, sys, time
-import swin_dense.datasets.features.feature_store as module
-if sys.argv[2] == "shards":
-    module.read_index = lambda folder, num_shards: None
-begin = time.perf_counter()
-store = module.FeatureStore(sys.argv[1])
-opened = time.perf_counter() - begin
-begin = time.perf_counter()
-"id-0000000.jpg" in store
-found = time.perf_counter() - begin
-with open("/proc/self/status") as file:  # not ru_maxrss, which begins with the parent's
-    peak = int(re.search("VmHWM: *([0-9]+)", file.read().replace("\\t", " "))[1]) / 1024
-print(f"{len(store):,} images opened in {opened:.2f} s, first id found in {found:.2f} s more, "
-      f"peak of the process {peak:.0f} MiB")
-"""
+_PARTS = ("photographs", "feeding", "tiny", "reading", "index")
 
 
 def main() -> None:
@@ -87,6 +68,8 @@ def main() -> None:
         torch.save(sd.create_backbone("swin_t").state_dict(), weights)
         if {"photographs", "reading"} & set(arguments.parts):
             time_photographs(arguments, weights, folder / "photographs")
+        if "feeding" in arguments.parts:
+            time_feeding(arguments, weights, folder / "feeding")
         if "tiny" in arguments.parts:
             time_tiny(arguments.tiny, weights, folder / "tiny")
         if "reading" in arguments.parts:
@@ -112,7 +95,7 @@ def make_extractor(weights: Path) -> Extractor:
     )
 
 
-def extract(photographs: list[Path], extractor: Extractor, folder: Path) -> float:
+def extract(photographs: list[Path], extractor: Any, folder: Path) -> float:
     """Seconds to fill a store from its plan to its last shard; startup is left out."""
     folder.mkdir(parents=True)
     begin = time.perf_counter()
@@ -168,6 +151,62 @@ def timed(function: Callable[[], None]) -> float:
 def ratios(bare: list[float], whole: list[float]) -> str:
     """Of each round."""
     return " ".join(f"{b / a:.3f}" for a, b in zip(bare, whole, strict=True))
+
+
+# ----------------------------------------------------------------------------------------- feeding
+
+
+class ReadyFeatures:
+    """In place of an extractor: values of the right shapes without any work."""
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.description, self.device = extractor.description, extractor.device
+        self._values = np.random.default_rng(0).standard_normal(1 << 24, np.float32)
+        self._values = self._values.astype(np.float16)
+
+    def start(self, images: list[np.ndarray]) -> "ReadyFeatures":
+        """Remember the sizes."""
+        answer = object.__new__(ReadyFeatures)
+        answer.__dict__ = {**self.__dict__, "images": images}
+        return answer
+
+    def wait(self) -> list[ImageArrays]:
+        """Views of the values."""
+        return [
+            ImageArrays(
+                {
+                    f"level_{level}": self._values[: c * h * w].reshape(c, h, w)
+                    for level, (c, h, w) in enumerate(self.description.map_sizes(image.shape[:2]))
+                }
+            )
+            for image in self.images
+        ]
+
+
+def time_feeding(arguments: argparse.Namespace, weights: Path, folder: Path) -> None:
+    """All but the forward: as they are, and at the scale of detection."""
+    paths = sorted(arguments.photographs.glob("*.jpg"))[: arguments.images]
+    extractor = make_extractor(weights)
+    print(f"feeding: {len(paths)} photographs, features are there at once")
+    for scale in (None, (1333, 800)):
+        extractor.description = replace(extractor.description, scale=scale)
+        seconds = []
+        for _ in range(arguments.rounds):
+            shutil.rmtree(folder, ignore_errors=True)
+            seconds.append(extract(paths, ReadyFeatures(extractor), folder))
+        size = sum(path.stat().st_size for path in (folder / SHARDS).iterdir()) / 1e6
+        cv2.setNumThreads(0)
+        begin = time.perf_counter()
+        for file in find_images(paths).values():
+            load_image(file, scale=scale)
+        decoding = (time.perf_counter() - begin) / len(paths)
+        rate = len(paths) / statistics.median(seconds)
+        name = "as they are" if scale is None else "fitted into 1333 x 800"
+        print(
+            f"  {name:22} {rate:8.1f} images/s, {rate * size / len(paths):.0f} MB/s written; "
+            f"reading an image takes {1e3 * decoding:.1f} ms of a core"
+        )
+    shutil.rmtree(folder)
 
 
 # ------------------------------------------------------------------------------------ tiny images
@@ -259,71 +298,6 @@ def forget(paths: list[Path]) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-# ------------------------------------------------------------------------------------------- index
-
-
-def time_opening(count: int, folder: Path) -> None:
-    """Open a store whose shards have an index and no content."""
-    size = (800, 1216)
-    description = StoreDescription(
-        weights="0" * 64,
-        model="swin_t",
-        pyramid="backbone",
-        levels=(0, 1, 2, 3),
-        strides=(4, 8, 16, 32),
-        channels=(96, 192, 384, 768),
-        dtype="float16",
-        pool="none",
-        precision="fp32",
-        scale=None,
-        size_divisor=32,
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-    )
-    member = 21_884_928 + 1024
-    (folder / SHARDS).mkdir(parents=True)
-    images = [(f"id-{number:07}.jpg", 200_000) for number in range(count)]
-    shards = plan_shards(images, images_per_shard=48)
-    for shard in shards:
-        ids = shard.ids
-        index = ShardIndex(
-            shard.name,
-            len(ids) * member,
-            ids,
-            tuple(512 + number * member for number in range(len(ids))),
-            (21_884_928,) * len(ids),
-            (size,) * len(ids),
-            (size,) * len(ids),
-            {},
-        )
-        write_empty(folder / SHARDS, index)
-    write_manifest(folder, shards)
-    write_store(
-        folder, StoredRuns(description=description, images_per_shard=48, inputs=(), runs=())
-    )
-    indexes = read_whole_shards(folder / SHARDS, [shard.name for shard in shards])
-    begin = time.perf_counter()
-    write_index(folder, description, indexes, num_shards=len(shards))
-    print(
-        f"index: {count:,} images in {len(shards):,} shards; index.parquet has "
-        f"{(folder / INDEX).stat().st_size / 1e6:.0f} MB, written in "
-        f"{time.perf_counter() - begin:.0f} s"
-    )
-    for source in ("parquet", "shards"):
-        command = [sys.executable, "-c", _OPEN, str(folder), source]
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(f"  from {source:8} {run.stdout.strip()}")
-
-
-def write_empty(folder: Path, index: ShardIndex) -> None:
-    """A shard's index, and a tar file of its size that takes no room on the disk."""
-    from swin_dense.datasets.features import shards
-
-    (folder / f"{index.name}.json").write_text(shards._to_text(index))
-    with (folder / f"{index.name}.tar").open("wb") as file:
-        file.truncate(index.tar_bytes)
 
 
 if __name__ == "__main__":

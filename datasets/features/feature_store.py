@@ -91,7 +91,9 @@ class FeatureStore(Dataset[ImageFeatures]):
         self.errors = columns.errors
         self._ids, self._shards, self._offsets = columns.ids, columns.shards, columns.offsets
         self._num_bytes, self._shard_names = columns.num_bytes, columns.shard_names
-        self._start()
+        self._places: dict[str, int] = {}  # filled when first an id is asked for
+        self._mapped: dict[int, mmap.mmap] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -261,18 +263,11 @@ class FeatureStore(Dataset[ImageFeatures]):
 
     # --------------------------------------------------------------------------------- processes
 
-    def _start(self) -> None:
-        self._places: dict[str, int] = {}  # filled when first an id is asked for
-        self._mapped: dict[int, mmap.mmap] = {}
-        self._lock = threading.Lock()
-
     def __getstate__(self) -> dict[str, Any]:
-        made_anew = ("_places", "_mapped", "_lock")
-        return {name: value for name, value in vars(self).items() if name not in made_anew}
+        return {**vars(self), "_places": {}, "_mapped": {}, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._start()
+        vars(self).update(state, _lock=threading.Lock())
 
 
 def _are_whole(columns: Any, tar_files: dict[str, int]) -> bool:

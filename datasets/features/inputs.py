@@ -67,6 +67,8 @@ def _find(word: str, following: list[str]) -> Iterable[ImageFile]:
         if word.lower().endswith(".json"):
             return _in_coco(word, following)
         check_file(word, "image, folder or list")
+        if word.lower().endswith(".txt"):
+            raise ValueError(f"{word} must be an image, got a text; @{word} reads paths from it")
         return _relative([word], os.path.dirname(word) or ".")
     if word.startswith("@"):
         return _in_list(word[1:])

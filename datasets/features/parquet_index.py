@@ -75,21 +75,7 @@ def write_index(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pair = pa.list_(pa.int32(), 2)
-    schema = pa.schema(
-        [
-            ("id", pa.string()),
-            ("shard", pa.dictionary(pa.int32(), pa.string())),
-            ("offset", pa.int64()),
-            ("num_bytes", pa.int64()),
-            ("shapes", pa.list_(pa.list_(pa.int32()))),
-            ("dtype", pa.dictionary(pa.int32(), pa.string())),
-            ("size", pair),
-            ("original_size", pair),
-            ("error", pa.string()),
-        ],
-        metadata={_NUM_SHARDS: str(num_shards).encode()},
-    )
+    schema = _schema().with_metadata({_NUM_SHARDS: str(num_shards).encode()})
     partial = folder / f".{INDEX}.partial"
     try:
         with pq.ParquetWriter(partial, schema) as writer:
@@ -120,7 +106,10 @@ def read_index(folder: Path, *, num_shards: int) -> IndexColumns | None:
 
     try:
         with pq.ParquetFile(folder / INDEX) as file:
-            if (file.schema_arrow.metadata or {}).get(_NUM_SHARDS) != str(num_shards).encode():
+            stored = file.schema_arrow
+            if (stored.metadata or {}).get(_NUM_SHARDS) != str(num_shards).encode():
+                return None
+            if not stored.equals(_schema()):
                 return None
             table = file.read(["id", "shard", "offset", "num_bytes", "error"])
     except (pa.ArrowException, OSError):  # damaged: the indexes of the shards say the same
@@ -128,6 +117,8 @@ def read_index(folder: Path, *, num_shards: int) -> IndexColumns | None:
     is_bad = pc.is_valid(table["error"])
     bad = table.filter(is_bad)
     good = table.filter(pc.invert(is_bad)) if len(bad) else table
+    if any(good[name].null_count for name in ("id", "shard", "offset", "num_bytes")):
+        return None
     shards = good["shard"].unify_dictionaries().combine_chunks()
     ends = slice(len(SHARDS) + 1, -len(TAR))  # of `shards/NAME.tar`
     names = [name[ends] for name in shards.dictionary.to_pylist()]
@@ -161,6 +152,26 @@ def join_indexes(indexes: Iterable[ShardIndex]) -> IndexColumns:
         offsets=np.array(offsets, dtype=np.int64),
         num_bytes=np.array(num_bytes, dtype=np.int64),
         errors=errors,
+    )
+
+
+def _schema() -> Any:
+    """Names and types of the columns."""
+    import pyarrow as pa
+
+    pair = pa.list_(pa.int32(), 2)
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("shard", pa.dictionary(pa.int32(), pa.string())),
+            ("offset", pa.int64()),
+            ("num_bytes", pa.int64()),
+            ("shapes", pa.list_(pa.list_(pa.int32()))),
+            ("dtype", pa.dictionary(pa.int32(), pa.string())),
+            ("size", pair),
+            ("original_size", pair),
+            ("error", pa.string()),
+        ]
     )
 
 

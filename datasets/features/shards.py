@@ -8,7 +8,9 @@ import contextlib
 import json
 import os
 import secrets
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -101,12 +103,12 @@ class ShardWriter:
         """
         metadata = {"id": image_id, "size": size, "original_size": original_size}
         head = members.safetensors_header(arrays, dtype=self._dtype, metadata=metadata)
-        num_bytes = len(head) + sum(array.nbytes for array in arrays.values())
+        num_bytes = len(head) + sum(values.nbytes for values in arrays.values())
         before = members.tar_header(image_id + members.MEMBER_SUFFIX, num_bytes)
         offset = self._position + len(before)
         self._write(before + head)
-        for array in arrays.values():
-            self._write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        for values in arrays.values():
+            self._write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
         self._write(members.padding(num_bytes))
         self._entries.append((image_id, offset, num_bytes, size, original_size))
         if self._position - self._synced >= _SYNCED:
@@ -132,7 +134,7 @@ class ShardWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         with self._index.open("w", encoding="utf-8") as file:
-            file.write(_to_text(index))
+            file.write(index_text(index))
             file.flush()
             os.fsync(file.fileno())
         self._tar.replace(self._folder / f"{self._name}{TAR}")
@@ -155,7 +157,8 @@ class ShardWriter:
         self._position += len(part)
 
 
-def _to_text(index: ShardIndex) -> str:
+def index_text(index: ShardIndex) -> str:
+    """The content of the file beside a shard."""
     content = {
         "shard": index.name,
         "tar_bytes": index.tar_bytes,
@@ -183,12 +186,20 @@ def read_shard_index(folder: Path, name: str) -> ShardIndex | None:
             tuple(map(tuple, content["original_size"])),
             dict(content["error"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+        _check_types(index)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     columns = (index.offsets, index.num_bytes, index.sizes, index.original_sizes)
     if index.name != name or any(len(column) != len(index.ids) for column in columns):
         return None
     return index
+
+
+def _check_types(index: ShardIndex) -> None:
+    """Raise, in one go for all entries, where a text or a number is something else."""
+    "".join([*index.ids, *index.errors, *index.errors.values()])
+    array("q", [index.tar_bytes, *index.offsets, *index.num_bytes])
+    array("q", chain.from_iterable(chain(index.sizes, index.original_sizes)))
 
 
 def list_tar_files(folder: Path) -> dict[str, int]:

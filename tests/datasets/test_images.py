@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from swin_dense.datasets import images
-from swin_dense.datasets.images import image_size, init_worker, limit_pixels, read_image
+from swin_dense.datasets.images import (
+    image_size,
+    init_worker,
+    limit_pixels,
+    read_image,
+    read_stated_size,
+)
 
 HEIGHT, WIDTH = 24, 40
 
@@ -159,3 +165,22 @@ def test_an_image_beyond_the_limit_is_refused_before_it_is_decoded(
 def test_a_limit_that_cannot_be_is_refused(megapixels: float) -> None:
     with pytest.raises(ValueError, match=r"megapixels must be in 1e-06\.\.1073"):
         limit_pixels(megapixels)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "tif"])
+def test_the_stated_size_is_read_off_the_header_alone(
+    pixels: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(pixels).save(path)
+    assert read_stated_size(path) == (HEIGHT, WIDTH)
+    if suffix not in ("tif", "webp"):  # one has its header at the end, one checks its length
+        path.write_bytes(path.read_bytes()[:-10])
+        assert read_stated_size(path) == (HEIGHT, WIDTH)
+
+
+def test_what_is_no_image_states_no_size(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    assert read_stated_size(tmp_path / "a.jpg") is None
+    assert read_stated_size(tmp_path / "none.jpg") is None
+    assert read_stated_size(tmp_path) is None

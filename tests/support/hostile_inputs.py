@@ -377,7 +377,10 @@ def images(draw: random.Random, material: Path, folder: Path) -> Case:
         source.mkdir()
         path.rename(source / path.name)
     weights = material / draw.choice(["detector.safetensors", "segmentor.safetensors"])
-    return Case(family="images", words=_predict(folder, weights, source), is_wrong=is_wrong)
+    words = _predict(folder, weights, source)
+    if draw.random() < 0.3:  # notes what it cannot read, unless it is no file
+        words, is_wrong = ["features", *words[1:]], kind == 1 and source == path
+    return Case(family="images", words=words, is_wrong=is_wrong)
 
 
 # --------------------------------------------------------------------------------------- flags
@@ -409,6 +412,10 @@ _FLAGS = {
         "precision",
         "out",
         "weights",
+    ),
+    "features": (
+        *("batch-size", "scale", "levels", "dtype", "pool", "pyramid", "workers", "threads"),
+        *("images-per-shard", "max-megapixels", "device", "ray-address", "actors", "out"),
     ),
     "evaluate": (
         "batch-size",
@@ -444,6 +451,7 @@ def flags(draw: random.Random, material: Path, folder: Path) -> Case:
     data = material / ("coco" if task == "detector" else "scenes")
     words = {
         "predict": _predict(folder, weights, data),
+        "features": ["features", *_predict(folder, weights, data)[1:]],
         "evaluate": ["evaluate", "--weights", str(weights), "--data", str(data)],
         "demo": ["demo", "--out", str(folder / "demo"), "--size", "1"],
         "inspect": ["inspect", str(weights)],

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -151,13 +151,15 @@ def _fill(options: Options, images: "dict[str, ImageFile]") -> "FeatureStore":
 
     limit_pixels(options.max_megapixels)
     config = _config(options)
-    extractor = Extractor(config)
+    # Actors have models of their own: this one only says what comes out of it.
+    is_local = options.engine == "local"
+    extractor = Extractor(config if is_local else replace(config, device="cpu"))
     plan = make_plan(
         options.out,
         images,
         extractor.description,
         inputs=[str(path) for path in options.inputs],
-        run=_circumstances(options, config, extractor),
+        run=_circumstances(options, config),
         images_per_shard=options.images_per_shard,
     )
     for name in plan.damaged:
@@ -205,24 +207,34 @@ def _config(options: Options) -> "ExtractorConfig":
     )
 
 
-def _circumstances(options: Options, config: "ExtractorConfig", extractor: Any) -> dict[str, Any]:
+def _circumstances(options: Options, config: "ExtractorConfig") -> dict[str, Any]:
     """What the last bits of a value can depend on."""
     import cv2
     import torch
 
     import swin_dense
 
-    device = f"cpu ({torch.backends.cpu.get_cpu_capability()})"
-    if extractor.device.type == "cuda":
-        device = torch.cuda.get_device_name(extractor.device)
     return {
         "swin_dense": swin_dense.__version__,
         "torch": torch.__version__,
         "opencv": cv2.__version__,
-        "device": device,
+        "device": _name_device(options),
         "threads": config.threads,
         "batch_size": options.batch_size,
     }
+
+
+def _name_device(options: Options) -> str:
+    import torch
+
+    from swin_dense.tools.tasks.evaluation import choose_device
+
+    if options.ray_address is not None:
+        return "a cluster of Ray"
+    device = choose_device(options.device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def _work(

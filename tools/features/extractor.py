@@ -19,6 +19,7 @@ from swin_dense.datasets.features.members import array_names
 from swin_dense.heads.checkpoints import find_kind, from_checkpoint, read_stored_config
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import PIXEL_MEAN, PIXEL_STD, batch_images
+from swin_dense.pyramids import Pyramids
 from swin_dense.tools.tasks.evaluation import autocast, choose_device
 from swin_dense.tools.tasks.table import find_task
 
@@ -122,27 +123,24 @@ class Extractor:
         )
 
     def _compute(self, images: Sequence[np.ndarray]) -> list[list[Tensor]]:
-        """`(C, h, w)` of the chosen levels of each image, each computed as if it were alone."""
+        """`(C, h, w)` of the chosen levels of each image, computed as if it were alone."""
         tensors = [torch.from_numpy(image).permute(2, 0, 1) for image in images]  # (3, H, W)
         divisor = self.description.size_divisor
-        padded = [tuple(-(-side // divisor) for side in image.shape[1:]) for image in tensors]
-        maps: dict[int, list[Tensor]] = {}
-        for size in dict.fromkeys(padded):
-            places = [place for place, other in enumerate(padded) if other == size]
-            batch = batch_images(
-                [tensors[place] for place in places], self.device, size_divisor=divisor
+        batch = batch_images(tensors, self.device, size_divisor=divisor)
+        pyramids = Pyramids.of(self._backbone, batch)
+        if self._neck is not None:
+            pyramids = pyramids.apply(self._neck)
+        maps = []
+        for size, (group, place) in zip(batch.sizes, pyramids.places, strict=True):
+            shapes = self.description.map_sizes(size)
+            levels = [pyramids.maps[group][level][place] for level in self.description.levels]
+            maps.append(
+                [
+                    level[:, :height, :width]
+                    for level, (_, height, width) in zip(levels, shapes, strict=True)
+                ]
             )
-            features = self._backbone(batch.pixels)
-            if self._neck is not None:
-                features = self._neck(features)
-            strides = self._backbone.strides
-            cropped = [
-                batch.crop(features[level], stride=strides[level])
-                for level in self.description.levels
-            ]
-            for number, place in enumerate(places):
-                maps[place] = [level[number] for level in cropped]
-        return [maps[place] for place in range(len(images))]
+        return maps
 
     def _store(self, levels: list[Tensor]) -> dict[str, Tensor]:
         """Maps, and vectors where they are asked for, of the type of the store, on the CPU."""

@@ -268,6 +268,6 @@ def _gone(image_id: str) -> ImageFile:
 
 def _file_bytes(image: ImageFile) -> int:
     try:
-        return Path(image.path).stat().st_size
+        return os.stat(image.path).st_size
     except OSError:
         return -1

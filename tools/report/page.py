@@ -1,9 +1,11 @@
 """The parts of an HTML page that is one file: text, tables, figures, bars, pictures.
 
-Nothing is fetched and nothing runs: the page forbids both itself, by its content security policy.
+Nothing is fetched, and nothing runs but a script that the page is written with: the page forbids
+both itself, by its content security policy.
 """
 
 import base64
+import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +32,14 @@ class Section:
     blocks: Sequence["str | Section"]
 
 
-def write_page(path: Path, title: str, blocks: Sequence[str | Section]) -> None:
+def write_page(
+    path: Path,
+    title: str,
+    blocks: Sequence[str | Section],
+    *,
+    style: str = "",
+    script: str = "",
+) -> None:
     """Write blocks of HTML under a title as one page, beside its final name and renamed.
 
     Sections are listed beside the page, or above it where the window is narrow.
@@ -40,16 +49,23 @@ def write_page(path: Path, title: str, blocks: Sequence[str | Section]) -> None:
         path: the file.
         title: plain text.
         blocks: sections, and what the functions below and those of the charts give.
+        style: rules behind those of all pages.
+        script: runs when the page is there; none other does. Printable ASCII.
     """
     name = html.escape(title)
     entries, content = _lay_out(blocks, "")
     contents = f'<nav aria-label="Contents"><ul>{entries}</ul></nav>\n' if entries else ""
+    policy, running = _POLICY, ""
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = f"{_POLICY}; script-src 'sha256-{digest}'"
+        running = f"<script>{script}</script>\n"
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"{contents}<main>\n<h1>{name}</h1>\n{content}\n</main>\n</body>\n</html>\n"
+        f"<title>{name}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
+        f"{contents}<main>\n<h1>{name}</h1>\n{content}\n{running}</main>\n</body>\n</html>\n"
     )
     atomic_write(path, "\n".join(map(printable, page.split("\n"))))
 

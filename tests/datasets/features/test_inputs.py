@@ -16,7 +16,7 @@ NAMES = ["a.jpg", "b.PNG", "more/a.jpg", "more/deep/c.tiff"]
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
-    for name in [*NAMES, "notes.txt", ".hidden.jpg", ".git/d.jpg", "__MACOSX/e.jpg"]:
+    for name in [*NAMES, "notes.dat", ".hidden.jpg", ".git/d.jpg", "__MACOSX/e.jpg"]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
     return folder
@@ -34,7 +34,7 @@ def test_a_folder_is_searched_through_for_images(photos: Path) -> None:
 
 
 def test_a_file_is_taken_whatever_its_ending(photos: Path) -> None:
-    assert _ids(photos / "more" / "a.jpg", photos / "notes.txt") == ["a.jpg", "notes.txt"]
+    assert _ids(photos / "more" / "a.jpg", photos / "notes.dat") == ["a.jpg", "notes.dat"]
 
 
 def test_paths_may_be_relative(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +198,12 @@ def test_an_input_that_is_missing_or_empty_is_named(photos: Path, tmp_path: Path
         find_images([tmp_path / "absent.jpg"])
     with pytest.raises(FileNotFoundError, match=r"no list of images .*absent.txt"):
         find_images([f"@{tmp_path}/absent.txt"])
+
+
+def test_a_list_without_its_sign_is_not_taken_for_an_image(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.jpg")
+    with pytest.raises(ValueError, match=r"must be an image, got a text; @.*list.txt reads"):
+        find_images([tmp_path / "list.txt"])
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:

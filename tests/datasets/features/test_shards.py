@@ -104,7 +104,12 @@ def test_a_shard_that_is_cut_off_is_not_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"shard": "other"}, {"offset": [1]}, {"size": None}, {"error": 3}]
+    "change",
+    [
+        *({"shard": "other"}, {"offset": [1]}, {"size": None}, {"error": 3}, {"error": {"a": 1}}),
+        *({"id": ["a", 5]}, {"offset": [1, 1 << 70]}, {"offset": [1, 1.5]}, {"tar_bytes": "1"}),
+        *({"size": [[1, 2], ["a", 2]]}, {"original_size": [3, 4]}),
+    ],
 )
 def test_an_index_that_contradicts_itself_is_none(
     change: dict[str, object], tmp_path: Path

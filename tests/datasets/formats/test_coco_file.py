@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from coco_writer import annotation, coco_content, write_coco
 
-from swin_dense.datasets.formats.coco_file import check_run_lengths, read_coco
+from swin_dense.datasets.formats.coco_file import check_run_lengths, read_coco, read_coco_images
 from swin_dense.datasets.masks import decompress
 
 Content = dict[str, Any]
@@ -219,6 +219,29 @@ def test_a_file_that_is_not_coco_is_named(tmp_path: Path, content: Any, message:
     with pytest.raises(ValueError, match=message) as caught:
         _read(tmp_path, content)
     assert "instances_val2017.json" in str(caught.value)
+
+
+def test_images_are_read_without_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "image_info_test2017.json"
+    path.write_text(json.dumps({"images": coco_content()["images"], "categories": []}))
+    assert read_coco_images(path) == _read(tmp_path / "whole", coco_content()).images
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "is not a COCO file: it has no list 'images'"),
+        ({"images": 3}, "is not a COCO file: it has no list 'images'"),
+        ({"images": []}, "at least one entry in 'images', got none"),
+        ({"images": [{"id": 1, "height": 4, "width": 4}]}, "images without file_name: 1"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, "images without width and height"),
+    ],
+)
+def test_images_that_cannot_be_used_are_named(tmp_path: Path, content: Any, message: str) -> None:
+    (tmp_path / "some.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_coco_images(tmp_path / "some.json")
+    assert "some.json" in str(caught.value)
 
 
 def test_bytes_that_are_no_text_are_not_json(tmp_path: Path) -> None:

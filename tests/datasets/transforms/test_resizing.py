@@ -9,6 +9,7 @@ from swin_dense.datasets.transforms.resizing import (
     KeepRatioResize,
     KeepRatioResizeImage,
     RandomRatioResize,
+    fit_image,
     keep_ratio_size,
     multi_scale_views,
 )
@@ -66,6 +67,14 @@ def test_label_maps_take_the_nearest_pixel_and_points_the_factor_of_each_axis() 
 def test_resize_refuses_scales_without_px(scales: list[tuple[int, int]]) -> None:
     with pytest.raises(ValueError, match="scales must be pairs"):
         KeepRatioResize(scales)
+
+
+@pytest.mark.parametrize("scale", [(30, 20), (90, 70), (41, 30)])
+def test_fitting_an_image_is_the_resize_of_evaluation(scale: tuple[int, int]) -> None:
+    image = _noise(30, 41)
+    resized = compose([KeepRatioResize([scale])])(image=image)["image"]
+    np.testing.assert_array_equal(fit_image(image, scale), resized)
+    assert fit_image(image, None) is image
 
 
 def test_views_have_the_published_ratios_of_the_image():

@@ -86,6 +86,11 @@ def test_flags_reach_the_store(weights: Path, photos: Path, tmp_path: Path) -> N
     assert store.description.dtype == "bfloat16"
 
 
+def test_a_preview_is_a_page_beside_the_store(weights: Path, photos: Path, tmp_path: Path) -> None:
+    _extract(weights, photos, tmp_path / "out", preview=True)
+    assert "5 of 5 images" in (tmp_path / "out" / "preview.html").read_text()
+
+
 def test_the_same_command_again_changes_nothing(
     weights: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

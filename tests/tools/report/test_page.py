@@ -1,5 +1,7 @@
 """The page: one file, nothing fetched, nothing unescaped."""
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -70,6 +72,18 @@ def test_sections_fold_and_are_listed_in_order_with_places_of_their_own(tmp_path
 def test_a_page_without_sections_has_no_contents(tmp_path: Path) -> None:
     page.write_page(tmp_path / "page.html", "Words", [page.paragraph("few")])
     assert "<nav" not in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_may_have_rules_and_a_script_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    page.write_page(path, "Words", ["few"], style="p { color: red; }", script="let a = 1;\n")
+    text = path.read_text()
+    digest = base64.b64encode(hashlib.sha256(b"let a = 1;\n").digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in text
+    assert "<script>let a = 1;\n</script>" in text
+    assert "p { color: red; }</style>" in text
+    page.write_page(path, "Words", ["few"])
+    assert "script" not in path.read_text()
 
 
 def test_a_picture_that_opens_large_is_in_the_page_once(tmp_path: Path) -> None:
