@@ -27,7 +27,16 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("ranges", "configs", "tracing", "windowing", "padding", "protocol", "blocks"),
+        *(
+            "ranges",
+            "configs",
+            "tracing",
+            "hub_methods",
+            "windowing",
+            "padding",
+            "protocol",
+            "blocks",
+        ),
         *("backbone",),
         *("checkpoints", "creation", "adapters"),
     ),

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.configs import TimmConfig
+from swin_dense.hub_methods import HubMethods
 
 _STRIDES = (4, 8, 16, 32)
 _POSITIONS = ("relative_position_bias_table", "pos_embed")
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(HubMethods, nn.Module):
     """The levels of strides 4, 8, 16 and 32 of a timm model.
 
     Attributes:
