@@ -12,6 +12,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from swin_dense.datasets.categories import COCO_CATEGORIES, ade20k_classes, read_classes
+    from swin_dense.datasets.features.feature_store import FeatureStore
     from swin_dense.datasets.formats.coco import CocoDetection
     from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
     from swin_dense.datasets.images import init_worker, read_image
@@ -32,6 +33,7 @@ __all__ = [
     "CocoDetection",
     "CocoEvaluator",
     "EvaluationBatchSampler",
+    "FeatureStore",
     "SemanticEvaluator",
     "ade20k_classes",
     "bitmaps_from_runs",
@@ -55,6 +57,7 @@ _PLACES = {
     "CocoDetection": "formats.coco",
     "CocoEvaluator": "metrics.coco_eval",
     "EvaluationBatchSampler": "samplers",
+    "FeatureStore": "features.feature_store",
     "SemanticEvaluator": "metrics.semantic_eval",
     "ade20k_classes": "categories",
     "bitmaps_from_runs": "masks",

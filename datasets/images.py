@@ -119,6 +119,18 @@ def read_image(path: str | Path, *, stated_size: tuple[int, int] | None = None) 
     return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
 
 
+def read_stated_size(path: str | Path) -> Size | None:
+    """Height and width that a file's header states, px; nothing is decoded.
+
+    A camera's orientation is not applied. None where there is no image file of a known kind.
+    """
+    try:
+        with check_file(path, "image file").open("rb") as stream, open_image(stream) as image:
+            return Size(image.height, image.width)
+    except UNREADABLE:
+        return None
+
+
 def image_size(image: np.ndarray) -> Size:
     """Height and width of an `(H, W, ...)` array."""
     return Size(*image.shape[:2])

@@ -18,6 +18,8 @@ from swin_dense.datasets.images import UNREADABLE, check_pixels, open_image
 from swin_dense.datasets.samples import Size
 
 IGNORED_LABEL = 255
+_ORIENTATION = 0x0112  # EXIF tag
+_ON_ITS_SIDE = range(5, 9)  # its values for images whose rows are the scene's columns
 T = TypeVar("T")
 
 # Kinds of one-channel images in Pillow's terms: 1, 8, 16 and 32 bits, and palette indices.
@@ -107,6 +109,15 @@ def read_image_header(path: str | Path) -> Size:
     with check_file(path, "image file").open("rb") as stream:
         image = _guarded(path, "an image", lambda: open_image(stream))
         return check_pixels((image.height, image.width), path)
+
+
+def read_upright_size(path: str | Path) -> Size:
+    """Size of an image as its orientation tag shows it, from its header; raises as `read_image`."""
+    with check_file(path, "image file").open("rb") as stream:
+        image = _guarded(path, "an image", lambda: open_image(stream))
+        turn = _guarded(path, "an image", lambda: image.getexif().get(_ORIENTATION, 1))
+        size = (image.width, image.height) if turn in _ON_ITS_SIDE else (image.height, image.width)
+        return check_pixels(size, path)
 
 
 def _open_label_map(path: str | Path, stream: BinaryIO, *, colours: bool = False) -> Image.Image:

@@ -3,24 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-# Names that people give the same part; the first is ADE20K's.
-TRAINING_NAMES = ("training", "train")
-VALIDATION_NAMES = ("validation", "val", "valid", "dev")
-TEST_NAMES = ("testing", "test")
-SPLIT_NAMES = (*TRAINING_NAMES, *VALIDATION_NAMES, *TEST_NAMES)
-
 _RANGE = 2**64
-
-
-def find_name(wanted: str, names: Iterable[str]) -> str | None:
-    """The name among `names` that is `wanted`, or means the same part; None where there is none."""
-    there = list(names)
-    if wanted in there:
-        return wanted
-    same = next(
-        (kin for kin in (TRAINING_NAMES, VALIDATION_NAMES, TEST_NAMES) if wanted in kin), ()
-    )
-    return next((name for name in same if name in there), None)
 
 
 def is_validation(name: str, fraction: float, *, seed: int = 0) -> bool:

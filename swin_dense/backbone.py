@@ -4,7 +4,7 @@ Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifte
 are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -17,11 +17,14 @@ from swin_dense.blocks import (
     PatchEmbed,
     PatchMerging,
     SwinBlock,
+    TokenMaps,
     chunk_tokens,
     permute,
 )
 from swin_dense.configs import SwinConfig
 from swin_dense.hub_methods import HubMethods
+from swin_dense.padding import ImageBatch
+from swin_dense.pyramids import Pyramids
 from swin_dense.tracing import one_node
 from swin_dense.windowing.window_plans import plan_blocks
 
@@ -65,11 +68,13 @@ class SwinTransformer(HubMethods, nn.Module):
             if name.endswith("relative_position_bias_table"):
                 nn.init.trunc_normal_(parameter, std=0.02)
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor | ImageBatch) -> list[Tensor]:
         """Compute the feature maps.
 
         Args:
-            pixels: `(B, 3, H, W)` float, normalised; any H and W from 1.
+            images: `(B, 3, H, W)` float, normalised; any H and W from 1. Or a batch of images of
+                any sizes: each image's part of the maps is what the image gives alone, padded by
+                itself to a multiple of the batch's `size_divisor`; beyond it they are zero.
 
         Returns:
             One contiguous `(B, C_i, ceil(H/s_i), ceil(W/s_i))` for each of `out_indices`, fine to
@@ -78,16 +83,41 @@ class SwinTransformer(HubMethods, nn.Module):
         Raises:
             ValueError: the pixels have another shape, or are not floating point.
         """
-        self.check_pixels(pixels)
-        tokens = self.patch_embed(pixels)  # (B, H/4, W/4, C)
-        features = []
+        if isinstance(images, ImageBatch):
+            pyramids = Pyramids(images.size_groups, tuple(self.group_pyramids(images)))
+            return pyramids.padded(images, self.strides)
+        self.check_pixels(images)
+        (pyramid,) = self._pyramids([images])
+        return pyramid
+
+    def group_pyramids(self, batch: ImageBatch) -> list[list[Tensor]]:
+        """Compute the feature maps of images of any sizes, all images in one pass.
+
+        Args:
+            batch: images, each padded by itself to a multiple of `size_divisor`.
+
+        Returns:
+            For each of `batch.size_groups` its maps, as of `forward`.
+
+        Raises:
+            ValueError: as of `forward`.
+        """
+        self.check_pixels(batch.pixels)
+        return self._pyramids([batch.group_pixels(group) for group in batch.size_groups])
+
+    def _pyramids(self, groups: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The figure of the paper, for groups of images `(B_g, 3, H_g, W_g)`."""
+        maps: TokenMaps = self.patch_embed(*groups)  # (B_g, H_g/4, W_g/4, C)
+        pyramids: list[list[Tensor]] = [[] for _ in groups]
         for i, stage in enumerate(cast(Iterable[SwinStage], self.layers)):
-            tokens = stage(tokens)  # (B, H_i, W_i, C_i)
+            maps = stage(maps)  # (B_g, H_i, W_i, C_i)
             if i in self.config.out_indices:
-                features.append(getattr(self, f"norm{i}")(tokens))  # (B, C_i, H_i, W_i)
+                levels = maps.unpack()
+                for g, pyramid in enumerate(pyramids):
+                    pyramid.append(getattr(self, f"norm{i}")(levels[g]))  # (B_g, C_i, H_i, W_i)
             if stage.downsample is not None:
-                tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
-        return features
+                maps = stage.downsample(maps)  # (B_g, H_i/2, W_i/2, 2*C_i)
+        return pyramids
 
     def no_weight_decay(self) -> set[str]:
         """Names of norms and position tables (Liu et al. 2021, released `paramwise_cfg`); biases of
@@ -154,12 +184,11 @@ class SwinStage(nn.Module):
         self.downsample = None if is_last else PatchMerging(channels)
 
     @one_node
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`(B, H, W, C)` to the same, not yet downsampled."""
-        batch, height, width, channels = tokens.shape
-        tokens = tokens.reshape(-1, channels)  # (B*H*W, C)
+    def forward(self, maps: TokenMaps) -> TokenMaps:
+        """`(B_g, H_g, W_g, C)` to the same, not yet downsampled."""
+        tokens, sizes = maps
         plans, back = plan_blocks(
-            (batch, height, width),
+            sizes,
             [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
@@ -171,5 +200,4 @@ class SwinStage(nn.Module):
                 tokens = checkpoint(block, tokens, plan, use_reentrant=False)
             else:
                 tokens = block(tokens, plan)
-        tokens = permute(tokens, back)
-        return tokens.reshape(batch, height, width, channels)
+        return TokenMaps(permute(tokens, back), sizes)

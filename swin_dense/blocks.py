@@ -1,11 +1,11 @@
 """The parts of a Swin Transformer: patch embedding, block, patch merging.
 
-Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, `N = B*H*W`, in one of the
-orders of `windows.py`.
+Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, in one of the orders of
+`windows.py`; images may differ in size, N is the sum of their tokens.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
     BlockPlan,
     Chunk,
+    MapSizes,
     Permutation,
 )
 from swin_dense.windowing.windows import TokenOrder
@@ -33,6 +34,30 @@ _CHUNK_BYTES = 2**21
 _MIN_CHUNK_TOKENS = 1024
 
 
+class TokenMaps(NamedTuple):
+    """Maps of the images of a batch, those of one size together.
+
+    Attributes:
+        tokens: `(N, C)`, map by map, each in raster order.
+        sizes: of the maps.
+    """
+
+    tokens: Tensor
+    sizes: MapSizes
+
+    @classmethod
+    def pack(cls, maps: Sequence[Tensor]) -> "TokenMaps":
+        """Join maps `(B_g, H_g, W_g, C)` of each size; those of a single size are not copied."""
+        sizes = tuple((int(m.shape[0]), int(m.shape[1]), int(m.shape[2])) for m in maps)
+        rows = [group.flatten(0, 2) for group in maps]  # (B_g*H_g*W_g, C) each
+        return cls(rows[0] if len(rows) == 1 else torch.cat(rows), sizes)
+
+    def unpack(self) -> list[Tensor]:
+        """Maps `(B_g, H_g, W_g, C)` of each size, views."""
+        parts = self.tokens.split([count * height * width for count, height, width in self.sizes])
+        return [part.unflatten(0, size) for part, size in zip(parts, self.sizes, strict=True)]
+
+
 class PatchEmbed(nn.Module):
     """Pixels to tokens: one linear map per patch, then an optional norm."""
 
@@ -45,15 +70,18 @@ class PatchEmbed(nn.Module):
         self.patch_size = patch_size
 
     @one_node
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, *groups: Tensor) -> TokenMaps:
         """Embed images; zeros are added at the bottom and the right up to whole patches.
 
         Args:
-            pixels: `(B, 3, H, W)` float.
+            groups: `(B_g, 3, H_g, W_g)` float each, the images of each size.
 
         Returns:
-            `(B, ceil(H/4), ceil(W/4), C)`.
+            Maps `(B_g, ceil(H_g/4), ceil(W_g/4), C)`.
         """
+        return TokenMaps.pack([self._embed(pixels) for pixels in groups])
+
+    def _embed(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
         padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
         if any(padding):
@@ -71,21 +99,17 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * channels, 2 * channels, bias=False)
 
     @one_node
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, maps: TokenMaps) -> TokenMaps:
         """Merge; an odd side gets zeros at its end, before the norm, as in the published code.
 
         Args:
-            tokens: `(B, H, W, C)`.
+            maps: `(B_g, H_g, W_g, C)`.
 
         Returns:
-            `(B, ceil(H/2), ceil(W/2), 2C)`.
+            `(B_g, ceil(H_g/2), ceil(W_g/2), 2C)`.
         """
-        height, width = tokens.shape[1:3]
-        if height % 2 or width % 2:
-            tokens = F.pad(tokens, (0, 0, 0, width % 2, 0, height % 2))
-        quarters = [tokens[:, y::2, x::2] for x in (0, 1) for y in (0, 1)]
-        merged = torch.cat(quarters, dim=-1)  # (B, ceil(H/2), ceil(W/2), 4C)
-        return self.reduction(self.norm(merged))
+        merged = TokenMaps.pack([_merge(group) for group in maps.unpack()])  # (N', 4C)
+        return TokenMaps(self.reduction(self.norm(merged.tokens)), merged.sizes)
 
 
 class OutputNorm(nn.LayerNorm):
@@ -96,8 +120,15 @@ class OutputNorm(nn.LayerNorm):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(..., H, W, C)` to contiguous `(..., C, H, W)`."""
-        normed = F.layer_norm(tokens, self.normalized_shape, self.weight, self.bias, self.eps)
-        return normed.movedim(-1, -3).contiguous()  # (..., C, H, W)
+        return super().forward(tokens).movedim(-1, -3).contiguous()  # (..., C, H, W)
+
+
+def _merge(maps: Tensor) -> Tensor:
+    """`(B, H, W, C)` to `(B, ceil(H/2), ceil(W/2), 4C)`."""
+    height, width = maps.shape[1:3]
+    if height % 2 or width % 2:
+        maps = F.pad(maps, (0, 0, 0, width % 2, 0, height % 2))
+    return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
 
 
 class MLP(nn.Module):
@@ -187,7 +218,7 @@ class SwinBlock(nn.Module):
         if not self.training or plan.image_indices is None:
             return None
         keep_rate = 1.0 - self.drop_path
-        keep = tokens.new_empty(plan.batch, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
+        keep = tokens.new_empty(plan.num_images, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
         return keep.index_select(0, plan.image_indices)  # (N, 2)
 
 

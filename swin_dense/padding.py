@@ -1,7 +1,7 @@
 """Images of different sizes to one batch, normalised and padded on the device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -13,16 +13,63 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
+class SizeGroup:
+    """Images of a batch that are padded to one size.
+
+    Attributes:
+        indices: their places in the batch, ascending.
+        size: `(height, width)` they are padded to, px.
+    """
+
+    indices: tuple[int, ...]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class ImageBatch:
     """Normalised images, padded with zeros at the bottom and the right to one size.
+
+    Models work on each image padded by itself to a multiple of `size_divisor`; what lies between
+    that and the largest image of the batch is storage, no more.
 
     Attributes:
         pixels: `(B, 3, H, W)` float32.
         sizes: `(height, width)` of each image without its padding, px.
+        size_divisor: see above, px.
     """
 
     pixels: Tensor
     sizes: tuple[tuple[int, int], ...]
+    size_divisor: int = 32
+
+    @property
+    def padded_sizes(self) -> tuple[tuple[int, int], ...]:
+        """`(height, width)` of each image padded by itself, px; never beyond `pixels`."""
+        height, width = self.pixels.shape[-2:]
+        return tuple(
+            (min(self._round_up(h), int(height)), min(self._round_up(w), int(width)))
+            for h, w in self.sizes
+        )
+
+    @property
+    def size_groups(self) -> tuple[SizeGroup, ...]:
+        """Images of one padded size together, in the order in which sizes first occur."""
+        indices: dict[tuple[int, int], list[int]] = {}
+        for i, size in enumerate(self.padded_sizes):
+            indices.setdefault(size, []).append(i)
+        return tuple(SizeGroup(tuple(found), size) for size, found in indices.items())
+
+    def group_pixels(self, group: SizeGroup) -> Tensor:
+        """`(B_g, 3, *group.size)` of one of `size_groups`; a view where its images follow each
+        other."""
+        parts = self.pixels[:, :, : group.size[0], : group.size[1]]
+        first, last = group.indices[0], group.indices[-1]
+        if last - first + 1 == len(group.indices):
+            return parts[first : last + 1]
+        return torch.stack([parts[i] for i in group.indices])
+
+    def _round_up(self, side: int) -> int:
+        return -(-side // self.size_divisor) * self.size_divisor
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -57,7 +104,7 @@ class ImageBatch:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageBatch":
         """The same batch on another device, of another floating point type if one is given."""
-        return ImageBatch(self.pixels.to(device, dtype, non_blocking=True), self.sizes)
+        return replace(self, pixels=self.pixels.to(device, dtype, non_blocking=True))
 
 
 def batch_images(
@@ -99,7 +146,7 @@ def batch_images(
     for slot, image, (h, w) in zip(pixels, images, sizes, strict=True):
         moved = image.to(device, non_blocking=True)
         torch.sub(moved, offset, out=slot[:, :h, :w]).div_(scale)
-    return ImageBatch(pixels, sizes)
+    return ImageBatch(pixels, sizes, size_divisor)
 
 
 @lru_cache(maxsize=16)

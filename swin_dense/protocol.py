@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from swin_dense.configs import BackboneConfig
+from swin_dense.padding import ImageBatch
 
 
 @runtime_checkable
@@ -26,7 +27,7 @@ class Backbone(Protocol):
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def __call__(self, pixels: Tensor) -> list[Tensor]:
+    def __call__(self, pixels: Tensor, /) -> list[Tensor]:
         """Normalised `(B, 3, H, W)` float to one contiguous `(B, C_i, ceil(H/s_i), ceil(W/s_i))`
         a level, fine to coarse; any H and W from 1."""
 
@@ -36,3 +37,12 @@ class Backbone(Protocol):
     def blocks(self) -> list[nn.Module]:
         """Submodules, each called once a forward, that are units of sharding, and of gradient
         checkpointing where `config.gradient_checkpointing` asks for it."""
+
+
+@runtime_checkable
+class PackingBackbone(Protocol):
+    """A backbone that works on images of different sizes in one pass, without padding them to one
+    size. It need not be one: another is run once for each size."""
+
+    def group_pyramids(self, batch: ImageBatch) -> list[list[Tensor]]:
+        """For each of `batch.size_groups` the maps of its images, as the forward gives them."""

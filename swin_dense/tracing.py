@@ -8,10 +8,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from torch import Tensor
 from torch.fx import Proxy
 
-Forward = TypeVar("Forward", bound=Callable[..., Tensor])
+Forward = TypeVar("Forward", bound=Callable[..., Any])
 
 
 def one_node(forward: Forward) -> Forward:
@@ -21,14 +20,15 @@ def one_node(forward: Forward) -> Forward:
     tracer nothing changes.
 
     Args:
-        forward: of a module; all its inputs are tensors.
+        forward: of a module; its inputs are tensors or what such modules give.
     """
 
     @functools.wraps(forward)
-    def call(module: Any, tensor: Tensor) -> Tensor:
-        if isinstance(tensor, Proxy):
-            name = tensor.tracer.path_of_module(module)
-            return tensor.tracer.create_proxy("call_module", name, (tensor,), {})
-        return forward(module, tensor)
+    def call(module: Any, *inputs: Any) -> Any:
+        first = inputs[0]
+        if isinstance(first, Proxy):
+            name = first.tracer.path_of_module(module)
+            return first.tracer.create_proxy("call_module", name, inputs, {})
+        return forward(module, *inputs)
 
     return call  # type: ignore[return-value]

@@ -27,22 +27,12 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *(
-            "ranges",
-            "configs",
-            "tracing",
-            "hub_methods",
-            "windowing",
-            "padding",
-            "protocol",
-            "blocks",
-        ),
-        *("backbone",),
-        *("checkpoints", "creation", "adapters"),
+        *("ranges", "configs", "tracing", "hub_methods", "windowing", "padding", "protocol"),
+        *("pyramids", "blocks", "backbone", "checkpoints", "creation", "adapters"),
     ),
     "tools": (
         *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
-        *("tasks", "runs", "report", "training", "commands", "cli"),
+        *("tasks", "runs", "report", "features", "training", "commands", "cli"),
     ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}

@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +81,12 @@ class CocoFile(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile:
+def read_coco(
+    path: str | Path,
+    *,
+    image_folder: Path | None = None,
+    find_size: Callable[[str], Size | None] | None = None,
+) -> CocoFile:
     """Read a COCO instances file and check all of it.
 
     Left out and counted: polygons of fewer than 3 points (or half a point), and polygons that reach
@@ -89,6 +95,8 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
     Args:
         path: the JSON file.
         image_folder: where the images must be; None does not look for them.
+        find_size: of images for which the file states none, by file name; None where it cannot be
+            found, which is a fault.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -99,6 +107,8 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
     path = Path(path)
     sections = _read_sections(path)
     faults = _Faults(path)
+    if find_size is not None:
+        _add_sizes(sections["images"], find_size)
     images = _check_images(sections["images"], faults)
     categories = _check_categories(sections["categories"], faults)
     left_out: Counter[str] = Counter()
@@ -113,6 +123,25 @@ def read_coco(path: str | Path, *, image_folder: Path | None = None) -> CocoFile
         _check_image_files(images, image_folder, faults)
     faults.raise_if_any()
     return CocoFile(path, images, sorted(categories), annotations, left_out)
+
+
+def read_coco_images(path: str | Path) -> list[CocoImage]:
+    """Read the images of a COCO file of any kind; annotations and categories may be missing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, names no images, or images are faulty as for `read_coco`.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise ValueError(f"{path} is not a COCO file: it has no list 'images'")
+    if not content["images"]:
+        raise ValueError(f"{path} must have at least one entry in 'images', got none")
+    faults = _Faults(path)
+    images = _check_images(content["images"], faults)
+    faults.raise_if_any()
+    return images
 
 
 class _Faults:
@@ -140,12 +169,7 @@ class _Faults:
 
 def _read_sections(path: Path) -> dict[str, list[Any]]:
     """The three lists of a COCO instances file."""
-    text = read_text(path, "annotation file")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be a JSON file: {error}") from error
-    _refuse_repeated_sections(text, path)
+    content = _read_json(path)
     for section in _SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
             raise ValueError(f"{path} is not a COCO instances file: it has no list '{section}'")
@@ -157,6 +181,16 @@ def _read_sections(path: Path) -> dict[str, list[Any]]:
             f"{path} must have at most {MAX_CATEGORIES} categories, got "
             f"{len(content['categories'])}"
         )
+    return content
+
+
+def _read_json(path: Path) -> Any:
+    text = read_text(path, "annotation file")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be a JSON file: {error}") from error
+    _refuse_repeated_sections(text, path)
     return content
 
 
@@ -172,6 +206,18 @@ def _refuse_repeated_sections(text: str, path: Path) -> None:
         return dict(pairs)
 
     json.loads(text, object_pairs_hook=check)
+
+
+def _add_sizes(entries: list[Any], find_size: Callable[[str], Size | None]) -> None:
+    """Give images that have neither height nor width those that are found by their names."""
+    for entry in entries:
+        name = entry.get("file_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or "\0" in name:
+            continue
+        if entry.get("height") is None and entry.get("width") is None:
+            size = find_size(name)
+            if size is not None:
+                entry["height"], entry["width"] = size
 
 
 def _check_images(entries: list[Any], faults: _Faults) -> list[CocoImage]:

@@ -1,30 +1,67 @@
 """Folders as people unpack them: a single top folder, and files that no tool for data wrote."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _IGNORED = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_DEEPEST = 8  # folders in folders; a link to a folder above is followed no further
 
 
-def entries(folder: Path) -> Iterator[Path]:
+def list_folder(folder: Path) -> list["os.DirEntry[str]"]:
     """Entries of a folder without what a system or an editor left there, sorted by name."""
-    for path in sorted(folder.iterdir()):
-        if path.name not in _IGNORED and not path.name.startswith("."):
-            yield path
+    with os.scandir(folder) as found:
+        kept = [entry for entry in found if not is_left_by_system(entry.name)]
+    return sorted(kept, key=lambda entry: entry.name)
 
 
-def inner_folder(folder: Path) -> Path | None:
-    """The one folder in a folder that holds nothing else, as in an unpacked archive."""
+def is_left_by_system(name: str) -> bool:
+    """Tell whether a system or an editor left a file or folder of that name."""
+    return name in _IGNORED or name.startswith(".")
+
+
+def entries(folder: Path) -> list[Path]:
+    """The entries of `list_folder` as paths."""
+    return [folder / entry.name for entry in list_folder(folder)]
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; none where there is no such folder."""
     if not folder.is_dir():
-        return None
-    found = list(entries(folder))
-    return found[0] if len(found) == 1 and found[0].is_dir() else None
+        return []
+    return [entry.name for entry in list_folder(folder) if entry.is_dir()]
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders in a folder, sorted by name; empty where there is no such folder."""
-    return [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
+    """The folders of `list_folders` as paths."""
+    return [folder / name for name in list_folders(folder)]
+
+
+def top_folders(root: Path) -> Iterator[Path]:
+    """The folder, the one in it where it holds nothing else (an unpacked archive), and so on."""
+    yield root
+    for _ in range(_DEEPEST):
+        found = list_folder(root) if root.is_dir() else []
+        if len(found) != 1 or not found[0].is_dir():
+            return
+        root = root / found[0].name
+        yield root
+
+
+def innermost_folder(root: Path) -> Path:
+    """The last of `top_folders`."""
+    *_, folder = top_folders(root)
+    return folder
+
+
+def walk_files(folder: Path, *, deepest: int = _DEEPEST) -> Iterator[Path]:
+    """Regular files of a folder and of those in it, by name."""
+    for entry in list_folder(folder):
+        if entry.is_file():
+            yield folder / entry.name
+        elif entry.is_dir() and deepest > 0:
+            yield from walk_files(folder / entry.name, deepest=deepest - 1)
 
 
 def is_image_name(name: str) -> bool:
@@ -34,10 +71,4 @@ def is_image_name(name: str) -> bool:
 
 def find_images(folder: Path) -> list[Path]:
     """Images in a folder and in the folders below it, sorted by path."""
-    found = []
-    for path in entries(folder):
-        if path.is_dir():
-            found += find_images(path)
-        elif is_image_name(path.name):
-            found.append(path)
-    return found
+    return [path for path in walk_files(folder) if is_image_name(path.name)]

@@ -1,12 +1,15 @@
 """Names under which layouts know their splits, and the one that a name asks for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-_TRAINING = ("train2017", "train", "training")
-_VALIDATION = ("val2017", "val", "valid", "validation", "dev", "eval", "evaluation")
-_TEST = ("test2017", "test", "testing")
-_KINDS = (_TRAINING, _VALIDATION, _TEST)
+# Names that people give the same part; the first is COCO's.
+TRAINING_NAMES = ("train2017", "train", "training")
+VALIDATION_NAMES = ("val2017", "val", "valid", "validation", "dev", "eval", "evaluation")
+TEST_NAMES = ("test2017", "test", "testing")
+_KINDS = (TRAINING_NAMES, VALIDATION_NAMES, TEST_NAMES)
+SPLIT_NAMES = (*TRAINING_NAMES, *VALIDATION_NAMES, *TEST_NAMES)
+ADE20K_NAMES = ("training", "validation", "testing")  # in the order of the kinds
 WHOLE = "all"  # the one split of a layout that has none
 
 
@@ -30,29 +33,43 @@ def split_in_name(text: str) -> str | None:
 
 def is_training_name(name: str) -> bool:
     """Tell whether a split of that name is for training everywhere."""
-    return name.casefold() in _TRAINING
+    return name.casefold() in TRAINING_NAMES
 
 
-def published_name(name: str) -> str:
-    """Name of the split as COCO has it: `val2017` for `valid`; others stay."""
-    for kind in _KINDS:
+def published_name(name: str, published: Sequence[str] = tuple(kind[0] for kind in _KINDS)) -> str:
+    """Name of the split as a published data set has it; names of no kind stay.
+
+    Args:
+        name: "valid".
+        published: its names for training, validation and test; COCO's, or `ADE20K_NAMES`.
+    """
+    for kind, first in zip(_KINDS, published, strict=True):
         if name.casefold() in kind:
-            return kind[0]
+            return first
     return name
+
+
+def find_name(wanted: str, names: Iterable[str]) -> str | None:
+    """The name among `names` that is `wanted`, or means the same part; None where there is none."""
+    there = list(names)
+    if wanted in there:
+        return wanted
+    same = next((kind for kind in _KINDS if wanted in kind), ())
+    return next((name for name in same if name in there), None)
 
 
 def find_training_split(names: Sequence[str]) -> str | None:
     """The split to train on where none is asked for: by its name, or the only one that is left."""
-    named = _find(names, _TRAINING)
+    named = _find(names, TRAINING_NAMES)
     if named is not None:
         return named
-    others = [name for name in names if name.casefold() not in (*_VALIDATION, *_TEST)]
+    others = [name for name in names if name.casefold() not in (*VALIDATION_NAMES, *TEST_NAMES)]
     return others[0] if len(others) == 1 else None
 
 
 def find_validation_split(names: Sequence[str]) -> str | None:
     """The split to evaluate on where none is asked for, by its name."""
-    return _find(names, _VALIDATION)
+    return _find(names, VALIDATION_NAMES)
 
 
 def _find(names: Sequence[str], kind: Sequence[str]) -> str | None:

@@ -32,7 +32,7 @@ from swin_dense.datasets.formats.detection.roboflow import (
     read_roboflow,
 )
 from swin_dense.datasets.formats.detection.yolo import is_yolo, list_yolo_splits, read_yolo
-from swin_dense.datasets.formats.folders import inner_folder
+from swin_dense.datasets.formats.folders import top_folders
 
 
 def _no_splits(root: Path) -> Sequence[str]:
@@ -120,24 +120,13 @@ def find_detection_format(
             raise ValueError(
                 f"unknown layout {name!r}; choose one of {', '.join(DETECTION_FORMATS)}"
             )
-        return name, DETECTION_FORMATS[name], _descend(root, DETECTION_FORMATS[name].fits)
-    inner: Path | None = root
-    while inner is not None:
+        layout = DETECTION_FORMATS[name]
+        return name, layout, next(filter(layout.fits, top_folders(root)), root)
+    for inner in top_folders(root):
         found = _recognise(inner)
         if found is not None:
             return found, DETECTION_FORMATS[found], inner
-        inner = inner_folder(inner)
     return None, DETECTION_FORMATS["coco"], root
-
-
-def _descend(root: Path, fits: Callable[[Path], bool]) -> Path:
-    """The folder, or the first one down the only folders in it, that fits; else the folder."""
-    inner: Path | None = root
-    while inner is not None:
-        if fits(inner):
-            return inner
-        inner = inner_folder(inner)
-    return root
 
 
 def _recognise(folder: Path) -> str | None:

@@ -44,6 +44,18 @@ def keep_ratio_size(size: tuple[int, int], scale: tuple[int, int]) -> Size:
     return Size(height, width)
 
 
+def fit_image(image: np.ndarray, scale: tuple[int, int] | None) -> np.ndarray:
+    """Fit an image into a scale, see `keep_ratio_size`; without one it stays as it is.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+        scale: LONG SHORT, px.
+    """
+    if scale is None:
+        return image
+    return _resize(image, keep_ratio_size(image.shape[:2], scale))
+
+
 def multi_scale_views(
     image: np.ndarray, *, ratios: Sequence[float] = MULTI_SCALE_RATIOS
 ) -> list[np.ndarray]:
@@ -88,7 +100,7 @@ class KeepRatioResize(A.DualTransform):
 
     def apply(self, img: np.ndarray, *args: Any, size: Size, **params: Any) -> np.ndarray:
         """Resize an `(H, W, 3)` image."""
-        return cv2.resize(img, (size.width, size.height), interpolation=cv2.INTER_LINEAR)
+        return _resize(img, size)
 
     def apply_to_mask(self, mask: np.ndarray, *args: Any, size: Size, **params: Any) -> np.ndarray:
         """Resize an `(H, W)` label map."""
@@ -138,3 +150,7 @@ class RandomRatioResize(KeepRatioResize):
         ratio = self.py_random.uniform(*self.ratios)
         long, short = (max(1, int(side * ratio)) for side in self.scales[0])
         return {"size": keep_ratio_size(params["shape"][:2], (long, short))}
+
+
+def _resize(image: np.ndarray, size: Size) -> np.ndarray:
+    return cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
 )
 from swin_dense.heads.detection.config import RPNConfig
 from swin_dense.heads.detection.losses import objectness_loss, smooth_l1_loss
+from swin_dense.pyramids import Pyramids
 
 _NUM_SPARE_CELLS = 64
 _NUM_NEIGHBOURS = 9  # cells that the 3 x 3 convolution reads
@@ -25,7 +26,7 @@ _NUM_NEIGHBOURS = 9  # cells that the 3 x 3 convolution reads
 
 @dataclass(frozen=True, kw_only=True)
 class RPNOutputs:
-    """Objectness and box deltas of every anchor of a batch, levels from fine to coarse.
+    """Objectness and box deltas of every anchor of images of one size, levels from fine to coarse.
 
     Attributes:
         logits: `(B, N)` float32, objectness before the sigmoid.
@@ -38,6 +39,20 @@ class RPNOutputs:
     deltas: Tensor
     anchors: Tensor
     level_lengths: tuple[int, ...]
+
+
+class TrainedAnchors(NamedTuple):
+    """The anchors that images of one size are trained on.
+
+    Attributes:
+        logits: `(B, S)` float32, objectness before the sigmoid.
+        deltas: `(B, S, 4)` float32.
+        samples: what they are trained for.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    samples: AnchorSamples
 
 
 class RPNHead(nn.Module):
@@ -143,28 +158,59 @@ class RPNHead(nn.Module):
 
     def forward_train(
         self,
-        pyramid: Sequence[Tensor],
+        pyramids: Pyramids,
         sizes: Sequence[tuple[int, int]],
         gt_boxes: Sequence[Tensor],
+        generators: Sequence[torch.Generator],
         *,
         config: RPNConfig,
         size_divisor: int,
-    ) -> tuple[RPNOutputs, dict[str, Tensor]]:
+    ) -> tuple[list[RPNOutputs], dict[str, Tensor]]:
         """Outputs of every anchor, for the proposals, and losses of the anchors sampled.
 
         On large maps the sampled anchors alone are computed with a gradient (`use_sparse_forward`);
         losses and gradients are the same up to rounding.
 
         Args:
-            pyramid: one `(B, C, H_i, W_i)` per stride.
+            pyramids: of the batch, with one level per stride.
             sizes: true (height, width) of each image, px.
             gt_boxes: `(G, 4)` per image, xyxy, px of the input frame.
+            generators: random source of each image's samples.
             config: its thresholds and numbers of samples.
             size_divisor: see `anchors_in_image`.
 
         Returns:
-            The outputs, without a gradient where it is not needed, and the losses of `rpn_losses`.
+            The outputs for each group of images, without a gradient where it is not needed, and the
+            losses of `rpn_losses`.
         """
+        groups = zip(
+            pyramids.maps,
+            pyramids.split(sizes),
+            pyramids.split(gt_boxes),
+            pyramids.split(generators),
+            strict=True,
+        )
+        outputs: list[RPNOutputs] = []
+        trained: list[TrainedAnchors] = []
+        for group in groups:
+            all_anchors, samples = self._train_group(
+                *group, config=config, size_divisor=size_divisor
+            )
+            outputs.append(all_anchors)
+            trained.append(samples)
+        return outputs, rpn_losses(trained, smooth_l1_beta=config.smooth_l1_beta)
+
+    def _train_group(
+        self,
+        pyramid: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+        gt_boxes: Sequence[Tensor],
+        generators: Sequence[torch.Generator],
+        *,
+        config: RPNConfig,
+        size_divisor: int,
+    ) -> tuple[RPNOutputs, TrainedAnchors]:
+        """Outputs of every anchor, and those that are trained on, of images of one size."""
         is_sparse = config.num_samples is not None and self.use_sparse_forward(
             pyramid, config.num_samples
         )
@@ -181,6 +227,7 @@ class RPNHead(nn.Module):
             min_positive_iou=config.min_positive_iou,
             num_samples=config.num_samples,
             positive_fraction=config.positive_fraction,
+            generators=generators,
         )
         logits, deltas = outputs.logits, outputs.deltas
         if samples.indices is not None and is_sparse:
@@ -190,7 +237,7 @@ class RPNHead(nn.Module):
         elif samples.indices is not None:
             logits = logits.gather(1, samples.indices)
             deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
-        return outputs, rpn_losses(logits, deltas, samples, smooth_l1_beta=config.smooth_l1_beta)
+        return outputs, TrainedAnchors(logits, deltas, samples)
 
     def use_sparse_forward(self, pyramid: Sequence[Tensor], num_samples: int) -> bool:
         """Decide whether that many anchors cost less than the gradient of whole maps."""
@@ -272,26 +319,28 @@ def propose(
     return proposals
 
 
-def rpn_losses(
-    logits: Tensor, deltas: Tensor, samples: AnchorSamples, *, smooth_l1_beta: float
-) -> dict[str, Tensor]:
+def rpn_losses(trained: Sequence[TrainedAnchors], *, smooth_l1_beta: float) -> dict[str, Tensor]:
     """Losses of the network over the anchors sampled.
 
     Args:
-        logits: `(B, S)`, objectness before the sigmoid.
-        deltas: `(B, S, 4)`.
-        samples: the anchors that these are of.
+        trained: for each size of images.
         smooth_l1_beta: see `smooth_l1_loss`.
 
     Returns:
         `loss_rpn_cls` and `loss_rpn_bbox`, both over the number of anchors sampled in the batch.
     """
-    positive, negative = samples.positive, samples.negative
-    divisor = (positive.sum(1).clamp(min=1) + negative.sum(1).clamp(min=1)).sum()
-    trained = torch.where(positive[..., None], deltas, 0)  # (B, S, 4); 0 where untrained
+    samples = [part.samples for part in trained]
+    counts = [
+        part.positive.sum(1).clamp(min=1) + part.negative.sum(1).clamp(min=1) for part in samples
+    ]
+    divisor = torch.cat(counts).sum()
+    logits = torch.cat([part.logits.flatten() for part in trained])  # (S of all images,)
+    deltas = torch.cat([part.deltas.flatten(0, 1) for part in trained])  # (S of all images, 4)
+    positive = torch.cat([part.positive.flatten() for part in samples])
+    negative = torch.cat([part.negative.flatten() for part in samples])
+    targets = torch.cat([part.deltas.flatten(0, 1) for part in samples])
+    deltas = torch.where(positive[:, None], deltas, 0)  # 0 where untrained
     return {
         "loss_rpn_cls": objectness_loss(logits, positive, negative, divisor=divisor),
-        "loss_rpn_bbox": smooth_l1_loss(
-            trained, samples.deltas, divisor=divisor, beta=smooth_l1_beta
-        ),
+        "loss_rpn_bbox": smooth_l1_loss(deltas, targets, divisor=divisor, beta=smooth_l1_beta),
     }

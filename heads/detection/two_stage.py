@@ -1,15 +1,18 @@
 """The two-stage detector: backbone, FPN, RPN and the RoI heads that a subclass builds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.heads.detection.boxes.matching import image_generators
 from swin_dense.heads.detection.config import TwoStageDetectorConfig
 from swin_dense.heads.detection.fpn import FPN
 from swin_dense.heads.detection.roi_heads.interface import RoIHeads
-from swin_dense.heads.detection.rpn import RPNHead, propose
+from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose
 from swin_dense.heads.detection.targets import (
     DetectionResult,
     DetectionTarget,
@@ -20,6 +23,7 @@ from swin_dense.heads.detection.targets import (
 from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.pyramids import Pyramids
 
 BOX_CLASS_LAYERS = ("fc_cls", "fc_reg")
 MASK_HEAD = "roi_head.mask_head."
@@ -83,33 +87,32 @@ class TwoStageDetector(Model):
             ValueError: targets do not fit the images.
         """
         batch = self._batch(images)
+        device = batch.pixels.device
         check_targets(
             targets,
             batch.sizes,
             num_classes=self.config.num_classes,
             with_masks=self.gives_masks,
         )
-        targets = [
-            move_target(target, batch.pixels.device, with_masks=self.gives_masks)
-            for target in targets
-        ]
+        targets = [move_target(target, device, with_masks=self.gives_masks) for target in targets]
         rpn = self.config.rpn
         gt_boxes = [target["boxes"] for target in targets]
+        # Before drop path, whose draws depend on the number of images.
+        generators = image_generators(len(batch), device)
 
-        features = self.backbone(batch.pixels)
-        pyramid = self.neck(features)
+        features = Pyramids.of(self.backbone, batch)
+        pyramids = features.apply(self.neck)
         rpn_outputs, rpn_losses = self.rpn_head.forward_train(
-            pyramid, batch.sizes, gt_boxes, config=rpn, size_divisor=self.config.size_divisor
-        )
-        proposals = propose(
-            rpn_outputs,
+            pyramids,
             batch.sizes,
-            nms_pre=rpn.train_nms_pre,
-            max_proposals=rpn.train_max_proposals,
-            nms_iou=rpn.nms_iou,
+            gt_boxes,
+            generators,
+            config=rpn,
+            size_divisor=self.config.size_divisor,
         )
-        proposal_boxes = [boxes for boxes, _ in proposals]
-        roi_losses = self.roi_head(pyramid, proposal_boxes, targets, batch)
+        limits = rpn.train_nms_pre, rpn.train_max_proposals
+        proposals = self._propose(pyramids, rpn_outputs, batch.sizes, limits)
+        roi_losses = self.roi_head(pyramids, proposals, targets, batch, generators)
         return rpn_losses | roi_losses
 
     @torch.no_grad()
@@ -164,28 +167,49 @@ class TwoStageDetector(Model):
         mask_form: MaskForm,
     ) -> list[DetectionResult]:
         rpn = self.config.rpn
-        features = self.backbone(batch.pixels)
-        pyramid = self.neck(features)
-        proposals = propose(
-            self.rpn_head(pyramid),
-            batch.sizes,
-            nms_pre=rpn.test_nms_pre,
-            max_proposals=rpn.test_max_proposals,
-            nms_iou=rpn.nms_iou,
-        )
-        proposal_boxes = [boxes for boxes, _ in proposals]
+        features = Pyramids.of(self.backbone, batch)
+        pyramids = features.apply(self.neck)
+        rpn_outputs = [self.rpn_head(pyramid) for pyramid in pyramids.maps]
+        limits = rpn.test_nms_pre, rpn.test_max_proposals
+        proposals = self._propose(pyramids, rpn_outputs, batch.sizes, limits)
         return self.roi_head.predict(
-            pyramid,
-            proposal_boxes,
+            pyramids,
+            proposals,
             batch.sizes,
             original_sizes,
             score_threshold=score_threshold,
             mask_form=mask_form,
         )
 
+    def _propose(
+        self,
+        pyramids: Pyramids,
+        rpn_outputs: Sequence[RPNOutputs],
+        sizes: Sequence[tuple[int, int]],
+        limits: tuple[int, int],
+    ) -> list[Tensor]:
+        """Boxes `(N, 4)` per image, as `propose`; limits are its `nms_pre` and `max_proposals`."""
+        nms_pre, max_proposals = limits
+        proposals = [
+            propose(
+                outputs,
+                group_sizes,
+                nms_pre=nms_pre,
+                max_proposals=max_proposals,
+                nms_iou=self.config.rpn.nms_iou,
+            )
+            for outputs, group_sizes in zip(rpn_outputs, pyramids.split(sizes), strict=True)
+        ]
+        return [boxes for boxes, _ in pyramids.join(proposals)]
+
     def _batch(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
-        """The images on the model's device, in its type, normalised and padded."""
-        weight = next(self.parameters())
+        """The images on the model's device, in its type, to be padded as its config says."""
+        weight, divisor = next(self.parameters()), self.config.size_divisor
         if not isinstance(images, ImageBatch):
-            images = batch_images(images, weight.device, size_divisor=self.config.size_divisor)
-        return images.to(weight.device, weight.dtype)
+            images = batch_images(images, weight.device, size_divisor=divisor)
+        pixels = images.pixels
+        height, width = pixels.shape[-2:]
+        missing = (0, -width % divisor, 0, -height % divisor)
+        if any(missing):  # the batch was made for another model
+            pixels = F.pad(pixels, missing)
+        return replace(images, pixels=pixels, size_divisor=divisor).to(weight.device, weight.dtype)

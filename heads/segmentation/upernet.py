@@ -1,7 +1,7 @@
 """UPerNet semantic segmentor: backbone, decoder and auxiliary head assembled (Xiao et al. 2018)."""
 
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -25,6 +25,7 @@ from swin_dense.heads.segmentation.resizing import map_size, resize_maps
 from swin_dense.heads.segmentation.uper_head import UPerHead
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
+from swin_dense.pyramids import Pyramids
 
 IGNORED_LABEL = 255
 
@@ -121,8 +122,8 @@ class UPerNet(Model):
     ) -> list[Tensor]:
         """Give the label map of each image, as in eval mode whatever the mode of the model.
 
-        An image's label map does not depend on the others: images of one size share a forward,
-        and none is padded.
+        An image's label map does not depend on the others: none is padded. The backbone runs once
+        over all images (`Pyramids`), the decoder over those of one size.
 
         Args:
             images: `(3, H, W)` uint8 RGB each, or a batch of them.
@@ -143,25 +144,25 @@ class UPerNet(Model):
             raise ValueError(f"unknown mode {mode!r}; choose one of whole, slide")
         if mode == "slide" and not all(1 <= s <= c for s, c in zip(stride, crop, strict=True)):
             raise ValueError(f"stride must be in 1..crop, got {stride} for crop {crop}")
-        sizes = [map_size(image) for image in images]
-        wanted = sizes if original_sizes is None else [(int(h), int(w)) for h, w in original_sizes]
-        if len(wanted) != len(sizes):
+        batch = self._unpadded(images)
+        wanted = (
+            batch.sizes
+            if original_sizes is None
+            else [(int(height), int(width)) for height, width in original_sizes]
+        )
+        if len(wanted) != len(batch):
             raise ValueError(
-                f"original_sizes must have one entry per image, got {len(wanted)} for {len(sizes)}"
+                f"original_sizes must have one entry per image, got {len(wanted)} for {len(batch)}"
             )
         if any(min(size) < 1 for size in wanted):
             raise ValueError(f"original_sizes must be at least 1 px, got {wanted}")
-        label_maps: dict[int, Tensor] = {}
         with in_eval_mode(self):
-            for indices in _group(sizes).values():
-                pixels = self._pixels(images, indices)  # (b, 3, H, W)
-                wanted_here = [wanted[index] for index in indices]
-                if mode == "whole":
-                    found = self._predict_whole(pixels, wanted_here)
-                else:
-                    found = self._predict_windows(pixels, wanted_here, crop, stride)
-                label_maps.update(zip(indices, found, strict=True))
-        return [label_maps[index] for index in range(len(sizes))]
+            if mode == "whole":
+                return self._predict_whole(batch, wanted)
+            return [
+                self._predict_windows(image, target, crop, stride)
+                for image, target in zip(batch, wanted, strict=True)
+            ]
 
     @torch.no_grad()
     def predict_multi_scale(
@@ -188,38 +189,42 @@ class UPerNet(Model):
             raise ValueError("views must hold at least one image, got none")
         sources = []
         with in_eval_mode(self):
-            for index, view in enumerate(views):
-                pixels = self._pixels(views, [index])  # (1, 3, H, W)
+            for view in views:
+                pixels = self._unpadded([view]).pixels  # (1, 3, H, W)
                 sizes = [map_size(view), original_size]
-                sources.append(whole_scores(self._decode(pixels)[0], sizes))
+                sources.append(whole_scores(self._decode_pixels(pixels)[0], sizes))
                 if mirror:
-                    logits = self._decode(pixels.flip(-1)).flip(-1)[0]
+                    logits = self._decode_pixels(pixels.flip(-1)).flip(-1)[0]
                     sources.append(whole_scores(logits, sizes))
         return self._label_map(averaged_scores(sources), original_size)
 
-    def _predict_whole(self, pixels: Tensor, wanted: Sequence[Size]) -> list[Tensor]:
-        size = map_size(pixels)
-        return [
-            self._label_map(whole_scores(logits, [size, target]), target)
-            for logits, target in zip(self._decode(pixels), wanted, strict=True)
-        ]
+    def _predict_whole(self, batch: ImageBatch, wanted: Sequence[Size]) -> list[Tensor]:
+        features = Pyramids.of(self.backbone, batch)
+        groups = zip(features.groups, features.maps, features.split(wanted), strict=True)
+        return features.join(
+            [
+                [
+                    self._label_map(whole_scores(logits, [group.size, target]), target)
+                    for logits, target in zip(self._decode(levels), targets, strict=True)
+                ]
+                for group, levels, targets in groups
+            ]
+        )
 
-    def _predict_windows(
-        self, pixels: Tensor, wanted: Sequence[Size], crop: Size, stride: Size
-    ) -> list[Tensor]:
-        height, width = map_size(pixels)
-        window = min(crop[0], height), min(crop[1], width)
-        origins = window_origins((height, width), window, stride)
-        label_maps = []
-        for image, target in zip(pixels, wanted, strict=True):
-            logits = window_logits(self._decode, image, origins, window)  # (K, h, w) each
-            scores = window_scores(logits, origins, window, ((height, width), target))
-            label_maps.append(self._label_map(scores, target))
-        return label_maps
+    def _predict_windows(self, image: Tensor, target: Size, crop: Size, stride: Size) -> Tensor:
+        size = map_size(image)
+        window = min(crop[0], size[0]), min(crop[1], size[1])
+        origins = window_origins(size, window, stride)
+        logits = window_logits(self._decode_pixels, image, origins, window)  # (K, h, w) each
+        return self._label_map(window_scores(logits, origins, window, (size, target)), target)
 
-    def _decode(self, pixels: Tensor) -> Tensor:
+    def _decode_pixels(self, pixels: Tensor) -> Tensor:
+        """Logits of normalised pixels `(B, 3, H, W)`, as `_decode`."""
+        return self._decode(self.backbone(pixels))
+
+    def _decode(self, features: Sequence[Tensor]) -> Tensor:
         """Logits `(B, K, H/4, W/4)` in float32, in which they are resized and compared."""
-        return self.decode_head(self.backbone(pixels)).float()
+        return self.decode_head(features).float()
 
     def _label_map(self, scores: ScoreSource, size: Size) -> Tensor:
         return label_map(scores, size, num_classes=self.config.num_classes, device=self._device)
@@ -234,14 +239,9 @@ class UPerNet(Model):
             images = batch_images(images, self._device, size_divisor=1)
         return images.to(self._device, self.decode_head.conv_seg.weight.dtype)
 
-    def _pixels(self, images: Sequence[Tensor] | ImageBatch, indices: Sequence[int]) -> Tensor:
-        """Normalised pixels `(len(indices), 3, H, W)` of images of one size, without padding."""
-        if isinstance(images, ImageBatch):
-            pixels = list(images)
-            return torch.stack([pixels[index] for index in indices]).to(
-                self.decode_head.conv_seg.weight
-            )
-        return self._batch([images[index] for index in indices]).pixels
+    def _unpadded(self, images: Sequence[Tensor] | ImageBatch) -> ImageBatch:
+        """The images as `_batch`, each to be decoded without any padding."""
+        return replace(self._batch(images), size_divisor=1)
 
     def _pad_label_maps(self, targets: Sequence[Tensor], batch: ImageBatch) -> Tensor:
         """Check the label maps and pad them with 255 to the batch: `(B, H, W)` on its device."""
@@ -278,11 +278,3 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     logits = resize_maps(logits.float(), map_size(labels))  # (B, K, H, W)
     losses = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none")
     return losses.mean()
-
-
-def _group(sizes: Sequence[Size]) -> dict[Size, list[int]]:
-    """Indices of each size, in the order the sizes first occur."""
-    groups = defaultdict(list)
-    for index, size in enumerate(sizes):
-        groups[size].append(index)
-    return groups

@@ -6,6 +6,7 @@ from typing import cast
 from torch import Tensor
 
 from swin_dense.backbone import SwinStage, SwinTransformer
+from swin_dense.blocks import TokenMaps
 
 STEM = -1  # the patch embedding, among the numbers of stages
 
@@ -28,15 +29,15 @@ def stage_outputs(
     """
     backbone.check_pixels(pixels)
     outputs = {}
-    tokens = backbone.patch_embed(pixels)  # (B, H/4, W/4, C)
+    maps: TokenMaps = backbone.patch_embed(pixels)  # (B, H/4, W/4, C)
     if STEM in stages:
-        outputs[STEM] = tokens
+        outputs[STEM] = maps.unpack()[0]
     for i, stage in enumerate(cast(Iterable[SwinStage], backbone.layers)):
         if i > max(stages):
             break
-        tokens = stage(tokens)  # (B, H_i, W_i, C_i)
+        maps = stage(maps)  # (B, H_i, W_i, C_i)
         if i in stages:
-            outputs[i] = tokens
+            outputs[i] = maps.unpack()[0]
         if i < max(stages) and stage.downsample is not None:
-            tokens = stage.downsample(tokens)  # (B, H_i/2, W_i/2, 2*C_i)
+            maps = stage.downsample(maps)  # (B, H_i/2, W_i/2, 2*C_i)
     return outputs

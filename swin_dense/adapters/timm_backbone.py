@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from swin_dense.configs import TimmConfig
 from swin_dense.hub_methods import HubMethods
+from swin_dense.padding import ImageBatch
+from swin_dense.pyramids import Pyramids
 
 _STRIDES = (4, 8, 16, 32)
 _POSITIONS = ("relative_position_bias_table", "pos_embed")
@@ -49,14 +51,15 @@ class TimmBackbone(HubMethods, nn.Module):
         self._is_channels_last = str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC")
         self._frozen = self._freeze([info.module_name()[level] for level in self._levels])
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor | ImageBatch) -> list[Tensor]:
         """Compute the feature maps.
 
         The image is padded with zeros to a multiple of 32, which every model of timm takes, and
         each map is cut to the part that the image has.
 
         Args:
-            pixels: `(B, 3, H, W)` float, normalised; any H and W from 1.
+            images: `(B, 3, H, W)` float, normalised; any H and W from 1. Or a batch of images of
+                any sizes, on which the net runs as `Pyramids.of` says.
 
         Returns:
             One contiguous `(B, C_i, ceil(H/s_i), ceil(W/s_i))` a level, fine to coarse.
@@ -64,6 +67,9 @@ class TimmBackbone(HubMethods, nn.Module):
         Raises:
             ValueError: the pixels have another shape, or are not floating point.
         """
+        if isinstance(images, ImageBatch):
+            return Pyramids.of(self, images).padded(images, self.strides)
+        pixels = images
         if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
             raise ValueError(
                 f"pixels must be (B, 3, H, W) with every side at least 1, got {tuple(pixels.shape)}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from swin_dense.windowing.windows import (
     permutation_between,
     sort_by_kind,
 )
+
+# Token maps of a batch, group by group: how many there are of a size, their height and width.
+MapSizes: TypeAlias = tuple[tuple[int, int, int], ...]
 
 # A forward needs one a stage.
 _CACHED_PLANS = 32
@@ -71,20 +75,20 @@ class BlockPlan:
     """Geometry of the maps that one block works on.
 
     Attributes:
-        batch: number of images.
+        num_images: number of images.
         permutation: brings the tokens from the order of the block before into this one's.
         chunks: what is worked on in one go, in order; they cover all tokens.
-        image_indices: `(B*H*W,)` the image each token belongs to; None where nobody asked.
+        image_indices: `(N,)` the image each token belongs to; None where nobody asked.
     """
 
-    batch: int
+    num_images: int
     permutation: Permutation
     chunks: tuple[Chunk, ...]
     image_indices: Tensor | None
 
 
 def plan_blocks(
-    size: tuple[int, int, int],
+    sizes: MapSizes,
     orders: Sequence[TokenOrder],
     *,
     window: int,
@@ -95,8 +99,9 @@ def plan_blocks(
     """Plan the way of the tokens through blocks that work in the given orders.
 
     Args:
-        size: batch, height and width of the token maps, each at least 1.
-        orders: of each block, in order; tokens come in raster order.
+        sizes: the token maps, group by group: how many there are, their height and width, each at
+            least 1.
+        orders: of each block, in order; tokens come map by map, in raster order.
         window: side M of a window in tokens; the shift is M // 2.
         device: where the indices are kept.
         max_tokens: that a chunk may hold, though it holds at least one window; None: all.
@@ -106,7 +111,7 @@ def plan_blocks(
         A plan a block, and the permutation that leads back to raster order. Equal arguments give
         the same object while it is remembered.
     """
-    arguments = (size, tuple(orders), window, device, max_tokens, with_image_indices)
+    arguments = (tuple(sizes), tuple(orders), window, device, max_tokens, with_image_indices)
     if torch.compiler.is_compiling():
         from swin_dense.windowing.untraced import call_untraced
 
@@ -117,25 +122,29 @@ def plan_blocks(
 @lru_cache(maxsize=_CACHED_PLANS)
 @torch.inference_mode(False)  # what is remembered must also serve a later training
 def _plan_blocks(
-    size: tuple[int, int, int],
+    sizes: MapSizes,
     orders: tuple[TokenOrder, ...],
     window: int,
     device: torch.device,
     max_tokens: int | None,
     with_image_indices: bool,
 ) -> tuple[tuple[BlockPlan, ...], Permutation]:
-    batch, height, width = size
-    tokens = {"raster": np.arange(batch * height * width)}
+    areas = [height * width for count, height, width in sizes for _ in range(count)]
+    image_of_token = np.repeat(np.arange(len(areas)), areas)
+    tokens = {"raster": np.arange(len(image_of_token), dtype=np.int32)}
     chunks = {}
     image_indices: dict[str, Tensor] = {}
     for order in dict.fromkeys(orders):
         shift = window // 2 if order == "shifted" else 0
-        one = cut_map(height, width, window=window, shift=shift)
-        windows = sort_by_kind(join_maps([one] * batch))
+        cut = [
+            (cut_map(height, width, window=window, shift=shift), count)
+            for count, height, width in sizes
+        ]
+        windows = sort_by_kind(join_maps([one for one, count in cut for _ in range(count)]))
         tokens[order] = windows.order
         chunks[order] = _make_chunks(windows, max_tokens, device)
         if with_image_indices:
-            image_indices[order] = _to_device(tokens[order] // (height * width), device)
+            image_indices[order] = _to_device(image_of_token[tokens[order]], device)
     way = list(pairwise(("raster", *orders, "raster")))
     permutations: dict[tuple[str, str], Permutation] = {}
     for source, target in way:
@@ -145,7 +154,9 @@ def _plan_blocks(
             permutations[source, target] = Permutation(there, back)
             permutations[target, source] = Permutation(back, there)
     plans = tuple(
-        BlockPlan(batch, permutations[source, target], chunks[target], image_indices.get(target))
+        BlockPlan(
+            len(areas), permutations[source, target], chunks[target], image_indices.get(target)
+        )
         for source, target in way[:-1]
     )
     return plans, permutations[way[-1]]

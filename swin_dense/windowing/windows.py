@@ -26,13 +26,21 @@ Only windows at the bottom and the right edge of the rolled map hold tokens from
 the image, so that the masks of four kinds serve every window of every map. Windows of a kind stand
 together, those without padding first.
 
+A batch is a list of maps, of one size or of many (`join_maps`). A second map of 1 x 2 tokens, 6 and
+7, is one more window, which the shift brings apart again:
+
+    order       4 5 1 2   3 0   7 6
+    kind        BOTTOM  CORNER  CORNER
+
+So images of different sizes are worked on together, and nothing between them exists.
+
 `window_plans.py` makes device tensors of all this, and keeps them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import numpy as np
@@ -102,7 +110,7 @@ def cut_map(height: int, width: int, *, window: int, shift: int) -> Windows:
         The windows, row by row; tokens are numbered row by row from 0.
     """
     down, across = (-(-side // window) for side in (height, width))  # windows
-    padded = np.full((down * window, across * window), PADDING)
+    padded = np.full((down * window, across * window), PADDING, dtype=np.int32)
     padded[:height, :width] = np.arange(height * width).reshape(height, width)
     rolled = np.roll(padded, (-shift, -shift), axis=(0, 1))
     cut = rolled.reshape(down, window, across, window).swapaxes(1, 2)  # (down, across, M, M)
@@ -119,11 +127,10 @@ def join_maps(maps: Sequence[Windows]) -> Windows:
     Args:
         maps: at least one, with windows of one size.
     """
-    first = 0
+    lengths = [int(windows.num_tokens.sum()) for windows in maps]
     slots = []
-    for windows in maps:
+    for windows, first in zip(maps, accumulate(lengths[:-1], initial=0), strict=True):
         slots.append(np.where(windows.occupied, windows.slots + first, PADDING))
-        first += int(windows.num_tokens.sum())
     return Windows(np.concatenate(slots), np.concatenate([windows.kinds for windows in maps]))
 
 
@@ -141,7 +148,7 @@ def permutation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def invert(permutation: np.ndarray) -> np.ndarray:
     """The permutation that undoes another: `(N,)` places of 0, 1, 2, ... in it."""
     inverse = np.empty_like(permutation)
-    inverse[permutation] = np.arange(len(permutation))
+    inverse[permutation] = np.arange(len(permutation), dtype=permutation.dtype)
     return inverse
 
 

@@ -3,7 +3,14 @@ import torch
 from reference import patch_merging, swin_block
 
 from swin_dense import blocks
-from swin_dense.blocks import PatchEmbed, PatchMerging, SwinBlock, chunk_tokens, permute
+from swin_dense.blocks import (
+    PatchEmbed,
+    PatchMerging,
+    SwinBlock,
+    TokenMaps,
+    chunk_tokens,
+    permute,
+)
 from swin_dense.windowing.window_plans import plan_blocks
 
 CPU = torch.device("cpu")
@@ -23,7 +30,7 @@ def run(block: SwinBlock, tokens: torch.Tensor) -> torch.Tensor:
     """`(B, H, W, C)` through a block and back into raster order."""
     size = tokens.shape[:3]
     (plan,), back = plan_blocks(
-        size,
+        (tuple(size),),
         [block.order],
         window=block.attn.window_size,
         device=CPU,
@@ -102,7 +109,7 @@ def test_drop_path_keeps_the_mean():
     block = make_block(drop_path=0.25)
     tokens = torch.randn(1, 2, 2, 8).expand(4000, -1, -1, -1)
     (plan,), _ = plan_blocks(
-        (4000, 2, 2),
+        ((4000, 2, 2),),
         ["shifted"],
         window=4,
         device=CPU,
@@ -118,8 +125,9 @@ def test_patch_embedding_pads_to_whole_patches(generator):
     embed = PatchEmbed(in_channels=3, embed_dim=8, patch_size=4, patch_norm=True)
     pixels = torch.randn(1, 3, 5, 9, generator=generator)
     padded = torch.nn.functional.pad(pixels, (0, 3, 0, 3))
-    assert embed(pixels).shape == (1, 2, 3, 8)
-    assert torch.equal(embed(pixels), embed(padded))
+    (maps,) = embed(pixels).unpack()
+    assert maps.shape == (1, 2, 3, 8)
+    assert torch.equal(maps, embed(padded).unpack()[0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 4), (3, 5)])
@@ -127,4 +135,15 @@ def test_patch_merging_matches_the_loop(size, generator):
     merging = PatchMerging(6)
     tokens = torch.randn(*size, 6, generator=generator)
     expected = patch_merging(merging, tokens)
-    torch.testing.assert_close(merging(tokens[None])[0], expected, rtol=1e-5, atol=1e-6)
+    (merged,) = merging(TokenMaps.pack([tokens[None]])).unpack()
+    torch.testing.assert_close(merged[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_maps_of_two_sizes_are_merged_as_each_alone(generator):
+    merging = PatchMerging(6)
+    maps = [torch.randn(*size, 6, generator=generator) for size in ((2, 3, 5), (1, 4, 1))]
+    merged = merging(TokenMaps.pack(maps)).unpack()
+    assert [tuple(m.shape) for m in merged] == [(2, 2, 3, 12), (1, 2, 1, 12)]
+    for one, alone in zip(merged, maps, strict=True):
+        (expected,) = merging(TokenMaps.pack([alone])).unpack()
+        torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]
 
 def plan(size, orders, *, window=4, max_tokens=None, with_image_indices=False):
     return plan_blocks(
-        size,
+        (size,),
         orders,
         window=window,
         device=CPU,

@@ -88,6 +88,47 @@ def test_well_known_backbones_train_save_and_load_under_any_head(
     check(name, backbone, tmp_path, generator)
 
 
+@pytest.mark.parametrize("backbone", SMALL)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_result_under_any_backbone_does_not_depend_on_the_batch(
+    name: str, backbone: str, generator: torch.Generator
+) -> None:
+    model = make_model(name, backbone)
+    sizes = [(50, 67), (33, 130), (40, 80), (96, 40), (1, 1)]
+    images = [
+        torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes
+    ]
+    for image, found in zip(images, model.predict(images), strict=True):
+        (alone,) = model.predict([image])
+        if model.task == "segmentation":
+            assert (found == alone).float().mean() >= 0.999
+        else:
+            assert found["labels"].tolist() == alone["labels"].tolist()
+            torch.testing.assert_close(found["scores"], alone["scores"], rtol=0, atol=1e-4)
+            torch.testing.assert_close(found["boxes"], alone["boxes"], rtol=0, atol=0.05)
+
+
+def test_a_backbone_that_cannot_pack_is_given_images_of_one_size_and_trained_on_padded_ones(
+    generator: torch.Generator,
+) -> None:
+    model, seen = make_model("mask_rcnn_swin_t", "test_convnext"), []
+    model.backbone.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    sizes = [(50, 67), (33, 130), (40, 80)]
+    images = [
+        torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes
+    ]
+    model.train().predict(images)
+    assert seen == [(2, 3, 64, 96), (1, 3, 64, 160)]
+    seen.clear()
+    targets = []
+    for size in sizes:
+        target = {"boxes": torch.tensor([[10.0, 5, 50, 30]]), "labels": torch.tensor([1])}
+        targets.append(target | {"masks": torch.ones(1, *size, dtype=torch.bool)})
+    losses = model(images, targets)
+    assert seen == [(3, 3, 64, 160)]
+    assert all(loss.isfinite() for loss in losses.values())
+
+
 def test_a_file_says_which_backbone_it_holds_and_asks_for_no_download(tmp_path: Path) -> None:
     model = make_model("upernet_swin_t", "test_convnext")
     pretrained = dataclasses.replace(model.config.backbone, pretrained=True)

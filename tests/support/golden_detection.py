@@ -27,9 +27,18 @@ from swin_dense.heads import create_model, from_checkpoint
 from swin_dense.heads.detection.rpn import propose
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget
 from swin_dense.heads.detection.two_stage import TwoStageDetector
-from swin_dense.padding import batch_images
+from swin_dense.padding import ImageBatch, batch_images
 
 LONG_SIDE, SHORT_SIDE = 512, 320  # px, the reference's keep-ratio resize
+
+
+class PaddedTogether(ImageBatch):
+    """A batch whose images are all padded to the largest, as the reference trained with."""
+
+    @property
+    def padded_sizes(self) -> tuple[tuple[int, int], ...]:
+        """The same for all."""
+        return ((self.pixels.shape[-2], self.pixels.shape[-1]),) * len(self)
 
 
 class GoldenDetector:
@@ -177,6 +186,26 @@ def check_detections(golden: GoldenDetector) -> None:
                 assert rle.iou(pair[:1], pair[1:], [0])[0, 0] > 0.998
 
 
+def check_batch(golden: GoldenDetector, *, num_sizes: int) -> None:
+    """Photographs of so many padded sizes, and one that shares one: each as it is found alone."""
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for image_id in golden.image_ids:
+        (size,) = batch_images([golden.image(image_id)[0]]).padded_sizes
+        by_size.setdefault(size, []).append(image_id)
+    most = max(by_size.values(), key=len)
+    image_ids = [of_size[0] for of_size in list(by_size.values())[:num_sizes]]
+    image_ids.append(next(image_id for image_id in most if image_id not in image_ids))
+    images, sizes = zip(*(golden.image(image_id) for image_id in image_ids), strict=True)
+    results = golden.model.predict(images, original_sizes=sizes)
+    for image_id, found in zip(image_ids, results, strict=True):
+        alone = golden.results[image_id]
+        assert found["labels"].tolist() == alone["labels"].tolist(), image_id
+        torch.testing.assert_close(found["scores"], alone["scores"], rtol=0, atol=1e-4)
+        torch.testing.assert_close(found["boxes"], alone["boxes"], rtol=0, atol=0.05)
+        # A pixel on an edge may fall to either side of one half.
+        assert (found["masks"] != alone["masks"]).sum() <= 2e-3 * alone["masks"].sum()
+
+
 def check_boxes_and_scores(golden: GoldenDetector, plain: GoldenDetector) -> None:
     """Without a mask head the same detections to the bit, without masks."""
     assert not plain.model.gives_masks
@@ -206,10 +235,9 @@ def check_losses(golden: GoldenDetector) -> None:
     """Each loss to 1e-3 and each module's gradient norm to 1e-2, on the first two photographs."""
     model = golden.without_sampling()
     image_ids = golden.image_ids[:2]
-    losses = model(
-        [golden.image(image_id)[0] for image_id in image_ids],
-        [golden.target(image_id) for image_id in image_ids],
-    )
+    batch = batch_images([golden.image(image_id)[0] for image_id in image_ids])
+    together = PaddedTogether(batch.pixels, batch.sizes)
+    losses = model(together, [golden.target(image_id) for image_id in image_ids])
     reference = golden.read_json("losses.json")
     expected = {name: v for name, v in reference["losses"].items() if not name.endswith("acc")}
     assert losses.keys() == expected.keys()

@@ -184,7 +184,7 @@ def evaluate_in_parts(recipe: Recipe, folder: Path) -> None:
 
 
 def find_nothing_in_one_process(config: ModelConfig, recipe: Recipe, fsdp: bool) -> None:
-    """Two steps in which only the first process has an object."""
+    """Two steps in which the first process alone has an object, and an image of another size."""
     options = Options(recipe=recipe, device="cpu", fsdp=fsdp)
     accelerator = create_accelerator(options)
     torch.manual_seed(0)
@@ -195,9 +195,16 @@ def find_nothing_in_one_process(config: ModelConfig, recipe: Recipe, fsdp: bool)
         "labels": torch.zeros(count, dtype=torch.int64),
         "masks": torch.ones(count, 64, 64, dtype=torch.bool),
     }
-    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    nothing = {
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "masks": torch.zeros(0, 40, 100, dtype=torch.bool),
+    }
+    images, targets = [torch.zeros(3, 64, 64, dtype=torch.uint8)], [target]
+    if count:
+        images, targets = [*images, torch.zeros(3, 40, 100, dtype=torch.uint8)], [target, nothing]
     for _ in range(2):
-        losses = trained.network([image], [target])
+        losses = trained.network(images, targets)
         accelerator.backward(sum(losses.values()))
         missing = [
             name

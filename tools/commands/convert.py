@@ -155,8 +155,8 @@ def convert_file(
         Our names of the weights that were left out.
 
     Raises:
-        ValueError: the file cannot be read, the layout has no place for its weights, or the suffix
-            is not one of the layout's.
+        ValueError: the file cannot be read, the layout has no place for its weights, a weight is
+            nan, infinite or beyond any trained one, or the suffix is not one of the layout's.
         FileNotFoundError: there is no such file.
     """
     _check_suffix(out, layout)
@@ -164,6 +164,7 @@ def convert_file(
 
     from swin_dense.checkpoints.containers import read_checkpoint
     from swin_dense.checkpoints.conversion import convert_checkpoint, to_layout
+    from swin_dense.checkpoints.loading import check_values
     from swin_dense.heads.checkpoints import from_checkpoint
 
     checkpoint = read_checkpoint(file)
@@ -172,6 +173,7 @@ def convert_file(
     left_out: list[str] = []
     if backbone_only:
         state, left_out = _take_backbone(converted, layout)
+    check_values(state, source=checkpoint.source)
     is_our_model = layout == "swin_dense" and converted.is_whole and not backbone_only
     try:
         renamed = state if is_our_model else to_layout(state, layout)

@@ -17,11 +17,11 @@ from swin_dense.datasets.formats.detection_folder import (
     name_counts,
     open_detection_folder,
 )
+from swin_dense.datasets.formats.folders import innermost_folder
 from swin_dense.datasets.formats.segmentation.ade20k_writer import write_ade20k
-from swin_dense.datasets.formats.segmentation.pairs import descend
+from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
 from swin_dense.datasets.formats.segmentation.table import (
     SEGMENTATION_FORMATS,
-    SegmentationFolder,
     find_segmentation_format,
     open_segmentation,
 )
@@ -177,7 +177,7 @@ class SegmentationFolders:
         if layout is not None:
             return layout in self.layouts()
         try:
-            find_segmentation_format(descend(root))
+            find_segmentation_format(innermost_folder(root))
         except FileNotFoundError:
             return False
         return True
@@ -185,7 +185,7 @@ class SegmentationFolders:
     def describe(self, root: Path, layout: str | None) -> FolderFacts:
         """Count the images in which each class occurs; of large splits a part that is named."""
         folder = open_segmentation(root)
-        found = find_segmentation_format(descend(root))
+        found = find_segmentation_format(innermost_folder(root))
         keys = {id(value): key for key, value in SEGMENTATION_FORMATS.items()}
         names = folder.reading.classes.names
         counts = {split: folder.count_classes(split) for split in folder.splits}

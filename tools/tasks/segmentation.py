@@ -167,7 +167,7 @@ class SegmentationTask:
         batch = batch_images([sample["image"] for sample in samples], device)
         height, width = batch.pixels.shape[-2:]
         missing = (0, max(0, data.crop[1] - width), 0, max(0, data.crop[0] - height))
-        batch = ImageBatch(F.pad(batch.pixels, missing), batch.sizes)
+        batch = replace(batch, pixels=F.pad(batch.pixels, missing))
         return batch, [sample["label_map"].to(device, non_blocking=True) for sample in samples]
 
     def evaluate(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from swin_dense.datasets.formats.coco_file import CocoCategory, CocoFile, read_coco
 from swin_dense.datasets.formats.detection.box_forms import check_box_form
-from swin_dense.datasets.formats.detection.image_files import locate_images
+from swin_dense.datasets.formats.detection.image_files import SizeFinder, locate_images
 
 _MAX_NAMED = 5
 
@@ -33,6 +33,7 @@ def read_annotation_file(
     *,
     folders: Callable[[str], Sequence[Path]],
     crowds_are_objects: bool = False,
+    sizes_of_files: bool = False,
 ) -> tuple[CocoFile, Path]:
     """Read the file of one split, with the classes of all of them.
 
@@ -45,6 +46,7 @@ def read_annotation_file(
         split: to read.
         folders: where the images of a split may be, the likeliest first.
         crowds_are_objects: masks marked as crowds are single objects, as CVAT writes them.
+        sizes_of_files: images without width and height have those of their files.
 
     Returns:
         The annotations, and the folder that their file names are relative to.
@@ -56,7 +58,11 @@ def read_annotation_file(
     if split not in files:
         there = ", ".join(files) or "none"
         raise FileNotFoundError(f"no split '{split}' in {root}; splits there: {there}")
-    coco = read_coco(files[split])
+    sizes = SizeFinder(root, folders(split)) if sizes_of_files else None
+    coco = read_coco(files[split], find_size=sizes)
+    if sizes is not None and sizes.num_found:
+        note = f"sizes of {sizes.num_found} images, which it does not state, read from their files"
+        coco = coco._replace(notes=(*coco.notes, note))
     check_box_form(coco)
     tables = {name: table for name, path in files.items() if (table := _read_table(path))}
     coco = _with_one_table(coco, tables, split=split, root=root)

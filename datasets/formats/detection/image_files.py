@@ -8,6 +8,8 @@ from pathlib import Path
 
 from swin_dense.datasets.formats.coco_file import CocoFile
 from swin_dense.datasets.formats.folders import find_images
+from swin_dense.datasets.label_maps import read_upright_size
+from swin_dense.datasets.samples import Size
 
 _MAX_NAMED = 20
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an upload
@@ -61,6 +63,31 @@ def locate_images(coco: CocoFile, root: Path, folders: Sequence[Path]) -> tuple[
         for image, (folder, name) in zip(coco.images, found, strict=True)
     ]
     return coco._replace(images=images), base
+
+
+class SizeFinder:
+    """Sizes of the image files that names mean, upright, as annotation tools show them.
+
+    Attributes:
+        num_found: sizes that were asked for and found.
+    """
+
+    def __init__(self, root: Path, folders: Sequence[Path]) -> None:
+        self.num_found = 0
+        self._search = _Search(root, [folder for folder in folders if folder.is_dir()])
+
+    def __call__(self, name: str) -> Size | None:
+        """Size of one file; None where it is not there or not certain.
+
+        Raises:
+            ValueError: the file cannot be read as an image.
+        """
+        places = self._search.find(name)
+        if len(places) != 1:
+            return None
+        self.num_found += 1
+        folder, found = places[0]
+        return read_upright_size(folder / found)
 
 
 class _Search:

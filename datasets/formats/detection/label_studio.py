@@ -1,7 +1,8 @@
 """Label Studio's COCO export: `result.json` and `images/`.
 
 Its file names have folders, of the export or of the server, in either slash, and a hash before the
-name that the image was uploaded under.
+name that the image was uploaded under. Images that it could not open have no width and height
+there.
 """
 
 from collections.abc import Sequence
@@ -35,4 +36,5 @@ def read_label_studio(root: Path, split: str) -> tuple[CocoFile, Path]:
         del name
         return (root / "images", root)
 
-    return read_annotation_file(root, {WHOLE: root / _FILE}, split, folders=folders)
+    files = {WHOLE: root / _FILE}
+    return read_annotation_file(root, files, split, folders=folders, sizes_of_files=True)

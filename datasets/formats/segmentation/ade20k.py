@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from swin_dense.datasets.formats.segmentation.pairs import check_headers
 from swin_dense.datasets.formats.segmentation.table import open_segmentation
+from swin_dense.datasets.formats.split_names import VALIDATION_NAMES
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.samples import SegmentationSample
-from swin_dense.datasets.splits import VALIDATION_NAMES
 from swin_dense.datasets.transforms.pipeline import Pipeline, seed_transforms
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from swin_dense.datasets.categories import ade20k_classes
+from swin_dense.datasets.formats.folders import list_folders
 from swin_dense.datasets.formats.segmentation.pairs import (
     LABEL_SUFFIXES,
     LayoutFiles,
-    list_folders,
     list_images,
     pair_files,
 )

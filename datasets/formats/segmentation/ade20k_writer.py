@@ -10,9 +10,9 @@ import numpy as np
 
 from swin_dense.datasets.formats.segmentation.label_encoding import Encoding
 from swin_dense.datasets.formats.segmentation.pairs import LabelledImage, check_headers
-from swin_dense.datasets.formats.segmentation.table import SegmentationFolder
+from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
+from swin_dense.datasets.formats.split_names import ADE20K_NAMES, published_name
 from swin_dense.datasets.label_maps import IGNORED_LABEL
-from swin_dense.datasets.splits import TEST_NAMES, TRAINING_NAMES, VALIDATION_NAMES
 
 
 def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
@@ -39,7 +39,7 @@ def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
     num_classes = len(folder.reading.classes.names)
     if num_classes >= IGNORED_LABEL:
         raise ValueError(f"ADE20K's form has room for 254 classes, got {num_classes}")
-    names = {split: _published_name(split) for split in folder.splits}
+    names = {split: published_name(split, ADE20K_NAMES) for split in folder.splits}
     if len(set(names.values())) < len(names):
         raise ValueError(
             f"splits must have names of different meaning, got {', '.join(names)} in {folder.root}"
@@ -60,13 +60,6 @@ def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
-
-
-def _published_name(split: str) -> str:
-    for names in (TRAINING_NAMES, VALIDATION_NAMES, TEST_NAMES):
-        if split in names:
-            return names[0]
-    return split
 
 
 def _write_pair(pair: LabelledImage, out: Path, split: str, encoding: Encoding) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from swin_dense.datasets.categories import ClassList
+from swin_dense.datasets.formats.folders import list_folders
 from swin_dense.datasets.formats.segmentation.label_encoding import Encoding, Numbers, NumberTable
 from swin_dense.datasets.formats.segmentation.pairs import (
     FileTree,
     LayoutFiles,
-    list_folders,
     list_images,
     pair_files,
 )

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from swin_dense.datasets.categories import ClassList
 from swin_dense.datasets.label_maps import (
     IGNORED_LABEL,
     labels_from_numbers,
@@ -204,6 +205,23 @@ def describe_colours(codes: np.ndarray) -> str:
         for code, count in zip(found[order[:_SHOWN]], counts[order[:_SHOWN]], strict=True)
     ]
     return ", ".join(named) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Classes and encoding of a data set.
+
+    Attributes:
+        classes: names and colours in the order of the labels.
+        names_from: whose they are, for people.
+        encoding: of its label maps.
+        reduce_zero_label: of `Numbers`; None where there is no such question.
+    """
+
+    classes: ClassList
+    names_from: str
+    encoding: Encoding
+    reduce_zero_label: bool | None
 
 
 def _numbers(path: Path, from_grey: bool) -> np.ndarray:

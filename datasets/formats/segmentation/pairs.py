@@ -1,22 +1,19 @@
 """Images and their label maps as files: listed, paired by name, their headers checked."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from swin_dense.datasets.categories import ClassList
+from swin_dense.datasets.formats.folders import IMAGE_SUFFIXES, walk_files
 from swin_dense.datasets.formats.segmentation.label_encoding import Encoding
 from swin_dense.datasets.label_maps import read_image_header
 from swin_dense.datasets.samples import Size
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LABEL_SUFFIXES = (".png", ".gif", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 NUM_READERS = 16  # threads
-_JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")
-_DEEPEST = 8  # folders in folders; a link to a folder above is followed no further
 _FAULTS_SHOWN = 20
 
 
@@ -68,39 +65,6 @@ class FileTree:
 
     files: dict[str, Path] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-
-
-def list_folder(folder: Path) -> list["os.DirEntry[str]"]:
-    """Entries by name, without hidden ones and without what systems leave behind."""
-    with os.scandir(folder) as entries:
-        kept = [entry for entry in entries if entry.name[0] != "." and entry.name not in _JUNK]
-    return sorted(kept, key=lambda entry: entry.name)
-
-
-def list_folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; none where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return [entry.name for entry in list_folder(folder) if entry.is_dir()]
-
-
-def descend(root: Path) -> Path:
-    """The folder that an archive's single top folders lead to."""
-    for _ in range(_DEEPEST):
-        entries = list_folder(root)
-        if len(entries) != 1 or not entries[0].is_dir():
-            break
-        root = Path(entries[0].path)
-    return root
-
-
-def walk_files(folder: Path, *, deepest: int = _DEEPEST) -> Iterator[Path]:
-    """Regular files of a folder and of those in it, by name."""
-    for entry in list_folder(folder):
-        if entry.is_file():
-            yield Path(entry.path)
-        elif entry.is_dir() and deepest > 0:
-            yield from walk_files(Path(entry.path), deepest=deepest - 1)
 
 
 def list_images(

@@ -41,6 +41,7 @@ def sample_anchors(
     min_positive_iou: float,
     num_samples: int | None,
     positive_fraction: float,
+    generators: Sequence[torch.Generator | None],
 ) -> AnchorSamples:
     """Sample the anchors that are trained on, without waiting for the device.
 
@@ -55,12 +56,13 @@ def sample_anchors(
         min_positive_iou: see `match_boxes`.
         num_samples: see `sample_matches`.
         positive_fraction: see `sample_matches`.
+        generators: random source of each image, see `image_generators`.
 
     Returns:
         `min(num_samples, N)` anchors of each image, or all of them for None.
     """
     columns = []
-    for size, image_boxes in zip(sizes, gt_boxes, strict=True):
+    for size, image_boxes, generator in zip(sizes, gt_boxes, generators, strict=True):
         usable = anchors_in_image(
             anchors, size, size_divisor=size_divisor, allowed_border=allowed_border
         )
@@ -75,6 +77,7 @@ def sample_anchors(
             matches.masked_fill_(~usable, IGNORED),
             num_samples=num_samples,
             positive_fraction=positive_fraction,
+            generator=generator,
         )
         indices, sampled = torch.arange(len(anchors), device=anchors.device), anchors
         if num_samples is not None:

@@ -55,8 +55,29 @@ def match_boxes(
     return matches
 
 
+def image_generators(num_images: int, device: torch.device) -> list[torch.Generator]:
+    """Random sources of one step, one an image, for all that is sampled of it.
+
+    All begin with one seed, which is drawn from torch's global source on the CPU. So after the same
+    `torch.manual_seed` an image draws the same alone and in any batch. Equal seeds do no harm: in
+    each image every candidate is drawn equally often, which is all that the losses, sums over
+    images, need; that two images draw from the same places of their lists says nothing, for what
+    stands there are boxes of different images.
+
+    Args:
+        num_images: images of the batch.
+        device: on which is sampled; the host does not wait for it.
+    """
+    seed = int(torch.randint(2**63 - 1, (), device="cpu"))
+    return [torch.Generator(device).manual_seed(seed) for _ in range(num_images)]
+
+
 def sample_matches(
-    matches: Tensor, *, num_samples: int | None, positive_fraction: float
+    matches: Tensor,
+    *,
+    num_samples: int | None,
+    positive_fraction: float,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Sample the boxes of one image that are trained on, without waiting for the device.
 
@@ -64,6 +85,7 @@ def sample_matches(
         matches: `(N,)` from `match_boxes`.
         num_samples: boxes to sample; None keeps all positives and all negatives.
         positive_fraction: largest share of positives among `num_samples`; negatives fill up.
+        generator: random source on the device of `matches`; None: torch's global one.
 
     Returns:
         Two `(N,)` bool: the positives sampled and the negatives sampled.
@@ -71,14 +93,18 @@ def sample_matches(
     positive, negative = matches >= 0, matches == BACKGROUND
     if num_samples is None:
         return positive, negative
-    positive = _random_choice(positive, int(num_samples * positive_fraction))
-    return positive, _random_choice(negative, num_samples, fewer=positive.sum())
+    max_positive = int(num_samples * positive_fraction)
+    positive = _random_choice(positive, max_positive, generator)
+    return positive, _random_choice(negative, num_samples, generator, fewer=positive.sum())
 
 
-def _random_choice(candidates: Tensor, count: int, *, fewer: Tensor | int = 0) -> Tensor:
+def _random_choice(
+    candidates: Tensor, count: int, generator: torch.Generator | None, *, fewer: Tensor | int = 0
+) -> Tensor:
     """Keep `count - fewer` random candidates, or all if there are not so many: `(N,)` bool."""
     count = min(count, len(candidates))
-    keys = torch.rand(len(candidates), device=candidates.device).masked_fill_(~candidates, -1)
+    keys = torch.rand(len(candidates), generator=generator, device=candidates.device)
+    keys.masked_fill_(~candidates, -1)
     best, indices = keys.topk(count)  # candidates first, in random order
     allowed = torch.arange(count, device=keys.device) < count - fewer
     return torch.zeros_like(candidates).scatter_(0, indices, (best >= 0) & allowed)
@@ -117,6 +143,7 @@ def sample_rois(
     match_low_quality: bool,
     num_samples: int | None,
     positive_fraction: float,
+    generator: torch.Generator | None = None,
 ) -> RoISamples:
     """Sample the boxes of one image that the RoI heads are trained on.
 
@@ -132,6 +159,7 @@ def sample_rois(
         match_low_quality: see `match_boxes`.
         num_samples: see `sample_matches`.
         positive_fraction: see `sample_matches`.
+        generator: see `sample_matches`.
 
     Returns:
         The sample; no boxes for no proposals and no ground truth.
@@ -147,7 +175,10 @@ def sample_rois(
     gt_indices = torch.arange(num_gt, device=matches.device)
     matches = torch.cat([torch.where(is_nonempty(gt_boxes), gt_indices, IGNORED), matches])
     positive, negative = sample_matches(
-        matches, num_samples=num_samples, positive_fraction=positive_fraction
+        matches,
+        num_samples=num_samples,
+        positive_fraction=positive_fraction,
+        generator=generator,
     )
     positives, negatives = positive.nonzero().flatten(), negative.nonzero().flatten()
     sampled = torch.cat([positives, negatives])  # (R,)

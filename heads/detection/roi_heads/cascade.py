@@ -10,34 +10,23 @@ from swin_dense.heads.detection.boxes.matching import sample_rois
 from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, CascadeRCNNConfig
 from swin_dense.heads.detection.roi_heads.box_head import box_losses, build_box_head
 from swin_dense.heads.detection.roi_heads.interface import RoIHeads
-from swin_dense.heads.detection.roi_heads.mask_head import (
-    build_mask_head,
-    mask_head_loss,
-    predict_masks,
-)
-from swin_dense.heads.detection.roi_heads.postprocessing import (
-    Detections,
-    drop_low_scores,
-    postprocess_boxes,
-    rescale_to_original,
-)
-from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
-from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
+from swin_dense.heads.detection.roi_heads.mask_head import build_mask_head, mask_head_loss
+from swin_dense.heads.detection.roi_heads.roi_pool import pool_rois
+from swin_dense.heads.detection.targets import DetectionTarget
 from swin_dense.padding import ImageBatch
+from swin_dense.pyramids import Pyramids
 
 
 class CascadeRoIHeads(RoIHeads):
     """A box head per stage, and where the config has one a mask head; each stage refines boxes.
 
-    Args:
-        config: of the whole model.
-        strides: of the levels that boxes are pooled from, px.
+    Arguments as `RoIHeads`'.
     """
 
+    config: CascadeRCNNConfig
+
     def __init__(self, config: CascadeRCNNConfig, *, strides: Sequence[int]) -> None:
-        super().__init__()
-        self.config = config
-        self.strides = tuple(strides)
+        super().__init__(config, strides=strides)
         stages = range(len(config.stage_ious))
         self.bbox_head = nn.ModuleList(build_box_head(config) for _ in stages)
         if isinstance(config, CascadeMaskRCNNConfig):
@@ -45,10 +34,11 @@ class CascadeRoIHeads(RoIHeads):
 
     def forward(
         self,
-        pyramid: Sequence[Tensor],
+        pyramids: Pyramids,
         proposals: Sequence[Tensor],
         targets: Sequence[DetectionTarget],
         batch: ImageBatch,
+        generators: Sequence[torch.Generator],
     ) -> dict[str, Tensor]:
         """See `RoIHeads`; each stage's losses are named `s0.loss_cls` and so on."""
         config = self.config
@@ -65,11 +55,12 @@ class CascadeRoIHeads(RoIHeads):
                     match_low_quality=False,
                     num_samples=config.box.num_samples,
                     positive_fraction=config.box.positive_fraction,
+                    generator=generator,
                 )
-                for boxes, target in zip(proposals, targets, strict=True)
+                for boxes, target, generator in zip(proposals, targets, generators, strict=True)
             ]
             boxes = [sample.boxes for sample in samples]
-            logits, deltas = self._bbox_forward(stage, pyramid, boxes)
+            logits, deltas = self._bbox_forward(stage, pyramids, boxes)
             stage_losses = box_losses(
                 logits,
                 deltas,
@@ -81,12 +72,12 @@ class CascadeRoIHeads(RoIHeads):
             if isinstance(config, CascadeMaskRCNNConfig):
                 stage_losses["loss_mask"] = mask_head_loss(
                     self.mask_head[stage],
-                    pyramid,
+                    pyramids,
                     samples,
                     targets,
                     strides=self.strides,
                     roi_size=config.mask.roi_size,
-                    batch_size=(batch.pixels.shape[-2], batch.pixels.shape[-1]),
+                    padded_sizes=batch.padded_sizes,
                 )
             losses |= {f"s{stage}.{name}": weight * loss for name, loss in stage_losses.items()}
             # The next stage samples from the refined boxes, but ground truth only as it is.
@@ -99,60 +90,38 @@ class CascadeRoIHeads(RoIHeads):
             ]
         return losses
 
-    def predict(
+    def predict_boxes(
         self,
-        pyramid: Sequence[Tensor],
+        pyramids: Pyramids,
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
-        original_sizes: Sequence[tuple[int, int]],
-        *,
-        score_threshold: float = 0.0,
-        mask_form: MaskForm = "bitmaps",
-    ) -> list[DetectionResult]:
-        """See `RoIHeads`; mean of the stages' logits and masks, boxes of the last stage."""
+    ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+        """See `RoIHeads`; regions and deltas of the last stage, the mean of all stages' logits."""
         num_stages = len(self.bbox_head)
         boxes, all_logits = proposals, []
         for stage in range(num_stages):
-            logits, deltas = self._bbox_forward(stage, pyramid, boxes)
+            logits, deltas = self._bbox_forward(stage, pyramids, boxes)
             all_logits.append(logits)
             if stage < num_stages - 1:
                 boxes = self._refine(stage, boxes, deltas, logits[:, :-1].argmax(1), sizes)
-        logits = torch.stack(all_logits).mean(dim=0)  # (R, K + 1)
-        detections: Sequence[Detections] = postprocess_boxes(
-            boxes,
-            logits,
-            deltas,
-            config=self.config.box,
-            delta_stds=self.config.stage_delta_stds[-1],
-            sizes=sizes,
-        )
-        detections = drop_low_scores(detections, score_threshold)
-        masks = None
-        if isinstance(self.config, CascadeMaskRCNNConfig):
-            masks = predict_masks(
-                list(self.mask_head),
-                pyramid,
-                detections,
-                strides=self.strides,
-                roi_size=self.config.mask.roi_size,
-            )
-        return rescale_to_original(
-            detections,
-            masks,
-            sizes=sizes,
-            original_sizes=original_sizes,
-            mask_form=mask_form,
-        )
+        return boxes, torch.stack(all_logits).mean(dim=0), deltas
+
+    @property
+    def last_delta_stds(self) -> Sequence[float]:
+        """See `RoIHeads`."""
+        return self.config.stage_delta_stds[-1]
+
+    @property
+    def mask_heads(self) -> list[nn.Module]:
+        """See `RoIHeads`."""
+        return list(self.mask_head)
 
     def _bbox_forward(
-        self, stage: int, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]
+        self, stage: int, pyramids: Pyramids, boxes: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Class logits `(R, K + 1)` and deltas `(R, K, 4)` of the boxes of all images."""
         pooled = pool_rois(
-            pyramid,
-            boxes_to_rois(boxes),
-            strides=self.strides,
-            output_size=self.config.box.roi_size,
+            pyramids, boxes, strides=self.strides, output_size=self.config.box.roi_size
         )
         return self.bbox_head[stage](pooled)
 

@@ -1,30 +1,52 @@
-"""The interface of RoI heads: the second stage of a two-stage detector."""
+"""The second stage of a two-stage detector: what its RoI heads share, and what each defines."""
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from swin_dense.heads.detection.config import TwoStageDetectorConfig, mask_config
+from swin_dense.heads.detection.roi_heads.mask_head import predict_masks
+from swin_dense.heads.detection.roi_heads.postprocessing import (
+    Detections,
+    drop_low_scores,
+    postprocess_boxes,
+    rescale_to_original,
+)
 from swin_dense.heads.detection.targets import DetectionResult, DetectionTarget, MaskForm
 from swin_dense.padding import ImageBatch
+from swin_dense.pyramids import Pyramids
 
 
 class RoIHeads(nn.Module):
-    """Losses and detections from a pyramid and its proposals; a subclass defines them."""
+    """Losses and detections from pyramids and their proposals; a subclass defines the heads.
+
+    Args:
+        config: of the whole model.
+        strides: of the levels that boxes are pooled from, px.
+    """
+
+    def __init__(self, config: TwoStageDetectorConfig, *, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides)
 
     def forward(
         self,
-        pyramid: Sequence[Tensor],
+        pyramids: Pyramids,
         proposals: Sequence[Tensor],
         targets: Sequence[DetectionTarget],
         batch: ImageBatch,
+        generators: Sequence[torch.Generator],
     ) -> dict[str, Tensor]:
         """Compute the losses.
 
         Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+            pyramids: of the batch.
             proposals: `(N, 4)` per image, xyxy, px of the input frame.
             targets: one per image.
-            batch: the images that the pyramid was made from.
+            batch: the images that the pyramids were made from.
+            generators: random source of each image's samples.
 
         Returns:
             Scalars by name.
@@ -33,7 +55,7 @@ class RoIHeads(nn.Module):
 
     def predict(
         self,
-        pyramid: Sequence[Tensor],
+        pyramids: Pyramids,
         proposals: Sequence[Tensor],
         sizes: Sequence[tuple[int, int]],
         original_sizes: Sequence[tuple[int, int]],
@@ -44,7 +66,7 @@ class RoIHeads(nn.Module):
         """Detect objects.
 
         Args:
-            pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+            pyramids: of the batch.
             proposals: `(N, 4)` per image, xyxy, px of the input frame.
             sizes: true (height, width) of each input image.
             original_sizes: (height, width) of each image before it was resized.
@@ -54,4 +76,57 @@ class RoIHeads(nn.Module):
         Returns:
             One result per image, in the original frame.
         """
+        boxes, logits, deltas = self.predict_boxes(pyramids, proposals, sizes)
+        detections: Sequence[Detections] = postprocess_boxes(
+            boxes,
+            logits,
+            deltas,
+            config=self.config.box,
+            delta_stds=self.last_delta_stds,
+            sizes=sizes,
+        )
+        detections = drop_low_scores(detections, score_threshold)
+        mask, masks = mask_config(self.config), None
+        if mask is not None:
+            masks = predict_masks(
+                self.mask_heads,
+                pyramids,
+                detections,
+                strides=self.strides,
+                roi_size=mask.roi_size,
+            )
+        return rescale_to_original(
+            detections,
+            masks,
+            sizes=sizes,
+            original_sizes=original_sizes,
+            mask_form=mask_form,
+        )
+
+    def predict_boxes(
+        self,
+        pyramids: Pyramids,
+        proposals: Sequence[Tensor],
+        sizes: Sequence[tuple[int, int]],
+    ) -> tuple[Sequence[Tensor], Tensor, Tensor]:
+        """Regions that the last box head looks at, and what it says of them.
+
+        Args:
+            pyramids: of the batch.
+            proposals: `(N, 4)` per image, xyxy, px of the input frame.
+            sizes: true (height, width) of each input image.
+
+        Returns:
+            Boxes `(R_i, 4)` per image, class logits `(R, K + 1)` and deltas `(R, K, 4)` of all.
+        """
+        raise NotImplementedError
+
+    @property
+    def last_delta_stds(self) -> Sequence[float]:
+        """Scale of the deltas of `predict_boxes`."""
+        raise NotImplementedError
+
+    @property
+    def mask_heads(self) -> list[nn.Module]:
+        """Heads whose masks are averaged; asked for where the config has a mask head."""
         raise NotImplementedError

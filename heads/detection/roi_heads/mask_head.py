@@ -12,8 +12,9 @@ from swin_dense.heads.detection.boxes.matching import RoISamples
 from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNConfig
 from swin_dense.heads.detection.losses import mask_loss
 from swin_dense.heads.detection.roi_heads.postprocessing import Detections
-from swin_dense.heads.detection.roi_heads.roi_pool import boxes_to_rois, pool_rois
+from swin_dense.heads.detection.roi_heads.roi_pool import pool_rois
 from swin_dense.heads.detection.targets import DetectionTarget
+from swin_dense.pyramids import Pyramids
 
 
 class MaskHead(nn.Module):
@@ -66,24 +67,24 @@ def build_mask_head(config: MaskRCNNConfig | CascadeMaskRCNNConfig) -> MaskHead:
 
 def mask_head_loss(
     head: nn.Module,
-    pyramid: Sequence[Tensor],
+    pyramids: Pyramids,
     samples: Sequence[RoISamples],
     targets: Sequence[DetectionTarget],
     *,
     strides: Sequence[int],
     roi_size: int,
-    batch_size: tuple[int, int],
+    padded_sizes: Sequence[tuple[int, int]],
 ) -> Tensor:
     """Loss of a mask head on the positive boxes among those sampled, of objects with a mask.
 
     Args:
         head: a `MaskHead`, or any module with such a forward.
-        pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+        pyramids: of the batch.
         samples: one per image.
         targets: one per image, with masks.
         strides: see `pool_rois`.
         roi_size: bins per side of the pooled features.
-        batch_size: (height, width) of the padded batch.
+        padded_sizes: (height, width) of each image with its padding.
 
     Returns:
         Scalar.
@@ -93,7 +94,7 @@ def mask_head_loss(
         for sample, target in zip(samples, targets, strict=True)
     ]
     boxes = [image_boxes for image_boxes, _, _ in positives]
-    pooled = pool_rois(pyramid, boxes_to_rois(boxes), strides=strides, output_size=roi_size)
+    pooled = pool_rois(pyramids, boxes, strides=strides, output_size=roi_size)
     logits = head(pooled)  # (P, K, m, m)
     cropped = [
         mask_targets(
@@ -101,9 +102,11 @@ def mask_head_loss(
             image_boxes,
             matched_gt_indices,
             output_size=logits.shape[-1],
-            batch_size=batch_size,
+            padded_size=padded_size,
         )
-        for target, (image_boxes, _, matched_gt_indices) in zip(targets, positives, strict=True)
+        for target, (image_boxes, _, matched_gt_indices), padded_size in zip(
+            targets, positives, padded_sizes, strict=True
+        )
     ]
     labels = [image_labels for _, image_labels, _ in positives]
     return mask_loss(logits, torch.cat(labels), torch.cat(cropped))
@@ -123,7 +126,7 @@ def _positives_with_mask(
 
 def predict_masks(
     heads: Sequence[nn.Module],
-    pyramid: Sequence[Tensor],
+    pyramids: Pyramids,
     detections: Sequence[Detections],
     *,
     strides: Sequence[int],
@@ -133,7 +136,7 @@ def predict_masks(
 
     Args:
         heads: at least one `MaskHead`.
-        pyramid: `(B, C, H_i, W_i)` each, fine to coarse.
+        pyramids: of the batch.
         detections: one per image.
         strides: see `pool_rois`.
         roi_size: bins per side of the pooled features.
@@ -141,9 +144,9 @@ def predict_masks(
     Returns:
         `(N, m, m)` float32 in 0..1 per image.
     """
-    rois = boxes_to_rois([image.boxes for image in detections])
+    boxes = [image.boxes for image in detections]
     labels = torch.cat([image.labels for image in detections])  # (R,)
-    pooled = pool_rois(pyramid, rois, strides=strides, output_size=roi_size)
+    pooled = pool_rois(pyramids, boxes, strides=strides, output_size=roi_size)
     rows = torch.arange(len(labels), device=labels.device)
     class_masks = torch.stack([head(pooled)[rows, labels].float().sigmoid() for head in heads])
     return list(class_masks.mean(dim=0).split([len(image.labels) for image in detections]))
@@ -156,7 +159,7 @@ def mask_targets(
     matched_gt_indices: Tensor,
     *,
     output_size: int,
-    batch_size: tuple[int, int],
+    padded_size: tuple[int, int],
 ) -> Tensor:
     """Crop the mask targets of positive boxes from the ground-truth bitmaps.
 
@@ -165,7 +168,7 @@ def mask_targets(
         boxes: `(P, 4)`, xyxy, px of the input frame.
         matched_gt_indices: `(P,)` int64, the ground truth of each box.
         output_size: pixels per side of a target.
-        batch_size: (height, width) of the padded batch.
+        padded_size: (height, width) of the image with its padding.
 
     Returns:
         `(P, output_size, output_size)` float32, 0 or 1.
@@ -173,7 +176,7 @@ def mask_targets(
     if not len(boxes):
         return boxes.new_zeros(0, output_size, output_size)
     # Sampling reads at most one pixel beyond the image: where that is padding, it is background.
-    beyond = [int(batch_size[axis] > masks.shape[1 + axis]) for axis in (0, 1)]
+    beyond = [int(padded_size[axis] > masks.shape[1 + axis]) for axis in (0, 1)]
     bitmaps = masks.float()[:, None]  # (G, 1, H, W)
     if any(beyond):
         bitmaps = F.pad(bitmaps, (0, beyond[1], 0, beyond[0]))  # (G, 1, H', W')

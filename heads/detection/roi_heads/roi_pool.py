@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from swin_dense.pyramids import Pyramids
+
 
 def assign_fpn_levels(boxes: Tensor, *, finest: int = 2, coarsest: int = 5) -> Tensor:
     """Pick the pyramid level each box is pooled from.
@@ -33,43 +35,52 @@ def assign_fpn_levels(boxes: Tensor, *, finest: int = 2, coarsest: int = 5) -> T
     return levels.clamp(finest, coarsest).long()
 
 
-def boxes_to_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Concatenate the boxes `(R_i, 4)` of the images to `(R, 5)`, the image's index first."""
-    indices = [torch.full_like(part[:, :1], image) for image, part in enumerate(boxes)]
-    return torch.cat([torch.cat(indices), torch.cat(list(boxes))], dim=1)  # (R, 5)
+def boxes_to_rois(boxes: Sequence[Tensor], places: Sequence[int]) -> Tensor:
+    """Concatenate the boxes `(R_i, 4)` of the images to `(R, 5)`, the image's place first."""
+    columns = [torch.full_like(part[:, :1], n) for part, n in zip(boxes, places, strict=True)]
+    return torch.cat([torch.cat(columns), torch.cat(list(boxes))], dim=1)  # (R, 5)
 
 
 def pool_rois(
-    pyramid: Sequence[Tensor], rois: Tensor, *, strides: Sequence[int], output_size: int
+    pyramids: Pyramids, boxes: Sequence[Tensor], *, strides: Sequence[int], output_size: int
 ) -> Tensor:
     """Pool each box from the level that fits its size.
 
     RoIAlign at half-pixel offsets (`aligned`), with as many samples per bin as the bin has cells.
 
     Args:
-        pyramid: `(B, C, H_i, W_i)` each, fine to coarse; levels beyond `strides` are not used.
-        rois: `(R, 5)` of `boxes_to_rois`, px of the input frame.
+        pyramids: of the images; levels beyond `strides` are not used.
+        boxes: `(R_i, 4)` per image, xyxy, px of the input frame.
         strides: of the levels pooled from, px, each twice the one before.
         output_size: bins per side.
 
     Returns:
-        `(R, C, output_size, output_size)` of the pyramid's dtype.
+        `(R, C, output_size, output_size)` of the pyramid's dtype, all images in order.
     """
-    finest = strides[0].bit_length() - 1
-    levels = assign_fpn_levels(rois[:, 1:], finest=finest, coarsest=finest + len(strides) - 1)
-    # Boxes sorted by level: the host waits for the device once, for the counts.
-    order = levels.argsort(stable=True)
-    all_levels = torch.arange(finest, finest + len(strides), device=levels.device)
-    counts = (levels == all_levels[:, None]).sum(dim=1).tolist()
+    groups, places = zip(*pyramids.places, strict=True)
+    rois = boxes_to_rois(boxes, places)
+    finest, num_levels = strides[0].bit_length() - 1, len(strides)
+    levels = assign_fpn_levels(rois[:, 1:], finest=finest, coarsest=finest + num_levels - 1)
+    first_maps = [
+        torch.full_like(part[:, 0], num_levels * group, dtype=torch.int64)
+        for part, group in zip(boxes, groups, strict=True)
+    ]
+    sources = torch.cat(first_maps) + levels - finest  # (R,), numbers in `maps`
+    maps = [level for pyramid in pyramids.maps for level in pyramid[:num_levels]]
+    # Boxes sorted by their map: the host waits for the device once, for the counts.
+    order = sources.argsort(stable=True)
+    counts = (sources == torch.arange(len(maps), device=order.device)[:, None]).sum(dim=1).tolist()
     pooled = [
         roi_align(
-            maps.float(),
+            level.float(),
             part,
             output_size,
             spatial_scale=1 / stride,
             sampling_ratio=0,
             aligned=True,
-        ).to(maps.dtype)
-        for maps, part, stride in zip(pyramid, rois[order].split(counts), strides, strict=False)
+        ).to(level.dtype)
+        for level, part, stride in zip(
+            maps, rois[order].split(counts), [*strides] * len(pyramids.maps), strict=True
+        )
     ]
     return torch.cat(pooled)[order.argsort()]  # (R, C, output_size, output_size)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from golden_detection import (
     GoldenDetector,
+    check_batch,
     check_boxes_and_scores,
     check_detections,
     check_features,
@@ -34,6 +35,12 @@ def test_proposals_equal_the_reference_one_to_one(golden: GoldenDetector) -> Non
 
 def test_detections_equal_the_reference_one_to_one(golden: GoldenDetector) -> None:
     check_detections(golden)
+
+
+def test_photographs_of_several_sizes_in_a_batch_change_no_detection(
+    golden: GoldenDetector,
+) -> None:
+    check_batch(golden, num_sizes=3)
 
 
 def test_all_24_metrics_equal_the_reference(golden: GoldenDetector) -> None:

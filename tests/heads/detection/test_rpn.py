@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from one_size import of_one_size
 from torch import Tensor
 
 from swin_dense.heads.detection.boxes.anchor_sampling import sample_anchors
 from swin_dense.heads.detection.boxes.anchors import make_anchors
+from swin_dense.heads.detection.boxes.matching import image_generators
 from swin_dense.heads.detection.config import RPNConfig
-from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, propose, rpn_losses
+from swin_dense.heads.detection.rpn import RPNHead, RPNOutputs, TrainedAnchors, propose, rpn_losses
 
 LOSS_SETTINGS = {
     "size_divisor": 32,
@@ -86,12 +88,13 @@ def losses_of(
 ) -> dict[str, Tensor]:
     """Losses on the anchors that are sampled of whole outputs."""
     settings: dict[str, Any] = LOSS_SETTINGS | changed
-    samples = sample_anchors(outputs.anchors, sizes, boxes, **settings)
+    generators = image_generators(len(sizes), torch.device("cpu"))
+    samples = sample_anchors(outputs.anchors, sizes, boxes, generators=generators, **settings)
     logits, deltas = outputs.logits, outputs.deltas
     if samples.indices is not None:
         logits = logits.gather(1, samples.indices)
         deltas = deltas.gather(1, samples.indices[..., None].expand(-1, -1, 4))
-    return rpn_losses(logits, deltas, samples, smooth_l1_beta=0.0)
+    return rpn_losses([TrainedAnchors(logits, deltas, samples)], smooth_l1_beta=0.0)
 
 
 def test_losses_by_hand() -> None:
@@ -105,6 +108,34 @@ def test_losses_by_hand() -> None:
     losses = losses_of(outputs, [(32, 32)], [torch.tensor([[0.0, 0, 10, 10]])])
     assert losses["loss_rpn_cls"].item() == pytest.approx(2 * 0.6931472 / 2)
     assert losses["loss_rpn_bbox"].item() == pytest.approx(4 * 0.5 / 2)
+
+
+def test_losses_of_images_of_several_sizes_are_over_all_that_is_sampled() -> None:
+    outputs = RPNOutputs(
+        logits=torch.zeros(1, 3),
+        deltas=torch.full((1, 3, 4), 0.5),
+        anchors=torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30], [0, 0, 10, 5]]),
+        level_lengths=(3,),
+    )
+    generators = [torch.Generator()]
+    parts = [
+        TrainedAnchors(
+            outputs.logits[:, :num],
+            outputs.deltas[:, :num],
+            sample_anchors(
+                outputs.anchors[:num],
+                [size],
+                [torch.tensor([[0.0, 0, 10, 10]])],
+                generators=generators,
+                **LOSS_SETTINGS,
+            ),
+        )
+        for num, size in ((3, (32, 32)), (1, (32, 20)))
+    ]
+    losses = rpn_losses(parts, smooth_l1_beta=0.0)
+    # Two anchors of the first image and one of the second, whose missing background counts as one.
+    assert losses["loss_rpn_cls"].item() == pytest.approx(3 * 0.6931472 / 4)
+    assert losses["loss_rpn_bbox"].item() == pytest.approx(2 * 4 * 0.5 / 4)
 
 
 def test_losses_are_of_the_number_of_anchors_sampled(generator: torch.Generator) -> None:
@@ -169,8 +200,13 @@ def test_training_gives_all_outputs_and_the_losses_of_the_anchors_sampled(
     head, levels = make_head(4, strides=(8, 16)), pyramid(generator)
     sizes, gt_boxes = [(64, 96), (40, 33)], [torch.tensor([[4.0, 4, 60, 60]]), torch.zeros(0, 4)]
     torch.manual_seed(1)  # of the samples
-    outputs, losses = head.forward_train(
-        levels, sizes, gt_boxes, config=RPNConfig(num_samples=num_samples), size_divisor=32
+    (outputs,), losses = head.forward_train(
+        of_one_size(levels, stride=8),
+        sizes,
+        gt_boxes,
+        image_generators(2, torch.device("cpu")),
+        config=RPNConfig(num_samples=num_samples),
+        size_divisor=32,
     )
     is_sparse = num_samples is not None and head.use_sparse_forward(levels, num_samples)
     assert is_sparse == (num_samples == 4)

@@ -121,6 +121,42 @@ def test_a_label_map_does_not_depend_on_the_other_images(mode, generator):
         assert (other == alone).float().mean() >= 0.999
 
 
+def test_the_decoder_runs_once_for_each_size_on_maps_without_padding(generator):
+    model, seen = make_model().eval(), []
+    model.decode_head.register_forward_pre_hook(
+        lambda _, inputs: seen.append([tuple(maps.shape) for maps in inputs[0]])
+    )
+    sizes = [(40, 56), (33, 64), (40, 56), (1, 1)]
+    model.predict([random_image(generator, *size) for size in sizes])
+    expected = [
+        [(num, 8 * 2**i, -(-height // 2 ** (i + 2)), -(-width // 2 ** (i + 2))) for i in range(4)]
+        for num, height, width in ((2, 40, 56), (1, 33, 64), (1, 1, 1))
+    ]
+    assert seen == expected
+
+
+def test_logits_of_a_batch_are_those_of_each_image(generator):
+    model = make_model().eval()
+    sizes = [(40, 56), (33, 64), (40, 56), (129, 90), (1, 1)]
+    images = [random_image(generator, *size) for size in sizes]
+
+    def logits(images):
+        found = []
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            decode = UPerNet._decode
+            monkeypatch.setattr(
+                UPerNet, "_decode", lambda *args: found.append(decode(*args)) or found[-1]
+            )
+            model.predict(images)
+        return found
+
+    first, second, third, fourth = logits(images)
+    together = [first[0], second[0], first[1], third[0], fourth[0]]
+    for image, found in zip(images, together, strict=True):
+        alone = logits([image])[0][0]
+        assert (found - alone).abs().max() < 1e-5 * alone.abs().max()
+
+
 @pytest.mark.parametrize("mode", ["whole", "slide"])
 def test_label_maps_come_in_the_original_size(mode, generator):
     model = make_model().eval()

@@ -13,6 +13,7 @@ from swin_dense.checkpoints.key_maps import KEY_MAPS
 from swin_dense.configs import SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model, from_checkpoint
 from swin_dense.heads.checkpoints import save_model
+from swin_dense.tools.cli import main
 from swin_dense.tools.commands.convert import LayoutName, Options, convert_file, run
 
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
@@ -115,6 +116,23 @@ def test_suffix_must_be_one_of_the_layouts(segmentor: Path, tmp_path: Path) -> N
         convert_file(segmentor, tmp_path / "out.pth", layout="swin_dense")
     with pytest.raises(ValueError, match="unknown layout 'caffe'"):
         convert_file(segmentor, tmp_path / "out.pth", layout="caffe")
+
+
+@pytest.mark.parametrize("layout", ["swin_dense", "timm", "mm"])
+def test_weights_that_are_nan_are_named_by_key_and_not_written(
+    layout: str, segmentor: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = from_checkpoint(segmentor)
+    model.get_parameter("backbone.layers.0.blocks.0.norm1.bias").data[3] = float("nan")
+    bad, out = tmp_path / "bad.safetensors", tmp_path / "out.safetensors"
+    save_model(model, bad)
+    words = ["convert", str(bad), str(out), "--to", layout]
+    assert main([*words, *(["--backbone-only"] if layout == "timm" else [])]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {bad} must have finite weights below ")
+    assert "nan in " in line
+    assert "layers.0.blocks.0.norm1.bias" in line
+    assert not out.exists()
 
 
 def test_nothing_is_left_behind(segmentor: Path, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from coco_writer import annotation, coco_content, write_coco
 from detection_layouts import write_json
+from PIL import Image
 
 from swin_dense.datasets.formats.coco_file import CocoFile
 from swin_dense.datasets.formats.detection_folder import open_detection_folder
 from swin_dense.datasets.formats.table import find_detection_format
+from swin_dense.datasets.images import read_image
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -181,3 +183,48 @@ def test_splits_are_read_from_the_names_of_files_and_folders(tmp_path: Path) -> 
     folder = open_detection_folder(tmp_path)
     assert (folder.key, folder.splits) == ("coco_files", ("train", "val"))
     assert len(folder.read("val")[0].images) == 2
+
+
+def write_label_studio(root: Path, sizes: dict[str, Any]) -> None:
+    """An export whose first image states these sizes."""
+    content = coco_content()
+    written = write_coco(root, content, split="images")
+    written.unlink()
+    written.parent.rmdir()
+    for key in ("height", "width"):
+        del content["images"][0][key]
+    content["images"][0] |= sizes
+    write_json(root / "result.json", content)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"height": None, "width": None}])
+def test_sizes_that_label_studio_leaves_out_are_those_of_the_files(
+    sizes: dict[str, Any], tmp_path: Path
+) -> None:
+    write_label_studio(tmp_path, sizes)
+    coco, _ = open_detection_folder(tmp_path).read("all")
+    assert [tuple(image.size) for image in coco.images] == [(40, 60), (40, 60)]
+    assert any("sizes of 1 images" in note for note in coco.notes)
+    image = Image.new("RGB", (60, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "images" / "five.png", exif=exif)
+    coco, folder = open_detection_folder(tmp_path).read("all")
+    assert tuple(coco.images[0].size) == (60, 40)
+    assert read_image(folder / "five.png", stated_size=(60, 40)).shape == (60, 40, 3)
+
+
+def test_sizes_that_no_file_gives_are_refused_by_id(tmp_path: Path) -> None:
+    write_label_studio(tmp_path, {"height": 40})
+    folder = open_detection_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"images without width and height .*: 1 \(5\)"):
+        folder.read("all")
+    other = tmp_path / "other"
+    write_label_studio(other, {})
+    five = other / "images" / "five.png"
+    five.unlink()
+    with pytest.raises(ValueError, match=r"images without width and height .*: 1 \(5\)"):
+        open_detection_folder(other).read("all")
+    five.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"five.png cannot be read as an image"):
+        open_detection_folder(other).read("all")

@@ -24,7 +24,8 @@ def sample(
     anchors: Tensor, sizes: list[tuple[int, int]], gt_boxes: list[Tensor], **changed: object
 ) -> AnchorSamples:
     """Sample with the settings of Mask R-CNN, but for those given."""
-    return sample_anchors(anchors, sizes, gt_boxes, **(SETTINGS | changed))
+    generators = [torch.Generator() for _ in sizes]
+    return sample_anchors(anchors, sizes, gt_boxes, generators=generators, **(SETTINGS | changed))
 
 
 def test_room_for_all_anchors_samples_all_with_the_deltas_to_their_ground_truth() -> None:

@@ -8,6 +8,7 @@ from swin_dense.heads.detection.boxes.matching import (
     BACKGROUND,
     IGNORED,
     RoISamples,
+    image_generators,
     match_boxes,
     sample_matches,
     sample_rois,
@@ -108,6 +109,30 @@ def test_sampling_draws_each_candidate_equally_often() -> None:
     shares = torch.stack(draws).float().mean(0)
     # Standard deviation of a share of 1/4 in 2000 draws: 0.01.
     torch.testing.assert_close(shares, torch.full((8,), 0.25), atol=0.05, rtol=0)
+
+
+def test_every_image_of_a_step_draws_the_same_and_each_step_something_else() -> None:
+    def draw(num_images: int) -> list[list[float]]:
+        device = torch.device("cpu")
+        return [torch.rand(3, generator=g).tolist() for g in image_generators(num_images, device)]
+
+    torch.manual_seed(3)
+    (first,), (second,) = draw(1), draw(1)
+    torch.manual_seed(3)
+    assert draw(4) == [first] * 4
+    assert draw(2) == [second] * 2
+    assert first != second
+
+
+def test_what_is_sampled_follows_the_generator_alone() -> None:
+    matches = torch.tensor([0, BACKGROUND] * 40)
+    (one, other), limits = image_generators(2, matches.device), {"num_samples": 20}
+    first = sample_matches(matches, positive_fraction=0.5, generator=one, **limits)
+    torch.rand(5)
+    second = sample_matches(matches, positive_fraction=0.5, generator=other, **limits)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    later = sample_matches(matches, positive_fraction=0.5, generator=one, **limits)
+    assert not torch.equal(first[0], later[0])
 
 
 def test_without_a_number_everything_is_kept() -> None:

@@ -1,6 +1,7 @@
 """Mask head: shapes, targets by hand, masks of several heads."""
 
 import torch
+from one_size import of_one_size
 
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.boxes.matching import RoISamples
@@ -40,7 +41,7 @@ def test_targets_are_the_part_of_the_ground_truth_in_the_box() -> None:
     masks = torch.zeros(2, 8, 8, dtype=torch.bool)
     masks[1, :, 4:] = True
     boxes = torch.tensor([[0.0, 0, 8, 8], [4, 0, 8, 8], [0, 0, 8, 8]])
-    targets = mask_targets(masks, boxes, torch.tensor([1, 1, 0]), output_size=4, batch_size=(8, 8))
+    targets = mask_targets(masks, boxes, torch.tensor([1, 1, 0]), output_size=4, padded_size=(8, 8))
     assert targets[0].tolist() == [[0, 0, 1, 1]] * 4
     assert targets[1].all()
     assert not targets[2].any()
@@ -50,16 +51,17 @@ def test_targets_end_where_the_image_does() -> None:
     # The last of the box's four columns lies half a pixel beyond a full mask.
     masks, boxes = torch.ones(1, 4, 4), torch.tensor([[0.0, 0, 6, 4]])
     gt_indices = torch.tensor([0])
-    padded = mask_targets(masks, boxes, gt_indices, output_size=4, batch_size=(4, 32))
+    padded = mask_targets(masks, boxes, gt_indices, output_size=4, padded_size=(4, 32))
     assert padded[0].tolist() == [[1, 1, 1, 0]] * 4
     assert mask_targets(
-        torch.zeros(0, 4, 4), boxes[:0], gt_indices[:0], output_size=4, batch_size=(4, 4)
+        torch.zeros(0, 4, 4), boxes[:0], gt_indices[:0], output_size=4, padded_size=(4, 4)
     ).shape == (0, 4, 4)
 
 
 def test_training_and_prediction_take_the_boxes_of_each_image(generator: torch.Generator) -> None:
     head = MaskHead(4, 3, num_convs=1, channels=5)
-    pyramid = [torch.randn(2, 4, 8, 8, generator=generator)]
+    maps = torch.randn(2, 4, 8, 8, generator=generator)
+    pyramids = of_one_size([maps])
     boxes = torch.tensor([[0.0, 0, 20, 20]])
     positive = RoISamples(
         boxes=boxes,
@@ -79,13 +81,13 @@ def test_training_and_prediction_take_the_boxes_of_each_image(generator: torch.G
     ]
     settings = {"strides": (4,), "roi_size": 7}
     mask_head_loss(
-        head, pyramid, [background, positive], targets, batch_size=(32, 32), **settings
+        head, pyramids, [background, positive], targets, padded_sizes=[(32, 32)] * 2, **settings
     ).backward()
     assert all(p.grad.isfinite().all() for p in head.parameters())
     empty = Detections(boxes[:0], torch.zeros(0), torch.zeros(0, dtype=torch.int64))
     detections = Detections(boxes, torch.ones(1), torch.tensor([2]))
     with torch.no_grad():
-        first, second = predict_masks([head, head], pyramid, [empty, detections], **settings)
-        (alone,) = predict_masks([head], [pyramid[0][1:]], [detections], **settings)
+        first, second = predict_masks([head, head], pyramids, [empty, detections], **settings)
+        (alone,) = predict_masks([head], of_one_size([maps[1:]]), [detections], **settings)
     assert first.shape == (0, 14, 14)
     torch.testing.assert_close(second, alone)

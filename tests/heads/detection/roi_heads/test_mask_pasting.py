@@ -88,3 +88,35 @@ def test_run_lengths_are_of_the_pasted_pixels(
     assert all(sum(mask["counts"]) == height * width for mask in runs)
     assert compress_masks(runs) == compress_bitmaps(pasted.numpy())
     assert paste_run_lengths(masks[:0], boxes[:0], (height, width)) == []
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.25, 0.0])
+@pytest.mark.parametrize("look", ["noise", "smooth", "two values", "near 0.5", "steps"])
+def test_calculated_run_lengths_are_of_the_sampled_pixels_to_the_bit(
+    look: str, threshold: float, generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    height, width, side = 61, 83, 5
+    corners = torch.rand(16, 2, generator=generator) * torch.tensor([90.0, 65]) - 8
+    boxes = torch.cat([corners, corners + torch.rand(16, 2, generator=generator) * 80], dim=1)
+    # Far beyond the image; the image; no area; outside.
+    special = [[-200.0, -150, 300, 250], [0, 0, width, height], [9, 2, 9, 50], [99, 9, 110, 60]]
+    boxes[:4] = torch.tensor(special)
+    noise = torch.rand(16, side, side, generator=generator)
+    masks = {
+        "noise": noise,
+        "smooth": torch.rand(16, 1, 1, generator=generator) * torch.linspace(0, 2, side),
+        "two values": (noise > 0.5).float(),
+        "near 0.5": 0.5 + (noise - 0.5) * 1e-6,
+        "steps": (noise * 4).round() / 4,
+    }[look].expand(16, side, side)
+    module = "swin_dense.heads.detection.roi_heads.mask_pasting"
+    size = (height, width)
+    monkeypatch.setattr(f"{module}.CROSSING_PIXELS", 2**30)
+    sampled = paste_run_lengths(masks, boxes, size, threshold=threshold)
+    monkeypatch.setattr(f"{module}.CROSSING_PIXELS", 0)
+    assert paste_run_lengths(masks, boxes, size, threshold=threshold) == sampled
+    if look in ("noise", "smooth"):  # so it was not sampled as a whole
+        sample_masks = f"{module}._sample_masks"
+        tall = boxes[0:2]
+        monkeypatch.setattr(sample_masks, lambda *arguments: pytest.fail("all pixels sampled"))
+        paste_run_lengths(masks[0:2], tall, size, threshold=0.5)

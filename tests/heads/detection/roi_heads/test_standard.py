@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from one_size import of_one_size
 from torch import Tensor, nn
 
 from swin_dense.configs import SwinConfig
@@ -52,7 +53,10 @@ def test_boxes_move_once_and_each_class_has_its_mask_in_the_original_frame() -> 
     # Class 0 stays, class 1 moves by 0.1 of 20 px to the right; 64 x 64 px came from 128 x 64.
     heads = fixed_heads([2.0, 1, 0], [[0.0, 0, 0, 0], [1.0, 0, 0, 0]])
     (result,) = heads.predict(
-        [torch.zeros(1, 8, 16, 16)], [torch.tensor([[8.0, 8, 28, 28]])], [(64, 64)], [(128, 64)]
+        of_one_size([torch.zeros(1, 8, 16, 16)]),
+        [torch.tensor([[8.0, 8, 28, 28]])],
+        [(64, 64)],
+        [(128, 64)],
     )
     torch.testing.assert_close(result["scores"], torch.tensor([2.0, 1, 0]).softmax(0)[:2])
     assert result["labels"].tolist() == [0, 1]
@@ -73,7 +77,8 @@ def test_losses_of_a_proposal_by_hand() -> None:
     # The first overlaps the ground truth by 0.8, the second not at all.
     proposals = torch.tensor([[8.0, 8, 28, 24], [40, 40, 60, 60]])
     batch = ImageBatch(torch.zeros(1, 3, 64, 64), ((64, 64),))
-    losses = heads([torch.zeros(1, 8, 16, 16)], [proposals], [target], batch)
+    pyramids = of_one_size([torch.zeros(1, 8, 16, 16)])
+    losses = heads(pyramids, [proposals], [target], batch, [torch.Generator()])
     assert set(losses) == {"loss_cls", "loss_bbox", "loss_mask"}
     assert losses["loss_cls"].item() == pytest.approx(math.log(3))
     # Of three boxes, the proposal alone is to move: by 2 of 16 px, and to grow to 20 of 16 px.
@@ -92,7 +97,8 @@ def test_a_proposal_is_a_low_quality_match_of_ground_truth_it_overlaps_less() ->
         "masks": torch.ones(2, 64, 64),
     }
     batch = ImageBatch(torch.zeros(1, 3, 64, 64), ((64, 64),))
-    losses = heads([torch.zeros(1, 8, 16, 16)], [proposals], [target], batch)
+    pyramids = of_one_size([torch.zeros(1, 8, 16, 16)])
+    losses = heads(pyramids, [proposals], [target], batch, [torch.Generator()])
     # Of three boxes, the proposal alone is to move: by 3 of 18 px, and to shrink to 12 of 18 px.
     expected = (3 / 18 / 0.1 + math.log(18 / 12) / 0.2) / 3
     assert losses["loss_bbox"].item() == pytest.approx(expected, rel=1e-5)

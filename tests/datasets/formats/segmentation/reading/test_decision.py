@@ -8,7 +8,8 @@ import pytest
 import segmentation_layouts as layouts
 from PIL import Image
 
-from swin_dense.datasets.formats.segmentation.table import SegmentationFolder, open_segmentation
+from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
+from swin_dense.datasets.formats.segmentation.table import open_segmentation
 
 
 def write(root: Path, *label_maps: list[int] | np.ndarray, names: int | None = 3) -> Path:

@@ -10,16 +10,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from swin_dense.datasets.formats.folders import IMAGE_SUFFIXES, walk_files
 from swin_dense.datasets.formats.segmentation.pairs import (
-    IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     FileTree,
     LayoutFiles,
     SplitFiles,
     pair_files,
-    walk_files,
 )
-from swin_dense.datasets.splits import SPLIT_NAMES
+from swin_dense.datasets.formats.split_names import SPLIT_NAMES
 
 _IMAGE_FOLDERS = {"images", "image", "imgs", "img", "img_dir", "images_png", "input", "inputs"}
 _LABEL_FOLDERS = {

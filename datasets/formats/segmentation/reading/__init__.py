@@ -1,0 +1,1 @@
+"""Reading of label maps: what they hold, and what that means."""
