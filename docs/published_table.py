@@ -22,7 +22,7 @@ swin-dense predict --weights mask_rcnn_swin_tiny_patch4_window7 image.jpg --out 
 
 The file is downloaded when it is first used, into the folder of the environment variable
 `SWIN_DENSE_CACHE`, else into `~/.cache/swin_dense`. A part of the hash in the file's name is
-checked. Files on the Hugging Face hub need `pip install huggingface_hub`.
+checked. Files on the Hugging Face hub need the extra `hub`.
 
 Scores are the publishers', with the publishers' code; none was measured here. Sizes follow from the
 number of parameters, at 4 bytes each. A recipe trains such a model: `swin-dense train RECIPE`. The

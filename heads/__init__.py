@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
     from swin_dense.heads.model_config import ModelConfig
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
-    from swin_dense.heads.pretrained import from_pretrained, save_pretrained
+    from swin_dense.heads.pretrained import from_pretrained, push_to_hub, save_pretrained
     from swin_dense.heads.segmentation.config import UPerNetConfig
     from swin_dense.heads.segmentation.upernet import UPerNet
     from swin_dense.heads.variants import MODEL_VARIANTS
@@ -44,6 +44,7 @@ __all__ = [
     "create_model",
     "from_checkpoint",
     "from_pretrained",
+    "push_to_hub",
     "save_model",
     "save_pretrained",
 ]
@@ -68,6 +69,7 @@ _PLACES = {
     "create_model": "models",
     "from_checkpoint": "checkpoints",
     "from_pretrained": "pretrained",
+    "push_to_hub": "pretrained",
     "save_model": "checkpoints",
     "save_pretrained": "pretrained",
 }

@@ -6,11 +6,12 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from swin_dense.heads.model_config import ModelConfig
+from swin_dense.hub_methods import HubMethods
 from swin_dense.padding import ImageBatch
 from swin_dense.protocol import Backbone
 
 
-class Model(nn.Module):
+class Model(HubMethods, nn.Module):
     """Whole model; a subclass adds the heads and fills in the two doors.
 
     Args:
@@ -34,6 +35,7 @@ class Model(nn.Module):
         ValueError: there is another number of names or ids than of classes.
     """
 
+    hub_module = "swin_dense.heads.pretrained"
     task: ClassVar[str]
     class_layers: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()

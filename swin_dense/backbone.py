@@ -22,13 +22,14 @@ from swin_dense.blocks import (
     permute,
 )
 from swin_dense.configs import SwinConfig
+from swin_dense.hub_methods import HubMethods
 from swin_dense.padding import ImageBatch
 from swin_dense.pyramids import Pyramids
 from swin_dense.tracing import one_node
 from swin_dense.windowing.window_plans import plan_blocks
 
 
-class SwinTransformer(nn.Module):
+class SwinTransformer(HubMethods, nn.Module):
     """Swin Transformer with a norm after each stage that is given out.
 
     Attributes:

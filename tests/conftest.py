@@ -1,10 +1,12 @@
 """Fixtures that every test file shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hub_server import HubServer, run_hub
 
 _DEFAULT_SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -22,3 +24,23 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"needs reference outputs in {folder}; set SWIN_DENSE_SHARED to their folder")
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hugging Face hub on this machine; the environment and the machine hold a token each."""
+    library = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub")
+    with run_hub() as server:
+        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        stored = tmp_path / "token"
+        stored.write_text("hf_of_the_machine")
+        for name, value in {
+            "ENDPOINT": server.address,
+            "HUGGINGFACE_CO_URL_TEMPLATE": template,
+            "HF_HUB_CACHE": str(tmp_path / "hub_cache"),
+            "HF_HUB_OFFLINE": False,
+            "HF_TOKEN_PATH": str(stored),
+        }.items():
+            monkeypatch.setattr(library.constants, name, value)
+        monkeypatch.setenv("HF_TOKEN", "hf_of_the_environment")
+        yield server

@@ -27,8 +27,8 @@ ALLOWED = {
 # From the ground up: a room imports only those that stand before it.
 ROOMS = {
     PACKAGE: (
-        *("ranges", "configs", "tracing", "kernels", "windowing", "padding", "protocol"),
-        *("pyramids", "blocks", "backbone", "checkpoints", "creation", "adapters"),
+        *("ranges", "configs", "tracing", "hub_methods", "kernels", "windowing", "padding"),
+        *("protocol", "pyramids", "blocks", "backbone", "checkpoints", "creation", "adapters"),
     ),
     "tools": (
         *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),

@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swin_dense.adapters.torchvision_models import torchvision_backbone
-    from swin_dense.adapters.transformers_models import register_with_transformers
+    from swin_dense.adapters.transformers_models import (
+        SwinDenseBackbone,
+        SwinDenseConfig,
+        register_with_transformers,
+    )
 
-__all__ = ["register_with_transformers", "torchvision_backbone"]
+__all__ = [
+    "SwinDenseBackbone",
+    "SwinDenseConfig",
+    "register_with_transformers",
+    "torchvision_backbone",
+]
 
 _PLACES = {
+    "SwinDenseBackbone": "transformers_models",
+    "SwinDenseConfig": "transformers_models",
     "register_with_transformers": "transformers_models",
     "torchvision_backbone": "torchvision_models",
 }

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.configs import TimmConfig
+from swin_dense.hub_methods import HubMethods
 from swin_dense.padding import ImageBatch
 from swin_dense.pyramids import Pyramids
 
@@ -20,7 +21,7 @@ _STRIDES = (4, 8, 16, 32)
 _POSITIONS = ("relative_position_bias_table", "pos_embed")
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(HubMethods, nn.Module):
     """The levels of strides 4, 8, 16 and 32 of a timm model.
 
     Attributes:

@@ -96,14 +96,16 @@ def own_layout(state: Mapping[str, Tensor]) -> ConvertedState:
 def convert_checkpoint(checkpoint: Checkpoint) -> ConvertedState:
     """Give a file's weights under our names.
 
-    One of our own files whose backbone is no Swin Transformer says so; its names are ours.
+    One of our own files that is a backbone alone, or whose backbone is no Swin Transformer, says
+    so; its names are ours.
 
     Raises:
         ValueError: see `convert_state_dict`; names the file.
     """
     config = checkpoint.metadata.get("config")
     backbone = config.get("backbone") if isinstance(config, dict) else None
-    if isinstance(backbone, dict) and "kind" in backbone:
+    is_other = isinstance(backbone, dict) and "kind" in backbone
+    if is_other or isinstance(checkpoint.metadata.get("backbone"), dict):
         return own_layout(checkpoint.state)
     try:
         return convert_state_dict(checkpoint.state)

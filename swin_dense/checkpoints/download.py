@@ -194,8 +194,26 @@ def _verify(partial: Path, url: str) -> None:
 
 
 def _fetch_from_hub(source: str) -> Path:
-    """The folder of a repository of the Hugging Face hub in that library's cache."""
+    """The folder of an address `hf://OWNER/NAME[@REVISION]`."""
     repository, _, revision = source.removeprefix(_HUB).partition("@")
+    return fetch_from_hub(repository, revision=revision or None)
+
+
+def fetch_from_hub(
+    repository: str, *, revision: str | None = None, token: str | bool = False
+) -> Path:
+    """The folder of a repository of the Hugging Face hub in that library's cache.
+
+    Args:
+        repository: `OWNER/NAME`.
+        revision: branch, tag or commit; None: the main branch.
+        token: for a private repository; True: the one that this machine has stored, or its
+            environment holds. Neither is read unless asked for.
+
+    Raises:
+        FileNotFoundError: there is no such repository, no network, or no huggingface_hub.
+    """
+    source = _HUB + repository + (f"@{revision}" if revision else "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise FileNotFoundError(f"{source} must be hf://OWNER/NAME or hf://OWNER/NAME@REVISION")
     try:
@@ -203,11 +221,11 @@ def _fetch_from_hub(source: str) -> Path:
         hub = importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise FileNotFoundError(
-            f"{source} needs the package huggingface_hub: pip install huggingface_hub"
+            f"{source} needs huggingface_hub, which is not installed; pip install 'swin-dense[hub]'"
         ) from error
     try:
         folder = hub.snapshot_download(
-            repository, revision=revision or None, allow_patterns=list(_HUB_FILES)
+            repository, revision=revision, allow_patterns=list(_HUB_FILES), token=token
         )
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -61,6 +61,12 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
     return cls(**values)
 
 
+def build_backbone_config(stored: Mapping[str, object], *, where: str) -> BackboneConfig:
+    """Build the config of a backbone of any kind; see `build_config`."""
+    kind, values = _find_kind(stored, where=where)
+    return typing.cast(BackboneConfig, build_config(kind, values, where=where))
+
+
 def _find_kind(
     stored: Mapping[str, object], *, where: str
 ) -> tuple[type[BackboneConfig], dict[str, object]]:

@@ -111,6 +111,16 @@ def test_features_are_the_bare_backbones(
     assert str(features.output_fmt) == "Format.NCHW"
 
 
+def test_no_map_is_copied(generator: torch.Generator) -> None:
+    features = create(features_only=True)
+    given: list[Tensor] = []
+    for name in ("norm0", "norm1", "norm2", "norm3"):
+        norm = features.model.get_submodule(name)
+        norm.register_forward_hook(lambda *call: given.append(call[-1]))
+    found = features(torch.randn(1, 3, 37, 65, generator=generator))
+    assert all(maps is level for maps, level in zip(found, given, strict=True))
+
+
 def test_chosen_levels_drop_what_they_do_not_need(generator: torch.Generator) -> None:
     features = create(features_only=True, out_indices=(0, 2)).train()
     assert features.feature_info.channels() == [8, 32]

@@ -50,6 +50,15 @@ def test_the_body_is_the_bare_backbone(generator: torch.Generator) -> None:
     assert all(map(torch.equal, backbone.body(pixels), bare(pixels)))
 
 
+def test_the_pyramid_reads_the_maps_uncopied(generator: torch.Generator) -> None:
+    backbone = build()
+    maps, inputs = [], []
+    backbone.body.register_forward_hook(lambda *call: maps.extend(call[-1]))
+    backbone.fpn.register_forward_pre_hook(lambda module, call: inputs.extend(call[0].values()))
+    backbone(torch.randn(1, 3, 37, 65, generator=generator))
+    assert all(level is given for level, given in zip(inputs, maps, strict=True))
+
+
 def test_a_variants_name_gives_256_channels() -> None:
     with torch.device("meta"):
         backbone = sd.adapters.torchvision_backbone("swin_t", weights=None)

@@ -1,0 +1,1 @@
+"""The Hugging Face hub: folders in its convention, model cards, and the way there."""
