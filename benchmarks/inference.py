@@ -21,6 +21,7 @@ from measuring.timing import Part, PartClock, time_in_turn
 from peers.detectors import NAMES, Detector, make_detectors, spread_scores
 from torch import Tensor
 
+import swin_dense.heads.detection.roi_heads.interface as interface
 import swin_dense.heads.detection.roi_heads.mask_head as mask_head
 import swin_dense.heads.detection.roi_heads.standard as standard
 import swin_dense.heads.detection.two_stage as two_stage
@@ -101,9 +102,9 @@ def list_parts(name: str, detector: Detector) -> list[Part]:
             Part("RoIAlign", standard, "pool_rois"),
             Part("RoIAlign", mask_head, "pool_rois"),
             Part("box head", model.roi_head.bbox_head, "forward"),
-            Part("suppression", standard, "postprocess_boxes"),
+            Part("suppression", interface, "postprocess_boxes"),
             Part("mask head", model.roi_head.mask_head, "forward"),
-            Part("pasting", standard, "rescale_to_original"),
+            Part("pasting", interface, "rescale_to_original"),
         ]
     heads = model.roi_heads
     return [

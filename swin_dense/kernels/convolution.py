@@ -54,7 +54,8 @@ def _activate(maps: Tensor, relu: bool) -> Tensor:
 
 def _suits_winograd(layer: nn.Module, maps: Tensor) -> bool:
     return (
-        is_plain(layer, nn.Conv2d)
+        isinstance(layer, nn.Conv2d)
+        and is_plain(layer, nn.Conv2d)
         and can_keep(layer.weight)
         and layer.kernel_size == (3, 3)
         and layer.stride == layer.padding == layer.dilation == (1, 1)

@@ -91,7 +91,8 @@ def _pack(weight: Tensor, dtype: torch.dtype, channels: int | None) -> Tensor:
 
 
 def _has_packed_products() -> bool:
-    return processor_kind() in _PROCESSORS and _has_operators() and torch.backends.mkldnn.enabled
+    is_enabled = bool(torch.backends.mkldnn.enabled)
+    return is_enabled and processor_kind() in _PROCESSORS and _has_operators()
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """Box head: class and refined box of each region (Girshick 2015; Cai and Vasconcelos 2018)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +78,7 @@ class BoxHead(KeepsValues):
             channels = hidden.shape[1]
             hidden = hidden.permute(0, 2, 3, 1)  # (R, S, S, C)
         hidden = hidden.flatten(1)  # (R, C*S*S), or (R, S*S*C)
-        for fc in self.shared_fcs:
+        for fc in cast(Iterable[nn.Linear], self.shared_fcs):
             hidden = F.relu(linear(fc, hidden, channels=channels), inplace=True)
             channels = None
         deltas = linear(self.fc_reg, hidden).unflatten(1, (-1, 4))  # (R, K, 4)
