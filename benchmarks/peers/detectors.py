@@ -198,6 +198,7 @@ def _make_theirs(config: MaskRCNNConfig, device: torch.device) -> Detector:
         rpn_post_nms_top_n_test=config.rpn.test_max_proposals,
         box_score_thresh=config.box.score_threshold,
         box_detections_per_img=config.box.max_detections,
+        box_batch_size_per_image=config.box.num_samples,
     )
     old = model.transform
     model.transform = PaddingTransform(

@@ -24,7 +24,7 @@ def small_config() -> MaskRCNNConfig:
         rpn=RPNConfig(
             test_nms_pre=60, test_max_proposals=60, train_nms_pre=60, train_max_proposals=60
         ),
-        box=BoxConfig(max_detections=20),
+        box=BoxConfig(max_detections=5, num_samples=16),
     )
 
 

@@ -21,7 +21,7 @@ def test_every_part_of_both_models_is_timed(detectors) -> None:
 
 
 def test_too_few_detections_stop_the_benchmark(detectors) -> None:
-    with pytest.raises(SystemExit, match="swin_dense must find 100 objects, got 0"):
+    with pytest.raises(SystemExit, match=r"swin_dense must find 100 objects, got [0-5]"):
         check_detections(detectors, draw_images([(64, 64)]))
 
 

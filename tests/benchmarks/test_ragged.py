@@ -1,56 +1,59 @@
 """Table of batches of different sizes."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import ragged
-from peers.detectors import NAMES
+import torch
+from peers.detectors import NAMES, Detector
 from ragged import CANDIDATES, format_header, format_row, make_run, measure, split_batch
+from torch import Tensor
 
 SIZES = [(64, 96), (32, 64)]
 
 
+Calls = list[list[tuple[int, ...]]]
+
+
+@pytest.fixture
+def noted() -> tuple[dict[str, Detector], dict[str, Calls]]:
+    """Detectors of one weight, and the shapes of the images that each was given."""
+    calls: dict[str, Calls] = {name: [] for name in NAMES}
+
+    def detector(name: str) -> Detector:
+        module = torch.nn.Linear(1, 1)
+
+        def note(images: Sequence[Tensor], *_: Any) -> dict[str, Tensor]:
+            calls[name].append([tuple(image.shape) for image in images])
+            return {"loss": module.weight.sum()}
+
+        return Detector(module, note, note, num_classes=3)
+
+    return {name: detector(name) for name in NAMES}, calls
+
+
 @pytest.mark.parametrize("work", ["forward", "train"])
-def test_candidates_work_on_the_same_images(
-    work: str, detectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ragged, "_SMALL", [(32, 32)])
-    seen: dict[str, list[list[tuple[int, ...]]]] = {name: [] for name in NAMES}
-    detectors = {
-        name: replace(
-            detectors[name],
-            predict=seen_by(detectors[name].predict, seen[name]),
-            losses=seen_by(detectors[name].losses, seen[name]),
-        )
-        for name in NAMES
-    }
+def test_candidates_work_on_the_same_images(work: str, noted) -> None:
+    detectors, calls = noted
     shapes = [(3, *size) for size in SIZES]
-    for candidate, batches in zip(
-        CANDIDATES, ([shapes], [[shape] for shape in shapes], [shapes]), strict=True
-    ):
-        calls = seen[ragged.model_of(candidate)]
+    batches = {"one by one": [[shape] for shape in shapes]}
+    for candidate in CANDIDATES:
+        seen = calls[ragged.model_of(candidate)]
+        weight = detectors[ragged.model_of(candidate)].module.weight
         run = make_run(detectors, candidate, work, SIZES)
-        assert calls == [[(3, 32, 32)]]
-        calls.clear()
+        assert len(seen) == 1  # small images, so that the first round is like the others
+        seen.clear()
+        before = weight.detach().clone()
         run()
-        assert calls == batches
-        calls.clear()
+        assert seen == batches.get(candidate, [shapes])
+        assert weight.equal(before) == (work == "forward")
+        seen.clear()
 
 
-def seen_by(function: Any, calls: list[list[tuple[int, ...]]]) -> Any:
-    """The function, with the shapes of its images noted."""
-
-    def call(images: Any, *rest: Any) -> Any:
-        calls.append([tuple(image.shape) for image in images])
-        return function(images, *rest)
-
-    return call
-
-
-def test_a_split_batch_has_the_same_images_and_objects(detectors) -> None:
-    detector = detectors["swin_dense"]
+def test_a_split_batch_has_the_same_images_and_objects(noted) -> None:
+    detector = noted[0]["swin_dense"]
     ((images, targets),) = split_batch(SIZES, detector, is_whole=True)
     alone = split_batch(SIZES, detector, is_whole=False)
     assert [len(batch[0]) for batch in alone] == [1, 1]
@@ -59,7 +62,7 @@ def test_a_split_batch_has_the_same_images_and_objects(detectors) -> None:
         assert target["boxes"].equal(other_target["boxes"])
 
 
-def test_a_model_without_room_is_not_timed(detectors, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_room_is_not_timed(noted, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"swin_dense": 900.0, "torchvision": None}
     asked: list[list[str]] = []
 
@@ -68,7 +71,7 @@ def test_a_model_without_room_is_not_timed(detectors, monkeypatch: pytest.Monkey
         assert limits["max_seconds"] == 7.0
         return answers[str(flags[1])]
 
-    monkeypatch.setattr(ragged, "make_detectors", lambda device: detectors)
+    monkeypatch.setattr(ragged, "make_detectors", lambda device: noted[0])
     monkeypatch.setattr(ragged, "ask_process", ask)
     monkeypatch.setattr(ragged, "make_run", lambda *arguments: lambda: None)
     arguments = argparse.Namespace(rounds=1, scale=0.5, limit=7.0, threads=1, seed=3)
