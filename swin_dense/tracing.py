@@ -6,9 +6,9 @@ windows by the size cannot be traced through.
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from torch.fx import Proxy
+from torch.fx import Proxy, Tracer
 
 Forward = TypeVar("Forward", bound=Callable[..., Any])
 
@@ -27,8 +27,8 @@ def one_node(forward: Forward) -> Forward:
     def call(module: Any, *inputs: Any) -> Any:
         first = inputs[0]
         if isinstance(first, Proxy):
-            name = first.tracer.path_of_module(module)
-            return first.tracer.create_proxy("call_module", name, inputs, {})
+            tracer = cast(Tracer, first.tracer)
+            return tracer.create_proxy("call_module", tracer.path_of_module(module), inputs, {})
         return forward(module, *inputs)
 
     return call  # type: ignore[return-value]

@@ -6,8 +6,8 @@ take images of any size, give their maps channels first, and load files in every
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import torch
 from timm.layers import ClassifierHead
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from swin_dense.adapters.stage_outputs import stage_outputs
 from swin_dense.adapters.timm_weights import fit_timm_weights
-from swin_dense.backbone import SwinTransformer
+from swin_dense.backbone import SwinStage, SwinTransformer
 from swin_dense.blocks import OutputNorm
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, convert_state_dict
@@ -78,19 +78,15 @@ class TimmSwin(SwinTransformer):
         ]
         return {"stem": r"^patch_embed", "blocks": r"^(?:layers\.|norm)(\d+)" if coarse else fine}
 
-    def no_weight_decay(self) -> set[str]:
-        """See `SwinTransformer.no_weight_decay`."""
-        return super().no_weight_decay()
-
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Compute each block again in the backward pass, to save memory."""
-        for stage in self.layers:
+        for stage in cast(Iterable[SwinStage], self.layers):
             stage.gradient_checkpointing = enable
 
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: int | Sequence[int] | None = None,
+        indices: int | list[int] | None = None,
         norm: bool = False,
         stop_early: bool = False,
         output_fmt: str = "NCHW",
@@ -174,7 +170,7 @@ class TimmSwinBackbone(TimmSwin):
 
     def prune_intermediate_layers(
         self,
-        indices: int | Sequence[int] = 1,
+        indices: int | list[int] = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
@@ -207,6 +203,9 @@ class TimmSwinClassifier(TimmSwin):
         head_hidden_size: channels that the linear layer takes.
     """
 
+    norm: nn.Module
+    head: ClassifierHead
+
     def __init__(
         self,
         config: SwinConfig,
@@ -220,22 +219,24 @@ class TimmSwinClassifier(TimmSwin):
         last = len(config.depths) - 1
         config = dataclasses.replace(config, out_indices=(last,))
         super().__init__(config, device=device, dtype=dtype)
-        self.norm = self._modules.pop(f"norm{last}")  # under the name that classifiers give it
+        # under the name that classifiers give it
+        self.norm = cast(nn.Module, self._modules.pop(f"norm{last}"))
+        parameter = next(self.parameters())
         self.num_classes = num_classes
         self.head = ClassifierHead(
             self.num_features,
             num_classes,
             pool_type=global_pool,
             drop_rate=drop_rate,
-            device=self.norm.weight.device,
-            dtype=self.norm.weight.dtype,
+            device=parameter.device,
+            dtype=parameter.dtype,
         )
         if num_classes > 0:
             nn.init.trunc_normal_(self.head.fc.weight, std=0.02)
             nn.init.zeros_(self.head.fc.bias)
         self.head_hidden_size = self.head.num_features
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """`(B, 3, H, W)` normalised pixels to `(B, num_classes)` logits."""
         return self.forward_head(self.forward_features(x))
 
@@ -282,7 +283,7 @@ class TimmSwinClassifier(TimmSwin):
 
     def prune_intermediate_layers(
         self,
-        indices: int | Sequence[int] = 1,
+        indices: int | list[int] = 1,
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
@@ -331,4 +332,4 @@ class FeatureMaps(FeatureGetterNet):
 def _cut_layers(model: TimmSwin, last: int) -> None:
     """Drop the stages behind the last one that is needed, and the way that leads to them."""
     model.layers = model.layers[: last + 1]
-    model.layers[last].downsample = None
+    cast(SwinStage, model.layers[last]).downsample = None

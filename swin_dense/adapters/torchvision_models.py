@@ -132,19 +132,19 @@ def _fit_fpn(
     targets = {
         key: value for key, value in fpn.state_dict().items() if not key.startswith("extra_blocks")
     }
-    theirs, ours = (_shapes(part) for part in (state, targets))
-    if theirs != ours:
-        differing = min(key for key, _ in theirs ^ ours)
+    stored, wanted = (_shapes(part) for part in (state, targets))
+    if stored != wanted:
+        differing = min(key for key, _ in stored.items() ^ wanted.items())
         raise ValueError(
             f"{source} does not fit the FPN of {len(fpn.inner_blocks)} levels and "
             f"{targets['layer_blocks.0.0.bias'].numel()} channels: {differing} is "
-            f"{dict(theirs).get(differing, 'absent')} instead of "
-            f"{dict(ours).get(differing, 'absent')}; or load the backbone alone, with "
+            f"{stored.get(differing, 'absent')} instead of "
+            f"{wanted.get(differing, 'absent')}; or load the backbone alone, with "
             "load_weights(module.body, FILE)"
         )
     check_values(state, source=source)
     return state
 
 
-def _shapes(state: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
-    return {(key, tuple(value.shape)) for key, value in state.items()}
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}

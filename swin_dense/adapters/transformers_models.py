@@ -89,7 +89,8 @@ class SwinDenseConfig(BackboneConfigMixin, PreTrainedConfig):
         self.stage_names = ["stem", *stages]
         if out_features is None and out_indices is None:
             out_features = stages
-        self.set_output_features_output_indices(out_features=out_features, out_indices=out_indices)
+        indices = None if out_indices is None else list(out_indices)
+        self.set_output_features_output_indices(out_features=out_features, out_indices=indices)
 
     @property
     def swin(self) -> SwinConfig:
@@ -121,7 +122,7 @@ class SwinDenseBackbone(BackboneMixin, PreTrainedModel):
     config_class = SwinDenseConfig
     base_model_prefix = "swin"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = "image"
     supports_gradient_checkpointing = True
     has_attentions = False
     _no_split_modules = ["SwinStage"]  # noqa: RUF012 (transformers' own)
@@ -162,6 +163,7 @@ class SwinDenseBackbone(BackboneMixin, PreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         chosen = [self.stage_names.index(name) - 1 for name in self.out_features]
+        feature_maps: Any  # transformers' annotation says one map
         hidden_states = None
         if output_hidden_states or STEM in chosen:
             everything = range(STEM, len(self.config.depths))

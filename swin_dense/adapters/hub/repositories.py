@@ -93,7 +93,7 @@ def push(write: Callable[[Path], None], repo_id: str, *, token: str | bool, **op
     except ModuleNotFoundError as error:
         raise missing_extra(error, what="push_to_hub", extra="hub") from error
 
-    class Upload(hub.ModelHubMixin):  # type: ignore[misc, name-defined]
+    class Upload(hub.ModelHubMixin):  # type: ignore[name-defined]
         """The mixin's way to the hub, for a folder that is written here."""
 
         def _save_pretrained(self, save_directory: Path) -> None:
