@@ -80,7 +80,8 @@ def test_a_detectors_file_fills_backbone_and_pyramid(
         for weights in (tmp_path / "detector.safetensors", detector.state_dict()):
             found = build(weights=weights)(pixels)
             for level, ours in zip(found.values(), expected, strict=True):
-                torch.testing.assert_close(level, ours, rtol=1e-6, atol=1e-6)
+                # The convolutions of our own neck add up in another order.
+                torch.testing.assert_close(level, ours, rtol=1e-5, atol=1e-5)
 
 
 def test_a_backbones_weights_fill_the_backbone_alone() -> None:

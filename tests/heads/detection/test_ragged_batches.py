@@ -241,6 +241,7 @@ def losses_and_samples(
 def test_losses_and_gradients_are_those_of_each_image_combined(
     model: TwoStageDetector, sizes: Sizes, generator: torch.Generator
 ) -> None:
+    model = model.double()  # else sums in another order are seen first; boxes stay float32
     images, targets = make_images(sizes, generator), make_targets(model, sizes)
     losses, samples = losses_and_samples(model, images, targets)
     gradients = torch.autograd.grad(sum(losses.values()), list(model.parameters()))
@@ -264,4 +265,4 @@ def test_losses_and_gradients_are_those_of_each_image_combined(
         model.named_parameters(), gradients, expected_gradients, strict=True
     ):
         error = (gradient - total).norm() / total.norm().clamp(min=1e-6)
-        assert error < 1e-4, name
+        assert error < 1e-6, name
