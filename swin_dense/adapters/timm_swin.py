@@ -314,11 +314,11 @@ class FeatureMaps(FeatureGetterNet):
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """See `TimmSwin`."""
-        self.model.set_grad_checkpointing(enable)
+        cast(TimmSwin, self.model).set_grad_checkpointing(enable)
 
     def no_weight_decay(self) -> set[str]:
         """See `TimmSwin`."""
-        return {f"model.{name}" for name in self.model.no_weight_decay()}
+        return {f"model.{name}" for name in cast(TimmSwin, self.model).no_weight_decay()}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
