@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swin_dense.datasets.features.inputs import ImageFile
+from swin_dense.datasets.features.shards import remove_partial
 from swin_dense.datasets.images import limit_pixels
 from swin_dense.tools.features.extractor import Extractor, ExtractorConfig
 from swin_dense.tools.features.pipeline import Progress, ShardTask, make_shards
@@ -110,6 +111,7 @@ def make_shards_with_ray(
     finally:
         if is_ours:
             ray.shutdown()
+    remove_partial(folder)  # of actors that were lost
 
 
 def _import_ray() -> Any:
