@@ -145,6 +145,7 @@ def run(options: Options) -> "FeatureStore":
 
 def _fill(options: Options, images: "dict[str, ImageFile]") -> "FeatureStore":
     from swin_dense.datasets.features.feature_store import FeatureStore
+    from swin_dense.datasets.features.layout import INDEX
     from swin_dense.datasets.images import limit_pixels
     from swin_dense.tools.features.extractor import Extractor
     from swin_dense.tools.features.plan import check_room, describe_plan, make_plan
@@ -172,6 +173,8 @@ def _fill(options: Options, images: "dict[str, ImageFile]") -> "FeatureStore":
     if not options.force:
         check_room(plan)
     if plan.tasks:
+        # A table of what was there before would hide what is made now, if this run is killed.
+        (plan.folder / INDEX).unlink(missing_ok=True)
         _report(_work(options, config, extractor, plan), plan)
     _write_index(plan)
     store = FeatureStore(options.out)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from swin_dense.datasets.features.inputs import ImageFile
+from swin_dense.datasets.features.shards import remove_partial
 from swin_dense.datasets.images import limit_pixels
 from swin_dense.tools.features.extractor import Extractor, ExtractorConfig
 from swin_dense.tools.features.pipeline import Progress, ShardTask, make_shards
@@ -40,7 +41,7 @@ class ShardMaker:
         self._folder, self._num_workers, self._batch_size = folder, num_workers, batch_size
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Make one shard; the answer is a `Progress` as a row."""
+        """Make one shard; the answer is a `Progress` as a row, and why there is none, or ""."""
         task = _task_of(row)
         reports = make_shards(
             [task],
@@ -49,8 +50,11 @@ class ShardMaker:
             num_workers=self._num_workers,
             batch_size=self._batch_size,
         )
-        totals = [sum(numbers) for numbers in zip(*reports, strict=True)]
-        return Progress(*totals)._asdict()
+        try:
+            totals = [sum(numbers) for numbers in zip(*reports, strict=True)]
+        except OSError as error:  # Ray would hide it among the traces of three processes
+            return {**Progress(0, 0, 0)._asdict(), "failure": f"{task.name}: {error}"}
+        return {**Progress(*totals)._asdict(), "failure": ""}
 
 
 def make_shards_with_ray(
@@ -81,6 +85,7 @@ def make_shards_with_ray(
 
     Raises:
         ValueError: Ray is not installed, or cannot be reached.
+        OSError: as `make_shards`, in an actor.
     """
     ray = _import_ray()
     is_ours = not ray.is_initialized()
@@ -106,10 +111,13 @@ def make_shards_with_ray(
             **resources,
         )
         for row in done.iter_rows():
+            if failure := row.pop("failure"):
+                raise OSError(failure)
             yield Progress(**row)
     finally:
         if is_ours:
             ray.shutdown()
+    remove_partial(folder)  # of actors that were lost
 
 
 def _import_ray() -> Any:

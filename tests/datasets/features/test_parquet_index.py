@@ -1,5 +1,7 @@
 """`index.parquet`: the same as the indexes of the shards, for any program."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,20 @@ def test_it_has_the_columns_of_the_shards(
     ]
     np.testing.assert_array_equal(read.offsets, joined.offsets)
     np.testing.assert_array_equal(read.num_bytes, joined.num_bytes)
+
+
+def test_reading_it_imports_no_pandas(tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="pandas is not there to be imported")
+    indexes = write_feature_store(tmp_path, IMAGES, bad=["bad.jpg"])
+    write_index(tmp_path, describe(), indexes, num_shards=3)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from swin_dense.datasets.features.parquet_index import read_index\n"
+        f"print(len(read_index(Path({str(tmp_path)!r}), num_shards=3).offsets))\n"
+        "print('pandas' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["4", "False"]
 
 
 def test_other_programs_read_a_row_an_image(tmp_path: Path) -> None:

@@ -154,6 +154,26 @@ def test_a_shard_that_was_cut_off_is_named_and_made_anew(
     assert read_folder(tmp_path / "out") == before
 
 
+def test_a_run_that_is_killed_leaves_no_table_of_what_was_there_before(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason='needs pip install -e ".[features]"')
+    _extract(weights, photos, tmp_path / "out")
+    write_images(photos, {"a.png": (20, 20)})  # it was another image before
+    (tmp_path / "out" / "shards" / "shard-000000.tar").unlink()
+    with monkeypatch.context() as context:
+        context.setattr("swin_dense.tools.commands.features._write_index", _die)
+        with pytest.raises(_KilledError):
+            _extract(weights, photos, tmp_path / "out")
+    assert FeatureStore(tmp_path / "out")["a.png"]["size"] == (20, 20)
+    _extract(weights, photos, tmp_path / "out")
+    assert pq.read_table(tmp_path / "out" / "index.parquet")["size"][0].as_py() == [20, 20]
+
+
+def _die(*_: object) -> None:
+    raise _KilledError
+
+
 def test_new_images_are_added(weights: Path, photos: Path, tmp_path: Path) -> None:
     _extract(weights, photos, tmp_path / "out")
     write_images(photos, {"0.png": (20, 20)})

@@ -14,7 +14,7 @@ from feature_extraction import make_extractor, read_folder, save_backbone, write
 import swin_dense as sd
 from swin_dense.datasets.features.inputs import find_images
 from swin_dense.tools.features.extractor import Extractor
-from swin_dense.tools.features.pipeline import Progress, ShardTask, make_shards
+from swin_dense.tools.features.pipeline import ShardTask, make_shards
 from swin_dense.tools.features.ray_engine import (
     ShardMaker,
     _anywhere,
@@ -59,9 +59,19 @@ def test_an_actor_writes_what_this_process_writes(
     options: dict[str, Any] = {"num_workers": 1, "batch_size": None, "max_megapixels": 200.0}
     actor = ShardMaker(extractor._config, tmp_path / "actor", **options)
     for task in tasks[:2]:
-        report = Progress(**actor(_row_of(task)))
-        assert (report.num_images, report.num_errors) == (2, 0)
+        report = actor(_row_of(task))
+        assert (report["num_images"], report["num_errors"], report["failure"]) == (2, 0, "")
     assert read_folder(tmp_path / "actor") == _make_here(tasks[:2], extractor, tmp_path / "here")
+
+
+def test_an_actor_answers_why_it_cannot_write(
+    tasks: list[ShardTask], extractor: Extractor, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"num_workers": 1, "batch_size": None, "max_megapixels": 200.0}
+    actor = ShardMaker(extractor._config, tmp_path / "gone", **options)
+    report = actor(_row_of(tasks[0]))
+    assert report["num_images"] == 0
+    assert report["failure"].startswith("shard-000000: [Errno 2] No such file or directory: ")
 
 
 @pytest.mark.parametrize(
