@@ -83,6 +83,9 @@ class TimmSwin(SwinTransformer):
         for stage in cast(Iterable[SwinStage], self.layers):
             stage.gradient_checkpointing = enable
 
+    def set_input_size(self, img_size: int | tuple[int, int] | None = None) -> None:
+        """Nothing: any size is taken as it is, where timm's own Swin is made for one."""
+
     def forward_intermediates(
         self,
         x: Tensor,

@@ -4,6 +4,7 @@ Names are ours, but that timm keeps a classifier's linear layer in `head.fc`.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from timm.models import adapt_input_conv
@@ -13,7 +14,7 @@ from swin_dense.checkpoints.conversion import ConvertedState, convert_state_dict
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.loading import check_values, fit_weights
 
-_OUR_HEAD, _HEAD = "head.", "head.fc."
+_OUR_HEAD, _HEAD = re.compile(r"^head\.(?!fc\.)"), "head.fc."
 _OF_CLASSIFIERS = (_HEAD, "norm.")  # what only a classifier and its files have
 _STEM = "patch_embed.proj.weight"
 _RGB = 3  # channels of every published file
@@ -64,10 +65,8 @@ def fit_timm_weights(
 
 
 def _rename(converted: ConvertedState) -> dict[str, Tensor]:
-    return {
-        _HEAD + key.removeprefix(_OUR_HEAD) if key.startswith(_OUR_HEAD) else key: value
-        for key, value in converted.state.items()
-    }
+    """The weights under the models' names, which a file of such a model has already."""
+    return {_OUR_HEAD.sub(_HEAD, key): value for key, value in converted.state.items()}
 
 
 def _adapt_stem(state: dict[str, Tensor], key: str, *, channels: int) -> None:

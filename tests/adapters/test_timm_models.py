@@ -268,6 +268,22 @@ def test_a_published_classifier_is_loaded_by_path_or_name(
         assert torch.equal(model(pixels), by_path(pixels))
 
 
+def test_a_classifier_that_timm_saved_comes_back_whole(tmp_path: Path) -> None:
+    model = create(num_classes=3)
+    for parameter in model.parameters():
+        parameter.data.add_(1)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "trained.pth.tar")
+    overlay = {"file": str(tmp_path / "trained.pth.tar")}
+    for options in (
+        {"pretrained": True, "pretrained_cfg_overlay": overlay},
+        {"checkpoint_path": tmp_path / "trained.pth.tar"},
+    ):
+        same = create(num_classes=3, **options)
+        assert all(map(torch.equal, same.parameters(), model.parameters()))
+        features = create(features_only=True, **options)  # which have no use for the head
+        assert torch.equal(features.model.patch_embed.proj.bias, model.patch_embed.proj.bias)
+
+
 def test_a_head_of_other_classes_starts_anew(classifier_file: Path) -> None:
     overlay = {"file": str(classifier_file)}
     model = create(num_classes=3, pretrained=True, pretrained_cfg_overlay=overlay)
@@ -349,7 +365,10 @@ def test_the_device_and_the_type_are_timms_to_choose() -> None:
 def test_options_of_timms_swin_about_sizes_change_nothing(generator: torch.Generator) -> None:
     model = create(features_only=True, img_size=512, strict_img_size=False, output_stride=32)
     pixels = torch.randn(1, 3, 30, 50, generator=generator)
-    assert all(map(torch.equal, model(pixels), create(features_only=True)(pixels)))
+    maps = create(features_only=True)(pixels)
+    assert all(map(torch.equal, model(pixels), maps))
+    model.model.set_input_size(img_size=(320, 256))
+    assert all(map(torch.equal, model(pixels), maps))
 
 
 @pytest.mark.parametrize(
