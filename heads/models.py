@@ -27,6 +27,7 @@ from swin_dense.heads.detection.config import (
     TwoStageDetectorConfig,
 )
 from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+from swin_dense.heads.graphs import Graph
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
@@ -49,6 +50,7 @@ class ModelSpec:
         read_config: weights under our names, and a config that gives what they do not tell, to the
             config of what the weights hold; raises ValueError where they are of parts that are not
             known.
+        graph: makes of a model of this kind the graph that is exported; None: it has none.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ModelSpec:
     variants: Mapping[str, ModelConfig]
     fits: Callable[[Mapping[str, Tensor]], bool]
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
+    graph: Callable[[Any], Graph] | None = None
 
     @property
     def class_layers(self) -> tuple[str, ...]:
