@@ -6,6 +6,7 @@ size runs at every other.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -23,11 +24,13 @@ class Graph(nn.Module):
         any_batch: whether it takes any number of images of one size; else it takes one.
         tolerance: largest difference of an output's values, as a share of the largest value
             expected, with which an exported file counts as equal.
+        thresholds: scores and overlaps that are built in, by name.
     """
 
     outputs: tuple[str, ...]
     any_batch: ClassVar[bool] = False
     tolerance: float = 1e-3
+    thresholds: Mapping[str, float] = MappingProxyType({})
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs.

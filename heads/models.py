@@ -31,6 +31,7 @@ from swin_dense.heads.graphs import Graph
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.graph import UPerNetGraph
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
@@ -119,6 +120,7 @@ add_model(
         variants=variants_of(UPerNetConfig),
         fits=is_upernet,
         read_config=read_upernet_config,
+        graph=UPerNetGraph,
     )
 )
 
