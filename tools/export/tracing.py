@@ -1,8 +1,11 @@
 """A graph traced for any image size."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+import torch.fx.experimental._config
 from torch.export import Dim, ExportedProgram
 
 from swin_dense.heads.graphs import Graph
@@ -32,7 +35,7 @@ def trace(graph: Graph, device: torch.device) -> ExportedProgram:
     if graph.any_batch:
         shape[0] = Dim.DYNAMIC(min=1, max=_LARGEST_BATCH)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _sides_of_one():
             warnings.simplefilter("ignore")
             return torch.export.export(
                 graph,
@@ -44,3 +47,13 @@ def trace(graph: Graph, device: torch.device) -> ExportedProgram:
     except Exception as error:  # whatever a backbone of others does while it is traced
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"the model cannot be traced for images of any size: {reason}") from error
+
+
+@contextmanager
+def _sides_of_one() -> Iterator[None]:
+    """Trace so that a map's side may be 1 as well, which images of 32 px have at stride 32.
+
+    By default a tracer takes it for granted that no size is 1 that is more where it traces.
+    """
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        yield
