@@ -76,7 +76,7 @@ def run(options: Options) -> None:
         check_folder(options.data, flag="--data")
 
     from swin_dense.tools.export.exporting import export_model
-    from swin_dense.tools.export.writers import import_exporter
+    from swin_dense.tools.export.writing.writers import import_exporter
     from swin_dense.tools.tasks.evaluation import choose_device
 
     if options.out.suffix == ".onnx":

@@ -17,13 +17,13 @@ from swin_dense.heads.checkpoints import find_kind, from_checkpoint, read_stored
 from swin_dense.heads.graphs import Graph
 from swin_dense.heads.models import find_spec
 from swin_dense.heads.whole_model import Model
-from swin_dense.tools.export.graphs import make_graph
 from swin_dense.tools.export.metadata import ExportMetadata
-from swin_dense.tools.export.proof import prove
-from swin_dense.tools.export.quantisation import quantise_linear_layers
 from swin_dense.tools.export.runtimes import open_exported
-from swin_dense.tools.export.tracing import trace
-from swin_dense.tools.export.writers import set_onnx_metadata, write_onnx, write_package
+from swin_dense.tools.export.writing.graphs import make_graph
+from swin_dense.tools.export.writing.proof import prove
+from swin_dense.tools.export.writing.quantisation import quantise_linear_layers
+from swin_dense.tools.export.writing.tracing import trace
+from swin_dense.tools.export.writing.writers import set_onnx_metadata, write_onnx, write_package
 from swin_dense.tools.tasks.table import find_task
 
 # How far results may be from those of the model, as multiples of what float32 must keep to: its

@@ -5,7 +5,7 @@ import torch
 from exported_models import BACKBONE
 
 import swin_dense as sd
-from swin_dense.tools.export.graphs import make_graph
+from swin_dense.tools.export.writing.graphs import make_graph
 
 DETECTOR_BACKBONE = sd.SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from swin_dense.heads.graphs import Graph
 from swin_dense.tools.export.metadata import ExportMetadata
-from swin_dense.tools.export.proof import PROOF_SIZES, proof_images, prove
-from swin_dense.tools.export.tracing import TRACED_SIZE
+from swin_dense.tools.export.writing.proof import PROOF_SIZES, proof_images, prove
+from swin_dense.tools.export.writing.tracing import TRACED_SIZE
 
 CPU = torch.device("cpu")
 
