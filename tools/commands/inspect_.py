@@ -58,7 +58,7 @@ def inspect(file: str | PathLike[str], **flags: Any) -> dict[str, Any]:
         flags: of `swin-dense inspect`, such as `html="page.html"`.
 
     Returns:
-        As `inspect_file`, `inspect_exported` or `inspect_folder`.
+        As `inspect_file`, `exported_facts` of an exported file, or `inspect_folder`.
 
     Raises:
         ValueError: the file cannot be read safely, no known layout fits, or several do.
@@ -83,7 +83,9 @@ def _inspect(options: Options) -> tuple[dict[str, Any], str]:
         if getattr(options, flag) is not None:
             raise ValueError(f"--{flag} is for folders of data, got the file {options.file}")
     if options.file.suffix.lower() in _EXPORT_SUFFIXES:
-        found = inspect_exported(options.file)
+        from swin_dense.tools.export.description import describe_exported, exported_facts
+
+        found = exported_facts(options.file)
         return found, describe_exported(found)
     found = inspect_file(options.file)
     return found, describe(found)
@@ -213,68 +215,6 @@ def inspect_file(file: Path) -> dict[str, Any]:
     facts |= _describe_published(Path(file))
     facts["warnings"] = warnings + facts["warnings"]
     return facts
-
-
-def inspect_exported(file: Path) -> dict[str, Any]:
-    """Describe a file that `export` wrote, as plain data; nothing of it is run.
-
-    Returns:
-        `file`, `format` ("onnx" or "package"), `part`, `holds` (the kind of model, or "backbone"),
-        `task`, `precision`, `inputs` and `outputs` (names), `sides` (smallest and largest of an
-        image, px), `scale`, `thresholds`, `strides`, `num_classes`, `class_names`, `category_ids`,
-        `model` (its config) and `version` of the package that wrote it.
-
-    Raises:
-        ValueError: it is no such file.
-        FileNotFoundError: there is none.
-    """
-    from swin_dense.tools.export.reading import read_metadata
-
-    metadata = read_metadata(file)
-    names = metadata.class_names
-    return {
-        "file": str(file),
-        "format": "onnx" if file.suffix.lower() == ".onnx" else "package",
-        "part": metadata.part,
-        "holds": metadata.kind or "backbone",
-        "task": metadata.task,
-        "precision": metadata.precision,
-        "inputs": ["image"],
-        "outputs": list(metadata.outputs),
-        "sides": list(metadata.sides),
-        "scale": metadata.scale,
-        "thresholds": metadata.thresholds,
-        "strides": list(metadata.strides),
-        "num_classes": metadata.config.get("num_classes"),
-        "class_names": names,
-        "category_ids": metadata.category_ids,
-        "model": metadata.config,
-        "version": metadata.version,
-    }
-
-
-def describe_exported(facts: dict[str, Any]) -> str:
-    """Put what `inspect_exported` found into words."""
-    smallest, largest = facts["sides"]
-    part = "" if facts["part"] == "model" else f", its {facts['part']} alone"
-    lines = [
-        f"file       {facts['file']} ({facts['format']}, exported by swin_dense "
-        f"{facts['version']})",
-        f"holds      {facts['holds']}{part}, {facts['precision']}",
-        f"takes      image (N, 3, H, W) uint8 RGB, sides of {smallest} to {largest} px",
-        f"gives      {', '.join(facts['outputs'])}",
-    ]
-    if facts["scale"] is not None:
-        lines.append(f"scale      images resized to {facts['scale'][0]} x {facts['scale'][1]} px")
-    if facts["thresholds"]:
-        lines.append(f"built in   {_flatten(facts['thresholds'])}")
-    sizes = {k: v for k, v in facts["model"].items() if k not in ("backbone", "class_names")}
-    if facts["num_classes"] is not None:
-        lines.append(f"classes    {facts['num_classes']}: {_shorten(facts['class_names'])}")
-    backbone = facts["model"].get("backbone", sizes)
-    shown = {name: backbone[name] for name in _SHOWN_SIZES if name in backbone}
-    lines.append(f"backbone   {_flatten(shown)}")
-    return "\n".join(map(printable, lines))
 
 
 def describe(facts: dict[str, Any]) -> str:

@@ -78,7 +78,11 @@ def load_exported(path: str | os.PathLike[str], *, device: str = "auto") -> Mode
             is not installed.
     """
     path = Path(path)
-    runtime = _open_on(path, device)
+    return model_of(_open_on(path, device), path)
+
+
+def model_of(runtime: Runtime, path: Path) -> Model:
+    """The model whose network an opened file is; `path` is for errors, which are those above."""
     kind = runtime.metadata.kind
     if runtime.metadata.part != "model" or kind is None:
         raise ValueError(
@@ -94,9 +98,10 @@ def load_exported(path: str | os.PathLike[str], *, device: str = "auto") -> Mode
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    for base, exported in ((TwoStageDetector, ExportedDetector), (UPerNet, ExportedSegmentor)):
-        if issubclass(spec.model, base):
-            return exported(runtime, config)
+    if issubclass(spec.model, TwoStageDetector):
+        return ExportedDetector(runtime, config)
+    if issubclass(spec.model, UPerNet):
+        return ExportedSegmentor(runtime, config)
     raise ValueError(f"{path} must be a detector or a UPerNet to predict with, got a {kind}")
 
 

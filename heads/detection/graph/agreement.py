@@ -51,7 +51,7 @@ def detection_differences(
         "scores": _SCORE_LIMIT * factor,
         "masks": _MASK_LIMIT * factor,
     }
-    pairs = _pair(expected, found, near=20 * limits["boxes"])
+    pairs = pair_detections(expected, found, near=20 * limits["boxes"])
     for lonely, where, name in (
         (_without_partner(expected, [i for i, _ in pairs]), expected, "not found"),
         (_without_partner(found, [j for _, j in pairs]), found, "not expected"),
@@ -71,7 +71,7 @@ def detection_differences(
             yield name, f"differs up to {apart.max():.2g}, over {limit:.2g}"
 
 
-def _pair(
+def pair_detections(
     expected: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray], *, near: float
 ) -> list[tuple[int, int]]:
     """Places of detections of one label whose boxes are next to each other, best first."""
