@@ -5,6 +5,7 @@ comes first, or whether a score is above its threshold. So detections are paired
 a partner are no difference; anything that is wrong shows in most of them.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 _BOX_LIMIT = 0.05  # px, a side of 1000 px and below
 _SCORE_LIMIT = 1e-4
 _MASK_LIMIT = 1e-3
-_MOST_UNPAIRED = 0.05  # share of the detections
+_MOST_DIFFERENT = 0.05  # share of the detections; none of very few
+_FEW = 10
 
 
 def detection_differences(
@@ -57,7 +59,7 @@ def detection_differences(
         (_without_partner(found, [j for _, j in pairs]), found, "not expected"),
     ):
         sure = lonely[where["scores"][lonely] > score_threshold + 10 * limits["scores"]]
-        if len(sure) > max(1.0, _MOST_UNPAIRED * len(where["scores"])):
+        if len(sure) > _allowed(len(where["scores"])):
             best = float(where["scores"][sure].max())
             yield "boxes", f"{len(sure)} detections {name}, the best with a score of {best:.3f}"
             return
@@ -67,7 +69,7 @@ def detection_differences(
             continue
         apart = np.abs(expected[name][ours].astype(np.float64) - found[name][theirs])
         differs = apart.reshape(len(pairs), -1).max(axis=1) > limit
-        if differs.sum() > max(1.0, _MOST_UNPAIRED * len(pairs)):
+        if differs.sum() > _allowed(len(pairs)):
             yield name, f"differs up to {apart.max():.2g}, over {limit:.2g}"
 
 
@@ -85,6 +87,11 @@ def pair_detections(
             free[nearest] = False
             pairs.append((place, nearest))
     return pairs
+
+
+def _allowed(count: int) -> int:
+    """How many of some detections may differ."""
+    return 0 if count < _FEW else math.ceil(_MOST_DIFFERENT * count)
 
 
 def _without_partner(detections: Mapping[str, np.ndarray], paired: list[int]) -> NDArray[np.int64]:
