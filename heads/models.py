@@ -26,6 +26,7 @@ from swin_dense.heads.detection.config import (
     MaskRCNNConfig,
     TwoStageDetectorConfig,
 )
+from swin_dense.heads.detection.graph.detector_graph import DetectorGraph
 from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
 from swin_dense.heads.graphs import Graph
 from swin_dense.heads.model_config import ModelConfig
@@ -110,6 +111,7 @@ for _name, _config, _model, _fits in _DETECTORS:
             variants=variants_of(_config),
             fits=_fits,
             read_config=read_detector_config,
+            graph=DetectorGraph,
         )
     )
 add_model(
