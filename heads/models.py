@@ -26,10 +26,13 @@ from swin_dense.heads.detection.config import (
     MaskRCNNConfig,
     TwoStageDetectorConfig,
 )
+from swin_dense.heads.detection.graph.detector_graph import DetectorGraph
 from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+from swin_dense.heads.graphs import Graph
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.graph import UPerNetGraph
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
@@ -49,6 +52,7 @@ class ModelSpec:
         read_config: weights under our names, and a config that gives what they do not tell, to the
             config of what the weights hold; raises ValueError where they are of parts that are not
             known.
+        graph: makes of a model of this kind the graph that is exported; None: it has none.
     """
 
     name: str
@@ -57,6 +61,7 @@ class ModelSpec:
     variants: Mapping[str, ModelConfig]
     fits: Callable[[Mapping[str, Tensor]], bool]
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
+    graph: Callable[[Any], Graph] | None = None
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -106,6 +111,7 @@ for _name, _config, _model, _fits in _DETECTORS:
             variants=variants_of(_config),
             fits=_fits,
             read_config=read_detector_config,
+            graph=DetectorGraph,
         )
     )
 add_model(
@@ -116,6 +122,7 @@ add_model(
         variants=variants_of(UPerNetConfig),
         fits=is_upernet,
         read_config=read_upernet_config,
+        graph=UPerNetGraph,
     )
 )
 

@@ -51,7 +51,7 @@ class TokenMaps(NamedTuple):
     @classmethod
     def pack(cls, maps: Sequence[Tensor]) -> "TokenMaps":
         """Join maps `(B_g, H_g, W_g, C)` of each size; those of a single size are not copied."""
-        sizes = tuple((int(m.shape[0]), int(m.shape[1]), int(m.shape[2])) for m in maps)
+        sizes = tuple(_size(group) for group in maps)
         rows = [group.flatten(0, 2) for group in maps]  # (B_g*H_g*W_g, C) each
         return cls(rows[0] if len(rows) == 1 else torch.cat(rows), sizes)
 
@@ -61,6 +61,14 @@ class TokenMaps(NamedTuple):
             return [self.tokens.unflatten(0, self.sizes[0])]
         parts = self.tokens.split([count * height * width for count, height, width in self.sizes])
         return [part.unflatten(0, size) for part, size in zip(parts, self.sizes, strict=True)]
+
+
+def _size(maps: Tensor) -> tuple[int, int, int]:
+    """Number, height and width of `(B, H, W, C)` maps; symbols in a traced graph."""
+    count, height, width = maps.shape[:3]
+    if torch.compiler.is_compiling():
+        return count, height, width
+    return int(count), int(height), int(width)
 
 
 class PatchEmbed(nn.Module):
@@ -88,8 +96,11 @@ class PatchEmbed(nn.Module):
 
     def _embed(self, pixels: Tensor) -> Tensor:
         height, width = pixels.shape[-2:]
-        padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
-        if any(padding):
+        if torch.compiler.is_compiling():  # the convolution leaves out what is no whole patch
+            most = self.patch_size - 1
+            pixels = F.pad(pixels, (0, most, 0, most))
+        elif height % self.patch_size or width % self.patch_size:
+            padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
             pixels = F.pad(pixels, padding)
         tokens = convolve(self.proj, pixels).permute(0, 2, 3, 1)  # (B, H/4, W/4, C)
         return self.norm(tokens)
@@ -172,6 +183,10 @@ def _row_pairs(maps: Tensor, max_tokens: int) -> Iterator[Tensor]:
 def _merge(maps: Tensor) -> Tensor:
     """`(B, H, W, C)` to `(B, ceil(H/2), ceil(W/2), 4C)`."""
     height, width = maps.shape[1:3]
+    if torch.compiler.is_compiling():  # no branch on the size
+        maps = F.pad(maps, (0, 0, 0, 1, 0, 1))
+        quarters = [maps[:, y : height + y : 2, x : width + x : 2] for x in (0, 1) for y in (0, 1)]
+        return torch.cat(quarters, dim=-1)
     if height % 2 or width % 2:
         maps = F.pad(maps, (0, 0, 0, width % 2, 0, height % 2))
     return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
@@ -239,6 +254,7 @@ class SwinBlock(nn.Module):
         if len(plan.chunks) == 1:
             keep = self._keep(tokens, plan)
             return self._work(permute(tokens, plan.permutation), plan.chunks[0], bias, keep)
+        assert plan.permutation is not None  # only a planned way has chunks
         output = torch.empty_like(tokens)
         for chunk in plan.chunks:
             span = slice(chunk.start, chunk.stop)
@@ -270,8 +286,10 @@ class SwinBlock(nn.Module):
         return keep.index_select(0, plan.image_indices)  # (N, 2)
 
 
-def permute(tokens: Tensor, permutation: Permutation) -> Tensor:
+def permute(tokens: Tensor, permutation: Permutation | None) -> Tensor:
     """`(N, C)` tokens in another order; the gradient is moved back, never accumulated."""
+    if permutation is None:
+        return tokens
     return _Permute.apply(tokens, permutation.index, permutation.inverse)
 
 

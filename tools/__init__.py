@@ -1,7 +1,8 @@
 """The commands as functions: `train`, `evaluate`, `predict`, `report`, `inspect`, `convert`, ...
 
 Each command of `swin-dense` is a function of its name here, with its flags as keywords. It is
-imported when it is first asked for: `import swin_dense.tools` alone costs nothing.
+imported when it is first asked for: `import swin_dense.tools` alone costs nothing. Besides them
+`load_exported` gives the model of a file that `export` wrote.
 """
 
 import importlib
@@ -17,15 +18,21 @@ COMMANDS: dict[str, Path] = {
 }
 
 
+# Functions that are no commands, by the module that has them.
+_OTHERS = {"load_exported": "export.exported_models"}
+
+
 def __getattr__(name: str) -> Any:
-    """Import a command's function at its first use (PEP 562)."""
+    """Import a command's function, or `load_exported`, at its first use (PEP 562)."""
+    if name in _OTHERS:
+        return getattr(importlib.import_module(f"swin_dense.tools.{_OTHERS[name]}"), name)
     if name not in COMMANDS:
         raise AttributeError(f"module 'swin_dense.tools' has no attribute {name!r}")
     return _find_function(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *COMMANDS])
+    return sorted([*globals(), *COMMANDS, *_OTHERS])
 
 
 def _find_function(name: str) -> Any:

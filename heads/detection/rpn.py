@@ -98,32 +98,47 @@ class RPNHead(KeepsValues):
         Args:
             pyramid: one `(B, C, H_i, W_i)` per stride.
         """
-        # One product with both layers' weights: most of the time goes into reading the hidden maps.
-        layers = (self.rpn_cls, self.rpn_reg)
-        weight = torch.cat([layer.weight for layer in layers])  # (5A, C, 1, 1)
-        bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])  # (5A,)
-        num_ratios = len(self.anchor_ratios)
-        logits, deltas, anchors = [], [], []
-        for maps, stride in zip(pyramid, self.strides, strict=True):
-            hidden = convolve(self.rpn_conv, maps, relu=True)
-            outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)  # (B, H, W, 5A)
-            level_logits, level_deltas = outputs.split([num_ratios, 4 * num_ratios], dim=3)
-            logits.append(level_logits.flatten(1).float())  # (B, H*W*A)
-            deltas.append(level_deltas.flatten(1).unflatten(1, (-1, 4)).float())  # (B, H*W*A, 4)
-            anchors.append(
-                make_anchors(
-                    (maps.shape[-2], maps.shape[-1]),
-                    stride=stride,
-                    scale=self.anchor_scale,
-                    ratios=self.anchor_ratios,
-                    device=maps.device,
-                )
-            )
+        levels = [
+            self.forward_level(maps, stride)
+            for maps, stride in zip(pyramid, self.strides, strict=True)
+        ]
+        logits, deltas, anchors = zip(*levels, strict=True)
         return RPNOutputs(
             logits=torch.cat(logits, dim=1),
             deltas=torch.cat(deltas, dim=1),
             anchors=torch.cat(anchors),
             level_lengths=tuple(map(len, anchors)),
+        )
+
+    def forward_level(self, maps: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Objectness and box deltas of every anchor of one level.
+
+        Args:
+            maps: `(B, C, H, W)`.
+            stride: of the level, px.
+
+        Returns:
+            Logits `(B, N)`, deltas `(B, N, 4)` and anchors `(N, 4)`, float32.
+        """
+        # One product with both layers' weights: most of the time goes into reading the hidden maps.
+        layers = (self.rpn_cls, self.rpn_reg)
+        weight = torch.cat([layer.weight for layer in layers])  # (5A, C, 1, 1)
+        bias = torch.cat([cast(Tensor, layer.bias) for layer in layers])  # (5A,)
+        num_ratios = len(self.anchor_ratios)
+        hidden = convolve(self.rpn_conv, maps, relu=True)
+        outputs = F.conv2d(hidden, weight, bias).permute(0, 2, 3, 1)  # (B, H, W, 5A)
+        logits, deltas = outputs.split([num_ratios, 4 * num_ratios], dim=3)
+        anchors = make_anchors(
+            (maps.shape[-2], maps.shape[-1]),
+            stride=stride,
+            scale=self.anchor_scale,
+            ratios=self.anchor_ratios,
+            device=maps.device,
+        )
+        return (
+            logits.flatten(1).float(),  # (B, H*W*A)
+            deltas.flatten(1).unflatten(1, (-1, 4)).float(),  # (B, H*W*A, 4)
+            anchors,
         )
 
     def forward_at_anchors(

@@ -25,7 +25,8 @@ def map_size(maps: Tensor) -> tuple[int, int]:
 
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize `(B, C, h, w)` maps to `(B, C, *size)`; maps of that size are returned as they are."""
-    if map_size(maps) == size:
+    # A traced graph must not look whether its sizes are equal; then this changes nothing.
+    if not torch.compiler.is_compiling() and map_size(maps) == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
@@ -107,8 +108,12 @@ def _sum_across(taps: Tensor, width: int) -> Tensor:
     """Enlarge `(N, w, 3, O)` taps to `width` columns and add them up, shifted: `(N, width, O)`."""
     low_width = taps.shape[1]
     parts = []
-    for left in range(0, width, _COLUMNS_PER_BLOCK):
-        columns = left, min(left + _COLUMNS_PER_BLOCK, width)
+    if torch.compiler.is_compiling():  # a loop would fix the width: all columns are one block
+        starts, step = [0], width
+    else:
+        starts, step = list(range(0, width, _COLUMNS_PER_BLOCK)), _COLUMNS_PER_BLOCK
+    for left in starts:
+        columns = left, min(left + step, width)
         across, needed = _tap_matrix(low_width, width, columns, like=taps)  # (n, 3, w')
         across = across.transpose(1, 2).flatten(1)  # (n, w'*3)
         parts.append(across @ taps[:, slice(*needed)].flatten(1, 2))  # (N, n, O)
@@ -150,6 +155,44 @@ def source_range(outputs: tuple[int, int], num_in: int, num_out: int) -> tuple[i
     low = math.floor((first + 0.5) * scale - 0.5)
     high = math.floor((last - 0.5) * scale - 0.5) + 2
     return min(max(low, 0), num_in - 1), max(min(high, num_in), 1)
+
+
+def pool_maps(maps: Tensor, cells: int) -> Tensor:
+    """Average maps over a grid of cells, as `nn.AdaptiveAvgPool2d` does, by one matrix product.
+
+    That operator has no counterpart in ONNX for maps of any size.
+
+    Args:
+        maps: `(B, C, H, W)`.
+        cells: side s of the grid.
+
+    Returns:
+        `(B, C, s, s)`.
+    """
+    down, across = (averaging_matrix(side, cells, like=maps) for side in map_size(maps))
+    matrix = down[:, None, :, None] * across[None, :, None, :]  # (s, s, H, W)
+    pooled = maps.flatten(2) @ matrix.flatten(2).flatten(0, 1).T  # (B, C, s*s)
+    return pooled.unflatten(2, (cells, cells))
+
+
+def averaging_matrix(num_in: int, num_out: int, *, like: Tensor) -> Tensor:
+    """Write adaptive average pooling of an axis as a matrix: cell `i` is the mean of the samples
+    from `floor(i * num_in / num_out)` up to `ceil((i + 1) * num_in / num_out)`.
+
+    Args:
+        num_in: samples before.
+        num_out: cells.
+        like: gives device and dtype.
+
+    Returns:
+        `(num_out, num_in)`, each row sums to 1.
+    """
+    edges = torch.arange(num_out + 1, device=like.device) * num_in  # times num_out
+    first = edges[:-1] // num_out  # (num_out,)
+    stop = (edges[1:] + num_out - 1) // num_out
+    samples = torch.arange(num_in, device=like.device)
+    is_inside = (samples >= first[:, None]) & (samples < stop[:, None])  # (num_out, num_in)
+    return is_inside.to(like.dtype) / (stop - first).to(like.dtype)[:, None]
 
 
 def interpolation_matrix(

@@ -5,13 +5,14 @@ Semantics and names are those of the published Swin segmentors: bilinear resizin
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from swin_dense.heads.conv_norm import ConvNormReLU
 from swin_dense.heads.segmentation.fast_uper_head import decode_fast
-from swin_dense.heads.segmentation.resizing import map_size, resize_maps
+from swin_dense.heads.segmentation.resizing import map_size, pool_maps, resize_maps
 
 
 class UPerHead(nn.Module):
@@ -102,5 +103,12 @@ class UPerHead(nn.Module):
             `(B, channels, H_3, W_3)`.
         """
         size = map_size(coarsest)
-        pooled = [resize_maps(module(coarsest), size) for module in self.psp_modules]
+        pooled = []
+        for module in self.psp_modules:
+            if torch.compiler.is_compiling():
+                pool, conv = cast(nn.Sequential, module)
+                cells = conv(pool_maps(coarsest, cast(int, pool.output_size)))
+            else:
+                cells = module(coarsest)  # (B, channels, s, s)
+            pooled.append(resize_maps(cells, size))
         return self.bottleneck(torch.cat([coarsest, *pooled], dim=1))

@@ -4,6 +4,8 @@ Liu et al. 2021, section 3.2 and Equation 4. Which bias and which mask a pair of
 geometry, in `windows.py`; here both become one term that is added to the logits.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,11 @@ from torch import Tensor, nn
 from swin_dense.kernels.kept_values import KeepsValues, can_keep, kept_value
 from swin_dense.kernels.linear import linear
 from swin_dense.kernels.processor import is_cpu_inference, processor_kind
+from swin_dense.windowing.traced_windows import (
+    TracedWindows,
+    trace_relative_position_index,
+    trace_shift_masks,
+)
 from swin_dense.windowing.window_plans import WindowGroup, window_table
 from swin_dense.windowing.windows import relative_position_index, shift_masks
 
@@ -27,6 +34,7 @@ class WindowAttention(KeepsValues):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.head_channels = channels // num_heads
         self.window_size = window_size
         self.shifted = shifted
         self.qkv = nn.Linear(channels, 3 * channels, bias=qkv_bias)
@@ -34,24 +42,29 @@ class WindowAttention(KeepsValues):
         num_offsets = (2 * window_size - 1) ** 2
         self.relative_position_bias_table = nn.Parameter(torch.zeros(num_offsets, num_heads))
 
-    def forward(self, tokens: Tensor, groups: tuple[WindowGroup, ...], bias: Tensor) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        groups: tuple[WindowGroup, ...] | tuple[TracedWindows, ...],
+        bias: Tensor,
+    ) -> Tensor:
         """Attend within each window.
 
         A slot of a window beyond the map holds a zero token, whose key and value are the biases of
         `qkv`; it is attended to like any other, as in the published code.
 
         Args:
-            tokens: `(T, C)` real tokens in window order.
+            tokens: `(T, C)` real tokens in window order; of `TracedWindows` in raster order.
             groups: the windows they stand in.
             bias: `(kinds, nH, L, L)` from `bias`.
 
         Returns:
             `(T, C)` in the same order.
         """
-        qkv = linear(self.qkv, tokens)  # (T, 3C)
-        # Not slices: their gradients would each be a matrix of all tokens, most of it zero.
-        parts = qkv.split([group.stop - group.start for group in groups])
-        attended = [self._attend(*pair, bias) for pair in zip(parts, groups, strict=True)]
+        if isinstance(groups[0], TracedWindows):
+            attended = self._attend_traced(tokens, cast(tuple[TracedWindows, ...], groups), bias)
+        else:
+            attended = self._attend_planned(tokens, cast(tuple[WindowGroup, ...], groups), bias)
         return linear(self.proj, attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:
@@ -70,12 +83,29 @@ class WindowAttention(KeepsValues):
 
     def _gather_bias(self, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table
-        index = window_table(relative_position_index, self.window_size, device=table.device)
+        window, device = self.window_size, table.device
+        is_traced = torch.compiler.is_compiling()
+        if is_traced:  # what is kept must not be made, nor become part of a graph, while tracing
+            index = trace_relative_position_index(window, device=device)
+        else:
+            index = window_table(relative_position_index, window, device=device)
         bias = table[index].permute(2, 0, 1)[None]  # (1, nH, L, L)
         if self.shifted:
-            masks = window_table(shift_masks, self.window_size, device=table.device)  # (4, L, L)
+            if is_traced:
+                masks = trace_shift_masks(window, device=device)  # (4, L, L)
+            else:
+                masks = window_table(shift_masks, window, device=device)
             bias = bias + masks[:, None]  # (4, nH, L, L)
-        return aligned_rows(bias.to(dtype))
+        return bias.to(dtype) if is_traced else aligned_rows(bias.to(dtype))
+
+    def _attend_planned(
+        self, tokens: Tensor, groups: tuple[WindowGroup, ...], bias: Tensor
+    ) -> list[Tensor]:
+        """`(T_g, C)` of each group's windows, before the projection."""
+        qkv = linear(self.qkv, tokens)  # (T, 3C)
+        # Not slices: their gradients would each be a matrix of all tokens, most of it zero.
+        parts = qkv.split([group.stop - group.start for group in groups])
+        return [self._attend(*pair, bias) for pair in zip(parts, groups, strict=True)]
 
     def _attend(self, qkv: Tensor, group: WindowGroup, bias: Tensor) -> Tensor:
         """`(T, 3C)` of the group's tokens to `(T, C)`."""
@@ -93,6 +123,34 @@ class WindowAttention(KeepsValues):
             attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         attended = attended.transpose(1, 2).reshape(group.num_windows * length, -1)  # (n*L, C)
         return attended if group.slots is None else attended.index_select(0, group.slots)
+
+    def _attend_traced(
+        self, tokens: Tensor, maps: tuple[TracedWindows, ...], bias: Tensor
+    ) -> list[Tensor]:
+        """`(B_g*N_g, C)` of the maps of each size, in raster order, before the projection."""
+        parts = [tokens]
+        if len(maps) > 1:
+            parts = list(tokens.split([size.num_images * size.num_tokens for size in maps]))
+        attended = []
+        for part, size in zip(parts, maps, strict=True):
+            part = part.unflatten(0, (size.num_images, size.num_tokens))
+            part = F.pad(part, (0, 0, 0, 1))  # the token of empty slots: (B, N + 1, C)
+            qkv = self.qkv(part.flatten(0, 1)).unflatten(0, part.shape[:2])  # (B, N + 1, 3C)
+            qkv = qkv.index_select(1, size.slots)  # (B, nW*L, 3C)
+            num_windows, length = size.num_images * size.num_windows, self.window_size**2
+            qkv = qkv.reshape(num_windows, length, 3, self.num_heads, self.head_channels)
+            query, key, value = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B*nW, nH, L, D)
+            mask = bias
+            if self.shifted:
+                mask = bias.index_select(0, size.kinds.repeat(size.num_images))
+            # By products, which every runtime has: (B*nW or 1, nH, L, L) under the logits.
+            logits = (query * self.head_channels**-0.5) @ key.transpose(-2, -1) + mask
+            mapped = logits.softmax(dim=-1) @ value  # (B*nW, nH, L, D)
+            mapped = mapped.transpose(1, 2).reshape(
+                size.num_images, size.num_windows * length, tokens.shape[1]
+            )
+            attended.append(mapped.index_select(1, size.places).flatten(0, 1))  # (B*N, C)
+        return attended
 
 
 def aligned_rows(bias: Tensor) -> Tensor:

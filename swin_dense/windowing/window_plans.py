@@ -4,6 +4,9 @@
 tables of a window (`window_table`). Both are remembered by size and device in bounded caches. Of
 images of different sizes hardly two batches are alike, but many have maps of the same sizes; so the
 windows of single maps are remembered too, and a batch's plan joins them.
+
+Where a graph is traced, sizes may be symbols: then a plan is arithmetic, part of the graph
+(`traced_windows.py`), and tokens stay in raster order.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 
 from swin_dense.windowing.bounded_cache import BoundedCache
+from swin_dense.windowing.traced_windows import TracedWindows, trace_windows
 from swin_dense.windowing.windows import (
     TokenOrder,
     Windows,
@@ -30,7 +34,7 @@ from swin_dense.windowing.windows import (
 # Token maps of a batch, group by group: how many there are of a size, their height and width.
 MapSizes: TypeAlias = tuple[tuple[int, int, int], ...]
 
-_Plans: TypeAlias = "tuple[tuple[BlockPlan, ...], Permutation]"
+_Plans: TypeAlias = "tuple[tuple[BlockPlan, ...], Permutation | None]"
 
 # A forward needs a plan a stage, and the windows of each map, on the host, while it is made. For an
 # image of 800 x 1216 px all plans take 2.7 MB, all windows 0.9 MB.
@@ -65,7 +69,7 @@ class Chunk:
 
     start: int
     stop: int
-    groups: tuple[WindowGroup, ...]
+    groups: tuple[WindowGroup, ...] | tuple[TracedWindows, ...]
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,14 @@ class BlockPlan:
 
     Attributes:
         num_images: number of images.
-        permutation: brings the tokens from the order of the block before into this one's.
+        permutation: brings the tokens from the order of the block before into this one's; None in
+            a traced graph, where all are in raster order.
         chunks: what is worked on in one go, in order; they cover all tokens.
         image_indices: `(N,)` the image each token belongs to; None where nobody asked.
     """
 
     num_images: int
-    permutation: Permutation
+    permutation: Permutation | None
     chunks: tuple[Chunk, ...]
     image_indices: Tensor | None
 
@@ -101,7 +106,7 @@ def plan_blocks(
     device: torch.device,
     max_tokens: int | None,
     with_image_indices: bool,
-) -> tuple[tuple[BlockPlan, ...], Permutation]:
+) -> _Plans:
     """Plan the way of the tokens through blocks that work in the given orders.
 
     Args:
@@ -115,14 +120,47 @@ def plan_blocks(
 
     Returns:
         A plan a block, and the permutation that leads back to raster order. Equal arguments give
-        the same object while it is remembered.
+        the same object while it is remembered. In a traced graph the plans are part of it.
     """
-    arguments = (tuple(sizes), tuple(orders), window, device, max_tokens, with_image_indices)
     if torch.compiler.is_compiling():
-        from swin_dense.windowing.untraced import call_untraced
+        return _trace_plans(sizes, orders, window, device, with_image_indices), None
+    return _kept_plans(tuple(sizes), tuple(orders), window, device, max_tokens, with_image_indices)
 
-        return call_untraced(_kept_plans, *arguments)
-    return _kept_plans(*arguments)
+
+def _trace_plans(
+    sizes: MapSizes,
+    orders: Sequence[TokenOrder],
+    window: int,
+    device: torch.device,
+    with_image_indices: bool,
+) -> tuple[BlockPlan, ...]:
+    num_tokens = sum(count * height * width for count, height, width in sizes)
+    image_indices = None
+    if with_image_indices:
+        indices, first = [], 0
+        for count, height, width in sizes:
+            numbers = torch.arange(count * height * width, device=device)
+            indices.append(numbers // (height * width) + first)
+            first += count
+        image_indices = torch.cat(indices)
+    chunks = {
+        order: Chunk(
+            0,
+            num_tokens,
+            tuple(
+                trace_windows(
+                    size,
+                    window=window,
+                    shift=window // 2 if order == "shifted" else 0,
+                    device=device,
+                )
+                for size in sizes
+            ),
+        )
+        for order in dict.fromkeys(orders)
+    }
+    num_images = sum(count for count, _, _ in sizes)
+    return tuple(BlockPlan(num_images, None, (chunks[order],), image_indices) for order in orders)
 
 
 def _kept_plans(*arguments: Any) -> _Plans:
@@ -195,11 +233,11 @@ def _kept_map(height: int, width: int, window: int, shift: int) -> Windows:
 def _tensors(plans: _Plans) -> Iterator[Tensor]:
     """Each tensor of a plan once."""
     blocks, back = plans
-    found = [back.index, back.inverse]
+    permutations = [back, *(plan.permutation for plan in blocks)]
+    found = [tensor for way in permutations if way for tensor in (way.index, way.inverse)]
     for plan in blocks:
-        found += [plan.permutation.index, plan.permutation.inverse]
         found += [] if plan.image_indices is None else [plan.image_indices]
-        slots = (group.slots for chunk in plan.chunks for group in chunk.groups)
+        slots = [group.slots for chunk in plan.chunks for group in chunk.groups]
         found += [places for places in slots if places is not None]
     return iter({id(tensor): tensor for tensor in found}.values())
 
@@ -240,20 +278,7 @@ def _to_device(indices: np.ndarray, device: torch.device, *, dtype: type = np.in
 def window_table(
     compute: Callable[[int], np.ndarray], window: int, *, device: torch.device
 ) -> Tensor:
-    """`compute(window)` as a tensor: `relative_position_index` or `shift_masks`.
-
-    torch.compile takes it as a constant.
-    """
-    if torch.compiler.is_compiling():
-        from swin_dense.windowing.untraced import call_for_constant
-
-        return call_for_constant(_window_table, compute, window, device)
-    return _window_table(compute, window, device)
-
-
-def _window_table(
-    compute: Callable[[int], np.ndarray], window: int, device: torch.device
-) -> Tensor:
+    """`compute(window)` as a tensor: `relative_position_index` or `shift_masks`."""
     return _cached_window_table(compute, window, device)
 
 

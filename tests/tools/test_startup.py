@@ -47,6 +47,8 @@ ERRORS = [
     ["evaluate", "--weights", ".", "--data", "absent"],
     ["evaluate", "--weights", ".", "--data", ".", "--batch-size", "0"],
     ["predict", "absent.jpg", "--weights", ".", "--out", "found"],
+    ["export", "--weights", "absent.pth", "--out", "model.onnx"],
+    ["export", "--weights", "absent.pth", "--out", "model.txt"],
     ["predict", "a.jpg", "--weights", ".", "--out", "found", "--score-threshold", "2"],
     ["features", "absent.jpg", "--weights", ".", "--out", "features"],
     ["features", "--weights", ".", "--out", "features"],

@@ -30,7 +30,7 @@ class CommonOptions:
     }
 
     weights: Path
-    """Weights file of a whole model; the architecture is read off it."""
+    """Weights file of a whole model, whose architecture is read off it; or what `export` wrote."""
     data: Path
     """Folder of the data set."""
     split: str | None = None
@@ -59,7 +59,7 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
     """Score a model on a split of a data set.
 
     Args:
-        weights: file of a whole model, or the name of a published one.
+        weights: file of a whole model, the name of a published one, or an exported file.
         flags: of `swin-dense evaluate`, such as `data="my_data"`, with underscores; its `--help`
             explains each.
 
@@ -95,11 +95,11 @@ def _evaluate(options: Any) -> "Evaluation":
     check_folder(options.data, flag="--data")
 
     from swin_dense.datasets.images import limit_pixels
-    from swin_dense.heads.checkpoints import from_checkpoint
-    from swin_dense.tools.tasks.evaluation import choose_device, evaluate_model
+    from swin_dense.tools.export.exported_models import open_model
+    from swin_dense.tools.tasks.evaluation import evaluate_model
 
     limit_pixels(options.max_megapixels)
-    model = from_checkpoint(options.weights).to(choose_device(options.device))
+    model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
     predictor = task.predictor(flags)

@@ -29,19 +29,18 @@ if TYPE_CHECKING:
     from swin_dense.tools.report.data_folders import FolderFacts
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
-
-
+_EXPORT_SUFFIXES = (".onnx", ".pt2")
 _NUM_DRAWN = 12
 _LONGEST_SIDE = 1000  # px of a picture on the page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Describe a weights file (layout, model, sizes, classes) or a folder of data (layout, splits,
-    classes). Nothing in it is run."""
+    """Describe a weights file (layout, model, sizes, classes), an exported file, or a folder of
+    data (layout, splits, classes). Nothing in it is run."""
 
     file: Annotated[Path, tyro.conf.Positional]
-    """Weights file, the name of a published one, or a folder of data."""
+    """Weights file, the name of a published one, an exported file, or a folder of data."""
     json: bool = False
     """Print JSON instead of text."""
     format: str | None = None
@@ -59,7 +58,7 @@ def inspect(file: str | PathLike[str], **flags: Any) -> dict[str, Any]:
         flags: of `swin-dense inspect`, such as `html="page.html"`.
 
     Returns:
-        As `inspect_file`, or as `inspect_folder`.
+        As `inspect_file`, `exported_facts` of an exported file, or `inspect_folder`.
 
     Raises:
         ValueError: the file cannot be read safely, no known layout fits, or several do.
@@ -83,6 +82,11 @@ def _inspect(options: Options) -> tuple[dict[str, Any], str]:
     for flag in ("format", "html"):
         if getattr(options, flag) is not None:
             raise ValueError(f"--{flag} is for folders of data, got the file {options.file}")
+    if options.file.suffix.lower() in _EXPORT_SUFFIXES:
+        from swin_dense.tools.export.description import describe_exported, exported_facts
+
+        found = exported_facts(options.file)
+        return found, describe_exported(found)
     found = inspect_file(options.file)
     return found, describe(found)
 

@@ -42,7 +42,7 @@ class CommonOptions:
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, folders (searched through) or videos."""
     weights: Path
-    """Weights file of a whole model."""
+    """Weights file of a whole model, or what `export` wrote of one."""
     out: Path
     """Folder for the pictures and results."""
     batch_size: int = 1
@@ -78,7 +78,7 @@ def predict(
     """Run a model over images, folders of images or videos; writes overlays and results.
 
     Args:
-        weights: file of a whole model, or the name of a published one.
+        weights: file of a whole model, the name of a published one, or an exported file.
         inputs: an image, a folder or a video, or a list of them.
         flags: of `swin-dense predict`, such as `out="found"`, with underscores; its `--help`
             explains each.
@@ -113,13 +113,12 @@ def run(options: Any) -> None:
         )
 
     from swin_dense.datasets.images import limit_pixels
-    from swin_dense.heads.checkpoints import from_checkpoint
+    from swin_dense.tools.export.exported_models import open_model
     from swin_dense.tools.progress import ProgressLines
     from swin_dense.tools.tasks.drawing import save_picture
-    from swin_dense.tools.tasks.evaluation import choose_device
 
     limit_pixels(options.max_megapixels)
-    model = from_checkpoint(options.weights).to(choose_device(options.device))
+    model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
     predictor = task.predictor(flags)

@@ -130,10 +130,8 @@ def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold: float) -> Tensor:
     """Non-maximum suppression inside each group (class or pyramid level).
 
-    Each group is shifted by more than the largest coordinate, so that boxes of two groups never
-    overlap. The shift rounds coordinates, hence it is done as in the code that gave the published
-    scores, whatever the number of boxes; torchvision's function of that name switches to exact
-    coordinates for larger sets.
+    Each group is shifted by `shift_groups`, whatever the number of boxes; torchvision's function of
+    that name switches to exact coordinates for larger sets.
 
     Args:
         boxes: `(N, 4)` float32, xyxy, px.
@@ -146,15 +144,37 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
     """
     if not len(boxes):
         return torch.zeros(0, dtype=torch.int64, device=boxes.device)
-    shifted = boxes + groups.to(boxes)[:, None] * (boxes.max() + 1)
     if len(boxes) < MAX_JOINT_NMS:
-        return nms(shifted, scores, iou_threshold)
+        return joint_nms(boxes, scores, groups, iou_threshold=iou_threshold)
+    shifted = shift_groups(boxes, groups)
     keep = []
     for group in groups.unique():
         members = (groups == group).nonzero().flatten()
         keep.append(members[nms(shifted[members], scores[members], iou_threshold)])
     indices = torch.cat(keep)
     return indices[scores[indices].argsort(descending=True)]
+
+
+def joint_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold: float) -> Tensor:
+    """`batched_nms` in one go, whatever the number of boxes: nothing depends on their values."""
+    return nms(shift_groups(boxes, groups), scores, iou_threshold)
+
+
+def shift_groups(boxes: Tensor, groups: Tensor) -> Tensor:
+    """Shift the boxes of each group by more than the largest coordinate.
+
+    So boxes of two groups never overlap. The shift rounds coordinates, hence it is done as in the
+    code that gave the published scores.
+
+    Args:
+        boxes: `(N, 4)`, xyxy, px, of an image that begins at 0.
+        groups: `(N,)` non-negative group numbers.
+
+    Returns:
+        `(N, 4)`; `(0, 4)` for no boxes.
+    """
+    largest = torch.cat([boxes.flatten(), boxes.new_zeros(1)]).max()  # 0 for no boxes
+    return boxes + groups.to(boxes)[:, None] * (largest + 1)
 
 
 def _centers_and_sizes(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """From the heads' outputs to detections: threshold, suppression, frame of the original image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -74,6 +74,7 @@ def select_detections(
     score_threshold: float,
     nms_iou: float,
     max_detections: int,
+    suppress: Callable[..., Tensor] = batched_nms,
 ) -> Detections:
     """Select the detections of one image from a box head's outputs.
 
@@ -86,6 +87,7 @@ def select_detections(
         score_threshold: a detection's score is above this.
         nms_iou: overlap with a better box of the class above which a box is suppressed.
         max_detections: largest number of detections kept.
+        suppress: `batched_nms`, or a function that does the same.
 
     Returns:
         Detections in the input frame.
@@ -95,7 +97,7 @@ def select_detections(
     scores = scores[regions, labels]
     decoded = decode_boxes(boxes[regions], deltas[regions, labels], stds=delta_stds)
     decoded = clip_boxes(decoded, size)  # (n, 4)
-    keep = batched_nms(decoded, scores, labels, iou_threshold=nms_iou)[:max_detections]
+    keep = suppress(decoded, scores, labels, iou_threshold=nms_iou)[:max_detections]
     return Detections(decoded[keep], scores[keep], labels[keep])
 
 

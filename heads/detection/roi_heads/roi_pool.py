@@ -33,8 +33,9 @@ def assign_fpn_levels(boxes: Tensor, *, finest: int = 2, coarsest: int = 5) -> T
         raise ValueError(f"finest must not be above coarsest, got {finest} and {coarsest}")
     scales = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     # A box of 56 px is on level 2; 1e-6 lets boxes of just a power of two reach their level.
-    levels = (scales / 56 + 1e-6).log2().floor() + 2
-    return levels.clamp(finest, coarsest).long()
+    # Compared with the powers: a runtime's logarithm may round to the other side of one.
+    powers = 2.0 ** (torch.arange(finest + 1, coarsest + 1, device=boxes.device) - 2)
+    return finest + (scales[:, None] / 56 + 1e-6 >= powers).sum(dim=1)
 
 
 def boxes_to_rois(boxes: Sequence[Tensor], places: Sequence[int]) -> Tensor:

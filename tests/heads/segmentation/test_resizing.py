@@ -3,12 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from swin_dense.heads.segmentation.resizing import (
     convolve_resized,
     interpolation_matrix,
     mix_rows,
+    pool_maps,
     resize_maps,
     resize_rows,
     source_range,
@@ -96,3 +97,11 @@ def test_mix_rows_combines_rows_of_every_channel():
     maps = torch.arange(12.0).view(1, 2, 3, 2)
     mixed = mix_rows(torch.tensor([[1.0, 0.0, 1.0]]), maps)
     assert torch.equal(mixed, maps[:, :, :1] + maps[:, :, 2:])
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 6])
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (6, 6), (16, 21), (7, 47)])
+def test_pooling_by_matrices_is_adaptive_average_pooling(size, cells, generator):
+    maps = torch.randn(2, 3, *size, generator=generator)
+    expected = nn.AdaptiveAvgPool2d(cells)(maps)
+    torch.testing.assert_close(pool_maps(maps, cells), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,1 @@
+"""A model timed in every way that it can run on this machine, beside installed peers."""

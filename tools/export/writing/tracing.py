@@ -1,0 +1,59 @@
+"""A graph traced for any image size."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.fx.experimental._config
+from torch.export import Dim, ExportedProgram
+
+from swin_dense.heads.graphs import Graph
+from swin_dense.tools.export.metadata import LARGEST_SIDE, SMALLEST_SIDE
+
+# Neither square nor even: what holds of such numbers by chance must not become part of the graph.
+TRACED_SIZE = (101, 142)
+_TRACED_BATCH = 2
+_LARGEST_BATCH = 1024
+
+
+def trace(graph: Graph, device: torch.device) -> ExportedProgram:
+    """Trace a graph with a symbolic height and width, and number of images where it takes any.
+
+    Args:
+        graph: in eval mode, on the device.
+        device: where it runs.
+
+    Raises:
+        ValueError: it cannot be traced for sizes that vary, as some backbones cannot.
+    """
+    image = torch.zeros(
+        _TRACED_BATCH if graph.any_batch else 1, 3, *TRACED_SIZE, dtype=torch.uint8, device=device
+    )
+    side = Dim.DYNAMIC(min=SMALLEST_SIDE, max=LARGEST_SIDE)
+    shape: dict[int, object] = {2: side, 3: side}
+    if graph.any_batch:
+        shape[0] = Dim.DYNAMIC(min=1, max=_LARGEST_BATCH)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), _sides_of_one():
+            warnings.simplefilter("ignore")
+            return torch.export.export(
+                graph,
+                (image,),
+                dynamic_shapes={"image": shape},
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+    except Exception as error:  # whatever a backbone of others does while it is traced
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"the model cannot be traced for images of any size: {reason}") from error
+
+
+@contextmanager
+def _sides_of_one() -> Iterator[None]:
+    """Trace so that a map's side may be 1 as well, which images of 32 px have at stride 32.
+
+    By default a tracer takes it for granted that no size is 1 that is more where it traces.
+    """
+    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        yield

@@ -1,0 +1,104 @@
+"""Traced graphs as files: ONNX, or a package that AOTInductor compiles."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from swin_dense.tools.export.metadata import METADATA_KEY, ExportMetadata
+
+OPSET = 18
+
+
+def write_onnx(program: ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
+    """Write an ONNX file, weights and metadata in it.
+
+    Args:
+        program: from `tracing.trace`.
+        path: `*.onnx`.
+        metadata: is stored as `metadata_props["swin_dense"]`.
+
+    Raises:
+        ValueError: what writes it is not installed, or the file would be larger than the 2 GiB that
+            ONNX can hold in one file.
+    """
+    onnx = import_exporter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        written = torch.onnx.export(
+            program,
+            (),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=list(metadata.outputs),
+        )
+    assert written is not None
+    model = written.model_proto
+    _describe(model, metadata)
+    if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise ValueError(
+            f"an ONNX file must be below 2 GiB, got {model.ByteSize() / 2**30:.1f} GiB; "
+            "use --fp16 or a .pt2 package"
+        )
+    path.write_bytes(model.SerializeToString())
+
+
+def set_onnx_metadata(path: Path, metadata: ExportMetadata) -> None:
+    """Store the metadata in an ONNX file that has none."""
+    model = import_exporter().load(path)
+    _describe(model, metadata)
+    path.write_bytes(model.SerializeToString())
+
+
+def _describe(model: Any, metadata: ExportMetadata) -> None:
+    helper = import_exporter().helper
+    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    model.producer_name = "swin_dense"
+
+
+def write_package(program: ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
+    """Compile a package for the processor or GPU that the program is on.
+
+    Args:
+        program: from `tracing.trace`.
+        path: `*.pt2`.
+        metadata: is stored as the package's metadata `swin_dense`.
+
+    Raises:
+        ValueError: there is no C++ compiler.
+    """
+    from torch._inductor import aoti_compile_and_package, exc
+
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            aoti_compile_and_package(
+                program,
+                package_path=str(path),
+                inductor_configs={"aot_inductor.metadata": {METADATA_KEY: metadata.to_json()}},
+            )
+    except exc.InvalidCxxCompiler as error:
+        raise ValueError(
+            "a .pt2 package needs a C++ compiler (g++ or clang++), got none"
+        ) from error
+
+
+def import_exporter() -> Any:
+    """The library `onnx`, once it is known that all that writes ONNX files is there.
+
+    Raises:
+        ValueError: something is not.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"an ONNX file needs {error.name}, which is not installed; "
+            "`pip install swin-dense[export]` brings it"
+        ) from error
+    return onnx
