@@ -32,7 +32,7 @@ ROOMS = {
     ),
     "tools": (
         *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
-        *("tasks", "runs", "report", "features", "training", "commands", "cli"),
+        *("tasks", "runs", "report", "features", "serve", "training", "commands", "cli"),
     ),
 }
 NAMES_FOR_NOTHING = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
