@@ -170,7 +170,7 @@ def _make_api(service: Service) -> gradio.Blocks:
             gradio.api(
                 function,
                 api_name=function.__name__,
-                api_visibility=visibility,  # type: ignore[arg-type]
+                api_visibility=visibility,
                 concurrency_limit=1,
                 concurrency_id="model",
             )

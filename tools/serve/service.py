@@ -124,18 +124,19 @@ class Service:
             KeyError: there is no such result any more, as in all that follow.
         """
         found = self._found.get(result_id)
-        pixels = reduce_picture(self._read(found.path, found.name), _SHOWN_SIDE)
-        described = self._view.describe(found.result, tuple(image_size(pixels)))
-        files = sorted(self._write(found, self.default)[1])
-        shown = {"address": as_jpeg(pixels), "width": pixels.shape[1], "height": pixels.shape[0]}
-        if self._view.kind == "picture":
-            picture = reduce_picture(self._write(found, self.default)[0], _SHOWN_SIDE)
-            shown = {
-                "address": as_jpeg(picture),
-                "width": picture.shape[1],
-                "height": picture.shape[0],
-            }
-        return {**described, "picture": shown, "files": files}
+        files = self._view.file_names(found.name)
+        if files is None:
+            pixels, written = self._write(found, self.default)
+            files = sorted(written)
+        else:
+            pixels = self._read(found.path, found.name)
+        pixels = reduce_picture(pixels, _SHOWN_SIDE)
+        size = image_size(pixels)
+        return {
+            **self._view.describe(found.result, tuple(size)),
+            "picture": {"address": as_jpeg(pixels), "width": size.width, "height": size.height},
+            "files": files,
+        }
 
     def overlay(self, result_id: str, choice: Choice) -> tuple[str, bytes]:
         """Name and content of the picture that `predict` gives of an image."""

@@ -5,6 +5,7 @@ outlines are in px of the image; a label map has the size of the small picture t
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -49,6 +50,9 @@ class View(Protocol):
     def describe(self, packed: Any, shown: tuple[int, int]) -> dict[str, Any]:
         """The result as JSON, for a picture of the size (height, width) px."""
 
+    def file_names(self, name: str) -> list[str] | None:
+        """The files that the task's writer makes of an image of that name; None: not known."""
+
     def draw(self, image: Tensor, packed: Any, choice: Choice) -> Picture | None:
         """The picture of an image `(3, H, W)`; None: the one that the task's writer draws."""
 
@@ -90,7 +94,7 @@ class DetectionView:
             }
             for place in order
         ]
-        counts = np.bincount(labels, minlength=1)
+        counts = np.bincount(np.asarray(labels, np.int64))
         classes = [
             {
                 "label": label,
@@ -100,6 +104,11 @@ class DetectionView:
             for label in largest_first(counts)
         ]
         return {"classes": classes, "objects": objects, "has_masks": masks is not None}
+
+    def file_names(self, name: str) -> list[str] | None:
+        """See `View`."""
+        del name
+        return ["predictions.json"]
 
     def draw(self, image: Tensor, packed: Any, choice: Choice) -> Picture | None:
         """None."""
@@ -145,6 +154,12 @@ class SegmentationView:
         )
         return {"classes": classes, "label_map": as_png(np.repeat(small[..., None], 3, axis=2))}
 
+    def file_names(self, name: str) -> list[str] | None:
+        """See `View`."""
+        path = Path(name)
+        png = path if path.suffix.lower() == ".png" else path.with_suffix(".png")
+        return ["classes.txt", f"label_maps/{png}"]
+
     def draw(self, image: Tensor, packed: Any, choice: Choice) -> Picture | None:
         """See `View`."""
         return draw_with_shares(
@@ -175,6 +190,11 @@ class PictureView:
         """Nothing besides the picture."""
         del packed, shown
         return {"classes": []}
+
+    def file_names(self, name: str) -> list[str] | None:
+        """None: what its writer makes."""
+        del name
+        return None
 
     def draw(self, image: Tensor, packed: Any, choice: Choice) -> Picture | None:
         """None."""
