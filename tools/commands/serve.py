@@ -27,7 +27,7 @@ class CommonOptions:
     }
 
     weights: Path
-    """Weights file of a whole model."""
+    """Weights file of a whole model, or what `export` wrote of one."""
     port: int = 7860
     """Port on 127.0.0.1; 0: any that is free."""
     max_megabytes: float = 40
@@ -50,7 +50,7 @@ def serve(weights: str | PathLike[str], **flags: Any) -> None:
     """Serve a page on this machine until it is interrupted.
 
     Args:
-        weights: file of a whole model, or the name of a published one.
+        weights: file of a whole model, the name of a published one, or an exported file.
         flags: of `swin-dense serve`, such as `port=8000`, with underscores; its `--help` explains
             each.
 
@@ -81,18 +81,15 @@ def _serve(options: Any, *, may_exit: bool) -> None:
         from swin_dense.tools.serve.folder import ProcessFolder
         from swin_dense.tools.serve.served_model import ServedModel, open_model
         from swin_dense.tools.serve.service import Service
-        from swin_dense.tools.tasks.evaluation import choose_device
 
         limit_pixels(options.max_megapixels)
-        device = choose_device(options.device)
-        model = open_model(options.weights, device)
+        model = open_model(options.weights, device=options.device, precision=options.precision)
         task = find_task(model.task)
         flags = choose_flags(flags_of_tasks, task)
         served = ServedModel(
             model,
             task,
             task.predictor(_without_threshold(flags)),
-            device=device,
             precision=options.precision,
         )
         with ProcessFolder() as folder, temporary_files(folder) as path:

@@ -21,7 +21,7 @@ from swin_dense.datasets.images import image_size
 from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.padding import batch_images
 from swin_dense.pyramids import Pyramids
-from swin_dense.tools.tasks.evaluation import autocast
+from swin_dense.tools.tasks.evaluation import autocast, choose_device
 from swin_dense.tools.tasks.task import Predictor, Task
 
 _EXPORTED = (".onnx", ".pt2")
@@ -51,19 +51,31 @@ class Servable(Protocol):
         """Give the results, one an image `(3, H, W)` uint8 RGB."""
 
 
-def open_model(weights: str | os.PathLike[str], device: torch.device) -> Servable:
+def open_model(
+    weights: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32"
+) -> Servable:
     """Open a weights file, a published model by its name, or an exported file.
+
+    Args:
+        weights: the file, or the name.
+        device: "cpu", "cuda", or "auto": a GPU where there is one.
+        precision: of the computation; an exported file has its own.
 
     Raises:
         FileNotFoundError: there is no such file or name.
-        ValueError: it cannot be read, or is no whole model.
+        ValueError: it cannot be read, or is no whole model; or there is no such device.
     """
     if Path(weights).suffix.lower() not in _EXPORTED:
-        return cast(Servable, from_checkpoint(weights).to(device).eval())
+        return cast(Servable, from_checkpoint(weights).to(choose_device(device)).eval())
     load = getattr(swin_dense.tools, "load_exported", None)
     if load is None:
         raise ValueError(f"--weights must be a weights file, got the exported file {weights}")
-    return load(weights)
+    if precision != "fp32":
+        raise ValueError(
+            "--precision must not be given with an exported file, which has its own, got "
+            f"{precision}"
+        )
+    return load(weights, device=device)
 
 
 class ServedModel:
@@ -73,10 +85,10 @@ class ServedModel:
         model: to serve.
         task: of the model.
         predictor: of the task.
-        device: where the model computes.
         precision: "fp32", "bf16" or "fp16".
 
     Attributes:
+        device: where the model computes.
         pyramids: names of the pyramids that `pyramid` gives.
     """
 
@@ -86,13 +98,12 @@ class ServedModel:
         task: Task,
         predictor: Predictor,
         *,
-        device: torch.device,
         precision: str = "fp32",
     ) -> None:
-        self.model, self.task, self.device = model, task, device
+        self.model, self.task, self.device = model, task, _find_device(model)
         self._predictor, self._precision = predictor, precision
         self._lock = threading.Lock()
-        has_backbone = isinstance(getattr(model, "backbone", None), torch.nn.Module)
+        has_backbone = hasattr(getattr(model, "backbone", None), "strides")
         has_neck = has_backbone and isinstance(getattr(model, "neck", None), torch.nn.Module)
         has_neck &= model.task == "detection"
         self.pyramids = ("backbone",) * has_backbone + ("fpn",) * has_neck
@@ -167,3 +178,10 @@ class ServedModel:
                 )
                 for stride, level in zip(model.backbone.strides, pyramids.maps[0], strict=False)
             ]
+
+
+def _find_device(model: Servable) -> torch.device:
+    """Where a model's weights are; of one without, the CPU."""
+    weights = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
+    first = next(weights, None)
+    return torch.device("cpu") if first is None else first.device

@@ -59,7 +59,7 @@ def serve_model(
     """Makes the service of a task's model."""
 
     def make(task_name: str) -> Service:
-        model = open_model(weights[task_name], torch.device("cpu"))
+        model = open_model(weights[task_name], device="cpu")
         task = find_task(task_name)
         flags = {
             "detection": DetectionPrediction(scale=SCALE, score_threshold=THRESHOLD),
@@ -68,7 +68,7 @@ def serve_model(
         everything = (
             replace(flags, score_threshold=0.0) if isinstance(flags, DetectionPrediction) else flags
         )
-        served = ServedModel(model, task, task.predictor(everything), device=torch.device("cpu"))
+        served = ServedModel(model, task, task.predictor(everything))
         folder = tmp_path / "served"
         folder.mkdir(exist_ok=True)
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
