@@ -23,6 +23,8 @@ _PATIENCE = 2  # s for requests under way when the server is stopped
 def bind(port: int) -> socket.socket:
     """A socket on this machine's own address; port 0 is a free one.
 
+    It listens at once: who connects before the server runs waits for it.
+
     Raises:
         ValueError: the port is taken.
     """
@@ -30,6 +32,7 @@ def bind(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         reason = (error.strerror or str(error)).lower()

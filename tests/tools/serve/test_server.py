@@ -51,7 +51,6 @@ def _start(folder: Path) -> tuple[subprocess.Popen[str], int]:
 def test_a_port_that_is_taken_is_said_so() -> None:
     with bind(0) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
-        listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(ValueError, match=rf"--port must be free, got {port}: .* or 0 for any"):
             bind(port)
