@@ -491,10 +491,10 @@ async function drawLevels() {
     const title = `Stride ${level.stride} px`;
     const image = element("img", {src: level.picture, alt: `Principal components, ${title}`});
     image.style.aspectRatio = `${item.found.width} / ${item.found.height}`;
+    const words = [`${level.width} x ${level.height} cells`, `${level.channels} channels`];
     return element("figure", {}, image, element("figcaption", {},
       element("b", {textContent: title}),
-      element("span", {className: "muted",
-                       textContent: `${level.width} x ${level.height} cells, ${level.channels} channels`})));
+      ...words.map(text => element("span", {className: "muted part", textContent: text}))));
   }));
 }
 
