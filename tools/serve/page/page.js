@@ -78,7 +78,8 @@ function refuse(text) {
   byId("messages").append(line);
 }
 
-function add(files) {
+async function add(files) {
+  await described;
   for (const file of files) {
     const name = file.name || "image.png";
     if (file.size > model.max_bytes) {
@@ -500,7 +501,7 @@ async function drawLevels() {
 
 // --------------------------------------------------------------------------------------- the page
 
-async function start() {
+async function describe() {
   model = await (await ask("model.json")).json();
   document.title = `${model.name} · swin-dense`;
   byId("name").textContent = model.name;
@@ -520,7 +521,9 @@ async function start() {
   }));
   byId("pyramids").hidden = model.pyramids.length < 2;
   update();
+}
 
+function listen() {
   const drop = byId("drop");
   byId("files").onchange = event => {
     add([...event.target.files]);
@@ -572,4 +575,6 @@ async function start() {
   });
 }
 
-start().catch(error => refuse(error.message));
+const described = describe();
+described.catch(error => refuse(error.message));
+listen();  // at once: nothing that is dropped early is lost
