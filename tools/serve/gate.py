@@ -5,13 +5,14 @@ show pages of its own. None of that is served here. A page of another site that 
 browser gets nothing either: it would come under another host's name, or with another origin.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +28,7 @@ _BEGINNINGS = ("/results/", f"{_API}/call/", f"{_API}/heartbeat/")
 _HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _MOST_JSON = 1 << 20  # bytes of a request that is no upload
 _FORM = 1 << 16  # bytes that a form needs around its file
+_MOST_DRAINED = 1 << 30  # bytes
 
 
 class Gate:
@@ -55,6 +57,7 @@ class Gate:
             refusal = _refuse_body(body, self._uploads)
             receive = _replay(body or b"", receive)
         if refusal is not None:
+            await _drain(request)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -93,6 +96,16 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+async def _drain(request: Request) -> None:
+    """Read a refused body to its end: who is still sending does not hear the answer."""
+    num_bytes = 0
+    with contextlib.suppress(ClientDisconnect, RuntimeError):  # gone, or read already
+        async for part in request.stream():
+            num_bytes += len(part)
+            if num_bytes > _MOST_DRAINED:
+                break
 
 
 async def _read_body(request: Request) -> bytes | None:

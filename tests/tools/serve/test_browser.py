@@ -32,8 +32,11 @@ _PASTE = """([encoded, name]) => {
 }"""
 _PIXEL = """([x, y]) => {
   const canvas = document.getElementById("canvas");
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  const context = copy.getContext("2d", {willReadFrequently: true});
+  context.drawImage(canvas, 0, 0);
   const place = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
-  return [...canvas.getContext("2d").getImageData(...place, 1, 1).data];
+  return [...context.getImageData(...place, 1, 1).data];
 }"""
 
 
