@@ -38,6 +38,7 @@ ROOMS = {
             "report",
             "features",
             "export",
+            "serve",
             "benchmark",
             "training",
             "commands",

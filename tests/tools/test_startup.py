@@ -59,6 +59,8 @@ ERRORS = [
     ["convert", "absent.pth", "out.pth", "--to", "caffe"],
     ["report", "absent"],
     ["demo", "--size", "0"],
+    ["serve", "--weights", "absent.pth"],
+    ["serve", "--weights", ".", "--port", "70000"],
 ]
 
 

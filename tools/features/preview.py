@@ -45,7 +45,7 @@ def write_preview(store: FeatureStore, images: Mapping[str, ImageFile], path: Pa
     items = [store[image_id] for image_id in shown]
     photographs = [_photograph(images[item["id"]]) for item in items]
     levels = [
-        [_few_cells(item["features"][level]) for item in items]
+        [few_cells(item["features"][level], _MOST_CELLS) for item in items]
         for level in range(len(store.strides) if items else 0)
     ]
     components = [principal_components(maps, count=_COMPONENTS) for maps in levels]
@@ -104,14 +104,14 @@ def _row(
     height, width = photograph.shape[:2]
     frame = f'<div class="frame" style="aspect-ratio: {width} / {height}">'
     figures = [
-        f'<figure class="photograph">{frame}<img src="{_as_jpeg(photograph)}" alt="{name}">'
+        f'<figure class="photograph">{frame}<img src="{as_jpeg(photograph)}" alt="{name}">'
         f"<canvas></canvas></div><figcaption>{name}</figcaption></figure>"
     ]
     for level, maps in zip(levels, colours, strict=True):
         caption = f"{level['name']}, stride {level['stride']}"
         figures.append(
             f'<figure class="map" tabindex="0" role="img" aria-label="{name}, {caption}">{frame}'
-            f'<img src="{_as_png(maps)}" alt=""><canvas></canvas></div>'
+            f'<img src="{as_png(maps)}" alt=""><canvas></canvas></div>'
             f"<figcaption>{caption}</figcaption></figure>"
         )
     return f'<div class="maps">{"".join(figures)}</div>'
@@ -148,19 +148,21 @@ def _photograph(file: ImageFile) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _few_cells(maps: np.ndarray) -> np.ndarray:
-    """`(C, h, w)` with sides of at most `_MOST_CELLS`, averaged."""
+def few_cells(maps: np.ndarray, most: int) -> np.ndarray:
+    """`(C, h, w)` floats averaged to sides of at most `most` cells, float32."""
     _, height, width = maps.shape
-    factor = min(1.0, _MOST_CELLS / max(height, width))
+    factor = min(1.0, most / max(height, width))
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     return F.adaptive_avg_pool2d(torch.from_numpy(maps).float(), size).numpy()
 
 
-def _as_jpeg(pixels: np.ndarray) -> str:
+def as_jpeg(pixels: np.ndarray) -> str:
+    """`(h, w, 3)` uint8 RGB as the address of an image that holds it."""
     return _as_address(pixels, ".jpg", "jpeg", [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
-def _as_png(pixels: np.ndarray) -> str:
+def as_png(pixels: np.ndarray) -> str:
+    """`(h, w, 3)` uint8 RGB as the address of an image that holds it without loss."""
     return _as_address(pixels, ".png", "png", [])
 
 

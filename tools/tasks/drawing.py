@@ -23,8 +23,8 @@ from swin_dense.tools.printable import printable
 Picture = NDArray[np.uint8]  # (H, W, 3), RGB
 
 _MIN_SIDE = 480  # px; the longer side of a smaller image is enlarged to about this before drawing
-_MASK_OPACITY = 0.45
-_LABEL_OPACITY = 0.6
+MASK_OPACITY = 0.45
+LABEL_OPACITY = 0.6
 _LEGEND_FONT = 15  # px
 _LONGEST_NAME = 24  # characters of a class name in a legend
 _GOLDEN_RATIO = 0.618033988749895
@@ -105,6 +105,7 @@ def draw_label_map(
     colours: NDArray[np.uint8],
     *,
     unpainted: Sequence[int] = (),
+    opacity: float = LABEL_OPACITY,
 ) -> Picture:
     """Tint each pixel of an image in the colour of its class, with dark lines between classes.
 
@@ -113,6 +114,7 @@ def draw_label_map(
         labels: `(H, W)` integers in 0..K-1; pixels with 255 (ignored) stay as they are.
         colours: `(K, 3)` RGB.
         unpainted: labels whose pixels stay as they are too: the background.
+        opacity: of the colours, 0..1.
 
     Returns:
         `(s H, s W, 3)` uint8 RGB: small images are enlarged by a whole number s, others are not.
@@ -130,7 +132,7 @@ def draw_label_map(
     found[np.isin(found, unpainted)] = IGNORED_LABEL
     table = np.zeros((256, 3), np.float32)
     table[: len(colours)] = colours
-    tinted = picture * (1 - _LABEL_OPACITY) + table[found] * _LABEL_OPACITY
+    tinted = picture * (1 - opacity) + table[found] * opacity
     edge = np.zeros(found.shape, bool)
     edge[1:] |= found[1:] != found[:-1]
     edge[:, 1:] |= found[:, 1:] != found[:, :-1]
@@ -259,8 +261,8 @@ def _blend_mask(
     window = picture[top : top + bitmap.shape[0], left : left + bitmap.shape[1]]
     # A table of the 256 levels: no map of floats, which would be twelve bytes a pixel.
     levels = np.arange(256, dtype=np.uint8)[:, None]
-    tint = np.array(colour, dtype=np.float32) * _MASK_OPACITY
-    table = (levels * (1 - _MASK_OPACITY) + tint).astype(np.uint8)  # (256, 3)
+    tint = np.array(colour, dtype=np.float32) * MASK_OPACITY
+    table = (levels * (1 - MASK_OPACITY) + tint).astype(np.uint8)  # (256, 3)
     cv2.copyTo(cv2.LUT(window, table[None]), bitmap, window)
     outlines, _ = cv2.findContours(
         bitmap, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)

@@ -8,7 +8,9 @@ from torch import Tensor
 from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.shapes import GROUND_NAME
+from swin_dense.heads.whole_model import Model
 from swin_dense.tools.tasks.drawing import (
+    LABEL_OPACITY,
     Picture,
     class_colour,
     draw_label_map,
@@ -18,6 +20,15 @@ from swin_dense.tools.tasks.drawing import (
 
 _BACKGROUNDS = ("background", "_background_", GROUND_NAME)
 _GREY = (138, 148, 160)
+
+
+def class_names_of(model: Model) -> tuple[str, ...]:
+    """Names of a segmentor's classes; published files that store none are ADE20K's."""
+    if model.class_names is not None:
+        return model.class_names
+    names = ade20k_classes().names
+    num_classes = model.config.num_classes
+    return names if num_classes == len(names) else tuple(f"class {i}" for i in range(num_classes))
 
 
 def class_colours(num_classes: int, given: np.ndarray | None = None) -> np.ndarray:
@@ -88,3 +99,41 @@ def draw_with_legend(
         unpainted=unpainted,
     )
     return side_by_side([*pictures, legend], [*titles, "classes"])
+
+
+def draw_with_shares(
+    image: Tensor,
+    labels: Tensor,
+    class_names: Sequence[str],
+    colours: np.ndarray,
+    *,
+    opacity: float = LABEL_OPACITY,
+    hidden: Sequence[int] = (),
+) -> Picture:
+    """A label map over its image, and beside it the classes that occur, with their shares.
+
+    The background is not painted.
+
+    Args:
+        image: `(3, H, W)` uint8 RGB.
+        labels: `(H, W)`, 255 is ignored.
+        class_names: name of every label.
+        colours: `(K, 3)` uint8 RGB.
+        opacity: of the colours, 0..1.
+        hidden: labels that are left out.
+    """
+    unpainted = background_labels(class_names)
+    picture = draw_label_map(
+        image, labels, colours, unpainted=[*unpainted, *hidden], opacity=opacity
+    )
+    areas = class_areas(labels, len(colours))
+    shown = [label for label in largest_first(areas) if label not in hidden]
+    legend = draw_legend(
+        shown,
+        class_names,
+        colours,
+        height=len(picture),
+        remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
+        unpainted=unpainted,
+    )
+    return np.concatenate([picture, legend], axis=1)

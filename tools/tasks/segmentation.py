@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
@@ -28,14 +27,14 @@ from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.printable import printable
 from swin_dense.tools.recipes.data import DataConfig, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
-from swin_dense.tools.tasks.drawing import Picture, draw_label_map, draw_legend
+from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.label_map_pictures import (
-    background_labels,
     chart_colours,
     class_areas,
     class_colours,
+    class_names_of,
     draw_with_legend,
-    largest_first,
+    draw_with_shares,
 )
 from swin_dense.tools.tasks.scores import KeptResults, ScoredImage, ScoreTable
 from swin_dense.tools.tasks.segmentation_scores import (
@@ -94,7 +93,7 @@ class SegmentationTask:
         The classes are those of the recipe, else of the root's list or its layout, else of the
         model.
         """
-        names = None if model is None else _class_names(model)
+        names = None if model is None else class_names_of(model)
         return _open(data, data.val_split, _resizing(scale), default_names=names)
 
     def aspect_ratios(self, dataset: Ade20k) -> Sequence[float]:
@@ -254,7 +253,7 @@ class LabelMapWriter:
 
     def __init__(self, out: Path, model: Model) -> None:
         self._out = out
-        self._class_names = _class_names(model)
+        self._class_names = class_names_of(model)
         self._colours = class_colours(model.config.num_classes)
         self._names = UniqueNames(out / "label_maps")
 
@@ -265,19 +264,7 @@ class LabelMapWriter:
         partial_path = path.with_name(f".{path.stem}.partial.png")
         Image.fromarray(labels.numpy()).save(partial_path)
         partial_path.replace(path)
-        unpainted = background_labels(self._class_names)
-        picture = draw_label_map(image, labels, self._colours, unpainted=unpainted)
-        areas = class_areas(labels, len(self._colours))
-        shown = largest_first(areas)
-        legend = draw_legend(
-            shown,
-            self._class_names,
-            self._colours,
-            height=len(picture),
-            remarks=[f"{100 * areas[label] / labels.numel():.1f}%" for label in shown],
-            unpainted=unpainted,
-        )
-        return np.concatenate([picture, legend], axis=1)
+        return draw_with_shares(image, labels, self._class_names, self._colours)
 
     def close(self) -> None:
         """Write the class names, one a line in the order of the labels."""
@@ -354,12 +341,3 @@ def _resizing(scale: tuple[int, int] | None) -> Pipeline:
 
 def _as_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)  # (3, H, W)
-
-
-def _class_names(model: Model) -> tuple[str, ...]:
-    """The model's; published files that store none are ADE20K's."""
-    if model.class_names is not None:
-        return model.class_names
-    names = ade20k_classes().names
-    num_classes = model.config.num_classes
-    return names if num_classes == len(names) else tuple(f"class {i}" for i in range(num_classes))

@@ -17,6 +17,20 @@ from swin_dense.tools.tasks.results.compact import keep_detections
 _WRITING_SHARE = 0.05  # of the time may go into writing the file again as it grows
 
 
+def categories_of(model: Model) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names of a detector's labels, and the ids that they are written with."""
+    num_classes: int = model.config.num_classes
+    names, ids = model.class_names, model.category_ids
+    coco = tuple(COCO_CATEGORIES.values())
+    if ids is None and (names == coco or (names is None and num_classes == len(coco))):
+        # published files do not store ids, and the oldest no names; these are COCO's
+        names, ids = coco, tuple(COCO_CATEGORIES)
+    return (
+        names or tuple(f"class {i}" for i in range(num_classes)),
+        ids or tuple(range(1, num_classes + 1)),
+    )
+
+
 class DetectionWriter:
     """Collects detections and writes them as one COCO-format file.
 
@@ -32,16 +46,9 @@ class DetectionWriter:
     """
 
     def __init__(self, path: Path, model: Model, *, score_threshold: float) -> None:
-        num_classes: int = model.config.num_classes
         self._path = path
         self._threshold = score_threshold
-        names, ids = model.class_names, model.category_ids
-        coco = tuple(COCO_CATEGORIES.values())
-        if ids is None and (names == coco or (names is None and num_classes == len(coco))):
-            # published files do not store ids, and the oldest no names; these are COCO's
-            names, ids = coco, tuple(COCO_CATEGORIES)
-        self._names = names or tuple(f"class {i}" for i in range(num_classes))
-        self._ids = ids or tuple(range(1, num_classes + 1))
+        self._names, self._ids = categories_of(model)
         # Encoded once, as they come: the file is these, joined.
         self._images: list[str] = []
         self._annotations: list[str] = []
