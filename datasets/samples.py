@@ -39,6 +39,39 @@ class DetectionSample(TypedDict):
     has_mask: Tensor
 
 
+class Segment(NamedTuple):
+    """One segment of a panoptic segmentation: an object, or all of one kind of stuff.
+
+    Attributes:
+        id: its pixels' in the map, from 1 up.
+        label: 0..K-1.
+        area: px; of ground truth as annotated.
+        is_crowd: a group whose objects are not told apart.
+    """
+
+    id: int
+    label: int
+    area: int = 0
+    is_crowd: bool = False
+
+
+class PanopticSample(TypedDict):
+    """One image with its segments, in the frame of the transformed image.
+
+    `image`: `(3, H, W)` uint8 RGB, already transformed. `original_size` is the file's size.
+    `segment_map` `(H, W)` int32: 0 is void, `i + 1` is segment `i` of the `G` (0 is allowed; a
+    segment that was cropped away has no pixel). `labels` `(G,)` int64 in `0..K-1`; `is_crowd`
+    `(G,)` bool.
+    """
+
+    image: Tensor
+    image_id: int | str
+    original_size: Size
+    segment_map: Tensor
+    labels: Tensor
+    is_crowd: Tensor
+
+
 class SegmentationSample(TypedDict):
     """One image with its label map: `(H, W)` int64 in `0..K-1`, 255 is ignored.
 

@@ -1,4 +1,5 @@
-"""A drawn data set: overlapping coloured shapes on textured ground, as COCO and as ADE20K.
+"""A drawn data set: overlapping coloured shapes on textured ground, as COCO (objects and panoptic)
+and as ADE20K.
 
 Something to learn on without a download. Shapes differ in outline and, as things do, tend to differ
 in colour and texture; about one in ten draws those of any class.
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from swin_dense.datasets.formats.panoptic.segment_pngs import encode_segment_ids
 from swin_dense.datasets.masks import compress_bitmaps, decompress_counts
 
 SHAPE_NAMES = ("circle", "square", "triangle", "star", "ring", "cross")
@@ -60,10 +62,12 @@ class DrawnImage:
 def write_shapes(
     root: str | Path, *, num_train: int, num_val: int, size: int = 128, seed: int = 0
 ) -> Path:
-    """Draw the data set and write it in COCO and in ADE20K layout under one root.
+    """Draw the data set and write it in COCO, COCO panoptic and ADE20K layout under one root.
 
     COCO: `annotations/instances_{train2017,val2017}.json`, `{train2017,val2017}/*.jpg`; masks are
-    the visible part of each shape, as polygons, or as run lengths where they have holes. ADE20K:
+    the visible part of each shape, as polygons, or as run lengths where they have holes. Panoptic:
+    `annotations/panoptic_{split}.json` and a folder of that name; the shapes are things, the ground
+    is stuff. ADE20K:
     `images/{training,validation}/*.jpg`, `annotations/{training,validation}/*.png`, `classes.txt`;
     label 1 is the ground, 2 to 7 are the shapes, 0 (ignored) is not used. Validation images come
     from a separate random stream. The same arguments give the same files.
@@ -90,10 +94,12 @@ def write_shapes(
     if root.is_dir() and any(root.iterdir()):
         raise ValueError(f"the drawn data set needs a new or empty folder, got {root}")
     for (coco_split, ade_split, stream), count in zip(_SPLITS, (num_train, num_val), strict=True):
-        for folder in (coco_split, f"images/{ade_split}", f"annotations/{ade_split}"):
+        panoptic = f"annotations/panoptic_{coco_split}"
+        for folder in (coco_split, f"images/{ade_split}", f"annotations/{ade_split}", panoptic):
             (root / folder).mkdir(parents=True)
         images: list[dict[str, object]] = []
         annotations: list[dict[str, object]] = []
+        segments: list[dict[str, object]] = []
         for index in range(count):
             drawn = draw_shapes(np.random.default_rng((seed, stream, index)), size=size)
             name = f"{index:06d}"
@@ -109,6 +115,15 @@ def write_shapes(
             for annotation in _annotate(drawn):
                 annotation_id = len(annotations) + 1
                 annotations.append({"id": annotation_id, "image_id": index + 1, **annotation})
+            ids, segments_info = _list_segments(drawn)
+            (root / panoptic / f"{name}.png").write_bytes(encode_segment_ids(ids))
+            segments.append(
+                {
+                    "image_id": index + 1,
+                    "file_name": f"{name}.png",
+                    "segments_info": segments_info,
+                }
+            )
         content = {
             "images": images,
             "annotations": annotations,
@@ -117,6 +132,13 @@ def write_shapes(
             ],
         }
         (root / "annotations" / f"instances_{coco_split}.json").write_text(json.dumps(content))
+        names = (*SHAPE_NAMES, GROUND_NAME)
+        categories = [
+            {"id": label + 1, "name": name, "isthing": int(name != GROUND_NAME)}
+            for label, name in enumerate(names)
+        ]
+        content = {"images": images, "annotations": segments, "categories": categories}
+        (root / f"{panoptic}.json").write_text(json.dumps(content))
     (root / "classes.txt").write_text("\n".join((GROUND_NAME, *SHAPE_NAMES)) + "\n")
     return root
 
@@ -293,6 +315,26 @@ def _annotate(drawn: DrawnImage) -> list[dict[str, object]]:
             }
         )
     return annotations
+
+
+def _list_segments(drawn: DrawnImage) -> tuple[np.ndarray, list[dict[str, object]]]:
+    """Ids `(S, S)` of the visible segments, the ground last, and their entries."""
+    ground = len(drawn.labels) + 1
+    ids = np.where(drawn.object_map == 0, ground, drawn.object_map)
+    entries: list[dict[str, object]] = []
+    for segment_id, label in enumerate([*drawn.labels, len(SHAPE_NAMES)], start=1):
+        bitmap = (ids == segment_id).astype(np.uint8)
+        if bitmap.any():
+            entries.append(
+                {
+                    "id": segment_id,
+                    "category_id": label + 1,
+                    "area": int(bitmap.sum()),
+                    "bbox": list(cv2.boundingRect(bitmap)),
+                    "iscrowd": 0,
+                }
+            )
+    return ids, entries
 
 
 def _trace(fine_mask: np.ndarray) -> list[list[float]] | None:

@@ -27,12 +27,8 @@ from torchvision.ops import box_convert
 
 import swin_dense as sd
 from swin_dense.datasets.formats.coco import CocoDetection
-from swin_dense.datasets.formats.coco_file import (
-    CocoAnnotation,
-    CocoCategory,
-    CocoFile,
-    CocoImage,
-)
+from swin_dense.datasets.formats.coco_entries import CocoImage
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoCategory, CocoFile
 from swin_dense.datasets.formats.table import DETECTION_FORMATS, DetectionFormat
 from swin_dense.datasets.images import read_image
 from swin_dense.datasets.samples import Size

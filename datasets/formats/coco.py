@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage
+from swin_dense.datasets.formats.coco_entries import CocoImage
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
 from swin_dense.datasets.formats.detection_folder import (
     Part,
     describe_part,

@@ -4,11 +4,7 @@ All faults of a file are reported together, with ids, before anything is made of
 remains of an annotation tool (a polygon of two points) are left out and counted.
 """
 
-import json
-import math
-import os
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,25 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from swin_dense.datasets.categories import MAX_CATEGORIES, find_fault_of_name
-from swin_dense.datasets.files import read_text
-from swin_dense.datasets.images import check_pixels
+from swin_dense.datasets.formats.coco_entries import (
+    SECTIONS,
+    CocoImage,
+    Faults,
+    check_image_files,
+    check_images,
+    entries_with_id,
+    finite_number,
+    is_whole,
+    numbers_in,
+    read_json,
+    whole_number,
+)
 from swin_dense.datasets.masks import CompressedMask, compress_counts, decompress_counts
 from swin_dense.datasets.samples import Size
 
-_SECTIONS = ("images", "annotations", "categories")
-_MAX_NAMED = 20  # so many ids of one kind of fault are written out
 _MAX_RUN = 2**53  # px; every whole number up to here is exact as a float
-_MAX_INTEGER = 2**63  # ids from here on have no place in a tensor
 _FARTHEST = 1e7  # px; what boxes beyond this mean is lost in float32
 _LARGEST_AREA = _FARTHEST**2
-
-
-class CocoImage(NamedTuple):
-    """One image; `size` is that of the image the annotations were drawn on, px."""
-
-    id: int
-    file_name: str
-    size: Size
 
 
 class CocoCategory(NamedTuple):
@@ -106,10 +102,10 @@ def read_coco(
     """
     path = Path(path)
     sections = _read_sections(path)
-    faults = _Faults(path)
+    faults = Faults(path)
     if find_size is not None:
         _add_sizes(sections["images"], find_size)
-    images = _check_images(sections["images"], faults)
+    images = check_images(sections["images"], faults)
     categories = _check_categories(sections["categories"], faults)
     left_out: Counter[str] = Counter()
     annotations = _check_annotations(
@@ -120,7 +116,7 @@ def read_coco(
         left_out,
     )
     if image_folder is not None:
-        _check_image_files(images, image_folder, faults)
+        check_image_files(images, image_folder, faults)
     faults.raise_if_any()
     return CocoFile(path, images, sorted(categories), annotations, left_out)
 
@@ -133,44 +129,21 @@ def read_coco_images(path: str | Path) -> list[CocoImage]:
         ValueError: it is not JSON, names no images, or images are faulty as for `read_coco`.
     """
     path = Path(path)
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise ValueError(f"{path} is not a COCO file: it has no list 'images'")
     if not content["images"]:
         raise ValueError(f"{path} must have at least one entry in 'images', got none")
-    faults = _Faults(path)
-    images = _check_images(content["images"], faults)
+    faults = Faults(path)
+    images = check_images(content["images"], faults)
     faults.raise_if_any()
     return images
 
 
-class _Faults:
-    """Collects the faults of a file, to report all of them in one line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.kinds: defaultdict[str, list[object]] = defaultdict(list)
-
-    def add(self, kind: str, where: object) -> None:
-        """Note a fault; `where` is an id, or `#5` for the sixth entry of a list."""
-        self.kinds[kind].append(where)
-
-    def raise_if_any(self) -> None:
-        """Raise a ValueError that names every kind, its count and the first ids."""
-        if not self.kinds:
-            return
-        reports = []
-        for kind, places in self.kinds.items():
-            named = ", ".join(str(place) for place in places[:_MAX_NAMED])
-            more = ", ..." if len(places) > _MAX_NAMED else ""
-            reports.append(f"{kind}: {len(places)} ({named}{more})")
-        raise ValueError(f"{self.path} cannot be used; " + "; ".join(reports))
-
-
 def _read_sections(path: Path) -> dict[str, list[Any]]:
     """The three lists of a COCO instances file."""
-    content = _read_json(path)
-    for section in _SECTIONS:
+    content = read_json(path)
+    for section in SECTIONS:
         if not isinstance(content, dict) or not isinstance(content.get(section), list):
             raise ValueError(f"{path} is not a COCO instances file: it has no list '{section}'")
     for section in ("images", "categories"):
@@ -182,30 +155,6 @@ def _read_sections(path: Path) -> dict[str, list[Any]]:
             f"{len(content['categories'])}"
         )
     return content
-
-
-def _read_json(path: Path) -> Any:
-    text = read_text(path, "annotation file")
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must be a JSON file: {error}") from error
-    _refuse_repeated_sections(text, path)
-    return content
-
-
-def _refuse_repeated_sections(text: str, path: Path) -> None:
-    """Refuse a file with two lists of one name, of which a JSON reader keeps the last."""
-    if all(len(re.findall(rf'"{section}"\s*:', text)) < 2 for section in _SECTIONS):
-        return
-
-    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, value in pairs if name in _SECTIONS and isinstance(value, list)]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"{path} must have one list '{min(repeated)}', got several")
-        return dict(pairs)
-
-    json.loads(text, object_pairs_hook=check)
 
 
 def _add_sizes(entries: list[Any], find_size: Callable[[str], Size | None]) -> None:
@@ -220,35 +169,9 @@ def _add_sizes(entries: list[Any], find_size: Callable[[str], Size | None]) -> N
                 entry["height"], entry["width"] = size
 
 
-def _check_images(entries: list[Any], faults: _Faults) -> list[CocoImage]:
-    images = []
-    for entry_id, entry in _entries_with_id(entries, "images", faults):
-        file_name = entry.get("file_name")
-        if not isinstance(file_name, str) or not file_name:
-            faults.add("images without file_name", entry_id)
-            file_name = ""
-        if "\0" in file_name:
-            faults.add("images with a zero byte in file_name", entry_id)
-            file_name = ""
-        height, width = (
-            _whole_number(entry.get("height")),
-            _whole_number(entry.get("width")),
-        )
-        if height is None or width is None or min(height, width) < 1:
-            faults.add("images without width and height in whole px of at least 1", entry_id)
-            height, width = 1, 1
-        try:
-            check_pixels((height, width), f"image {entry_id}")
-        except ValueError as error:
-            faults.add("images that are too large", error)
-            height, width = 1, 1
-        images.append(CocoImage(entry_id, file_name, Size(height, width)))
-    return images
-
-
-def _check_categories(entries: list[Any], faults: _Faults) -> list[CocoCategory]:
+def _check_categories(entries: list[Any], faults: Faults) -> list[CocoCategory]:
     categories = []
-    for entry_id, entry in _entries_with_id(entries, "categories", faults):
+    for entry_id, entry in entries_with_id(entries, "categories", faults):
         name = entry.get("name")
         if fault := find_fault_of_name(name):
             faults.add(f"categories {fault}", entry_id)
@@ -260,11 +183,11 @@ def _check_annotations(
     entries: list[Any],
     sizes: dict[int, Size],
     category_ids: set[int],
-    faults: _Faults,
+    faults: Faults,
     left_out: Counter[str],
 ) -> list[CocoAnnotation]:
     annotations = []
-    for entry_id, entry in _entries_with_id(entries, "annotations", faults):
+    for entry_id, entry in entries_with_id(entries, "annotations", faults):
         try:
             annotations.append(_check_annotation(entry_id, entry, sizes, category_ids, left_out))
         except ValueError as error:
@@ -281,12 +204,12 @@ def _check_annotation(
     left_out: Counter[str],
 ) -> CocoAnnotation:
     """One annotation; the message of an error goes on from "annotations"."""
-    image_id, category_id = (_whole_number(entry.get(key)) for key in ("image_id", "category_id"))
+    image_id, category_id = (whole_number(entry.get(key)) for key in ("image_id", "category_id"))
     if image_id is None or image_id not in sizes:
         raise ValueError("of an unknown image")
     if category_id is None or category_id not in category_ids:
         raise ValueError("of an unknown category")
-    box = _numbers(entry.get("bbox"))
+    box = numbers_in(entry.get("bbox"))
     if box is None or len(box) != 4:
         raise ValueError("whose bbox is not four finite numbers")
     if np.abs(box).max() > _FARTHEST:
@@ -318,22 +241,6 @@ def _check_annotation(
     )
 
 
-def _entries_with_id(
-    entries: list[Any], section: str, faults: _Faults
-) -> list[tuple[int, dict[str, Any]]]:
-    """The entries that are objects with a unique id; the others are faults."""
-    checked: dict[int, dict[str, Any]] = {}
-    for position, entry in enumerate(entries):
-        entry_id = _whole_number(entry.get("id")) if isinstance(entry, dict) else None
-        if entry_id is None:
-            faults.add(f"{section} without a whole number as id", f"#{position}")
-        elif entry_id in checked:
-            faults.add(f"{section} with the id of another", entry_id)
-        else:
-            checked[entry_id] = entry
-    return list(checked.items())
-
-
 def _check_polygons(value: Any, size: Size, left_out: Counter[str]) -> list[np.ndarray]:
     """The usable parts of a polygon mask, each `(P, 2)`."""
     if not isinstance(value, list):
@@ -341,7 +248,7 @@ def _check_polygons(value: Any, size: Size, left_out: Counter[str]) -> list[np.n
     polygons = []
     largest = np.array([size.width, size.height])
     for part in value:
-        numbers = _numbers(part)
+        numbers = numbers_in(part)
         if numbers is None:
             raise ValueError("whose segmentation has a polygon that is no list of finite numbers")
         if len(numbers) < 6 or len(numbers) % 2:
@@ -374,7 +281,7 @@ def check_run_lengths(value: Any, size: tuple[int, int]) -> CompressedMask:
             runs = decompress_counts(counts.encode("ascii") if isinstance(counts, str) else counts)
         except ValueError as error:
             raise ValueError("whose run lengths cannot be decompressed") from error
-    elif isinstance(counts, list) and all(_is_whole(run) for run in counts):
+    elif isinstance(counts, list) and all(is_whole(run) for run in counts):
         runs = np.array([float(max(-1, min(run, _MAX_RUN))) for run in counts])
     else:
         raise ValueError("whose run lengths are neither a string nor a list of whole numbers")
@@ -382,49 +289,3 @@ def check_run_lengths(value: Any, size: tuple[int, int]) -> CompressedMask:
     if (runs < 0).any() or runs.sum() != num_pixels:
         raise ValueError("whose run lengths do not sum to height * width of their image")
     return compress_counts(runs.astype(np.int64), size)
-
-
-def _check_image_files(images: list[CocoImage], folder: Path, faults: _Faults) -> None:
-    """Look for every image file; listing folders is faster than asking for each file."""
-    present: dict[str, set[str]] = {}
-    for image in images:
-        parent, name = os.path.split(image.file_name)
-        if parent not in present:
-            directory = folder / parent
-            present[parent] = set(os.listdir(directory)) if directory.is_dir() else set()
-        if image.file_name and name not in present[parent]:
-            faults.add(f"image files missing in {folder}", f"{image.file_name} of image {image.id}")
-
-
-def _whole_number(value: Any) -> int | None:
-    """An integer that a tensor can hold, also where a tool wrote it as `5.0`; None for others."""
-    return int(value) if _is_whole(value) and abs(value) < _MAX_INTEGER else None
-
-
-def _is_whole(value: Any) -> bool:
-    if isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def finite_number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else a file may hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond every float
-        return None
-
-
-def _numbers(value: Any) -> np.ndarray | None:
-    """A list of finite numbers as float64; None for anything else."""
-    if not isinstance(value, list):
-        return None
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of different lengths in it
-        return None
-    if array.ndim != 1 or array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        return None
-    return array.astype(np.float64)

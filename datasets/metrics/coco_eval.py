@@ -11,7 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
-from swin_dense.datasets.formats.coco_file import check_run_lengths, finite_number, read_coco
+from swin_dense.datasets.formats.coco_entries import finite_number
+from swin_dense.datasets.formats.coco_file import check_run_lengths, read_coco
 from swin_dense.datasets.masks import compress_masks
 from swin_dense.datasets.metrics.coco_backends import (
     BackendName,

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from swin_dense.datasets.formats.coco import CocoDetection
+from swin_dense.datasets.formats.panoptic.coco_panoptic import CocoPanoptic
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, draw_shapes, write_shapes
 from swin_dense.datasets.transforms.detection import detection_eval
+from swin_dense.datasets.transforms.panoptic import panoptic_eval
 
 SIZE = 64
 
@@ -40,7 +42,7 @@ def test_more_training_images_leave_the_others_as_they_are(root: Path, tmp_path:
     write_shapes(tmp_path, num_train=2, num_val=5, size=SIZE, seed=3)
     whole, part = _digest(root), _digest(tmp_path)
     shared = [name for name in part if name.endswith((".jpg", ".png")) and name in whole]
-    assert len(shared) == 3 * (2 + 4)
+    assert len(shared) == 4 * (2 + 4)
     assert all(part[name] == whole[name] for name in shared)
 
 
@@ -133,3 +135,21 @@ def test_a_folder_in_use_is_left_alone(root: Path) -> None:
     with pytest.raises(ValueError, match="new or empty folder, got"):
         write_shapes(root, num_train=1, num_val=1)
     assert _digest(root) == before
+
+
+def test_panoptic_segments_are_the_shapes_and_the_ground(root: Path) -> None:
+    dataset = CocoPanoptic(root, "train2017", transforms=panoptic_eval((SIZE, SIZE)))
+    assert len(dataset) == 12
+    assert dataset.class_names == (*SHAPE_NAMES, GROUND_NAME)
+    assert dataset.is_thing == (True,) * 6 + (False,)
+    for index in range(len(dataset)):
+        stem = Path(dataset.file_names[index]).stem
+        label_map = cv2.imread(
+            str(root / "annotations" / "training" / f"{stem}.png"), cv2.IMREAD_UNCHANGED
+        )
+        ids, segments = dataset.load_segments(index)
+        assert (ids > 0).all()
+        for segment in segments:
+            label = 1 if segment.label == 6 else segment.label + 2
+            assert (label_map[ids == segment.id] == label).all()
+            assert (ids == segment.id).sum() == segment.area

@@ -117,6 +117,46 @@ def patch_merging(merging: PatchMerging, tokens: Tensor) -> Tensor:
     return normed @ merging.reduction.weight.T
 
 
+def panoptic_counts(
+    gt: list[list[int]],
+    gt_segments: dict[int, tuple[int, int, bool]],
+    found: list[list[int]],
+    found_labels: dict[int, int],
+) -> tuple[dict[int, list[float]], dict[int, int], dict[int, int]]:
+    """IoUs of the matches, wrong and missed segments by label (Kirillov et al. 2019, section 4).
+
+    Maps are rows of ids, 0 is void; ground truth segments are (label, area, is_crowd). Each pair of
+    segments is looked at pixel by pixel.
+    """
+    pixels = [pair for rows in zip(gt, found, strict=True) for pair in zip(*rows, strict=True)]
+    ious: dict[int, list[float]] = {}
+    found_matched, gt_matched = set(), set()
+    for found_id, found_label in found_labels.items():
+        for gt_id, (label, area, is_crowd) in gt_segments.items():
+            if is_crowd or label != found_label:
+                continue
+            both = sum(pair == (gt_id, found_id) for pair in pixels)
+            counted = sum(b == found_id and a != 0 for a, b in pixels)
+            union = counted + area - both
+            if both and both / union > 0.5:
+                ious.setdefault(label, []).append(both / union)
+                found_matched.add(found_id)
+                gt_matched.add(gt_id)
+    wrong: dict[int, int] = {}
+    for found_id, label in found_labels.items():
+        if found_id in found_matched:
+            continue
+        crowd = [k for k, (other, _, crowd) in gt_segments.items() if crowd and other == label][-1:]
+        below = [a for a, b in pixels if b == found_id]
+        if sum(a == 0 or a in crowd for a in below) / len(below) <= 0.5:
+            wrong[label] = wrong.get(label, 0) + 1
+    missed: dict[int, int] = {}
+    for gt_id, (label, _, is_crowd) in gt_segments.items():
+        if not is_crowd and gt_id not in gt_matched:
+            missed[label] = missed.get(label, 0) + 1
+    return ious, wrong, missed
+
+
 def _lie_together(one: tuple[int, int], other: tuple[int, int], padded: Tensor) -> bool:
     """Whether two slots of a window lie on the same side of the map's bottom and right edges."""
     return all(

@@ -18,7 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoCategory, CocoFile, CocoImage
+from swin_dense.datasets.formats.coco_entries import CocoImage
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoCategory, CocoFile
 from swin_dense.datasets.formats.detection.instance_masks import (
     annotation_of_box,
     annotation_of_polygons,

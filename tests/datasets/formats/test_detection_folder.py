@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from coco_writer import coco_content, write_coco
 
-from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile, CocoImage
+from swin_dense.datasets.formats.coco_entries import CocoImage
+from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
 from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
 from swin_dense.datasets.formats.split_names import (
     find_training_split,
