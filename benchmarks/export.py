@@ -41,6 +41,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("H", "W"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--files", type=Path, help="folder to keep exported files in, and find them"
+    )
     parser.add_argument("--package", action="store_true", help="AOTInductor's too (compiles)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -56,8 +59,10 @@ def main() -> None:
     height, width = arguments.size
     image = np.random.default_rng(0).integers(0, 256, (1, 3, height, width), dtype=np.uint8)
     print(f"UPerNet {arguments.model}, {height} x {width} px, {describe_machine()}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        candidates = make_candidates(ours, theirs, image, Path(folder), arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.files or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        candidates = make_candidates(ours, theirs, image, folder, arguments)
         expected = enlarge(candidates["eager"](), image.shape[2:])
         with torch.inference_mode():
             seconds = time_in_turn(candidates, rounds=arguments.rounds)
@@ -93,17 +98,24 @@ def make_candidates(
     arguments: argparse.Namespace,
 ) -> dict[str, Run]:
     """Each way of running, as a function that gives logits."""
+    size = image.shape[2:]
     sd.heads.save_model(ours, folder / "ours.safetensors")
     candidates: dict[str, Run] = {"eager": lambda: run_eager(ours, image)}
     kinds = [".onnx", ".pt2"] if arguments.package else [".onnx"]
     for suffix in kinds:
-        start = time.perf_counter()
-        path = sd.tools.export(folder / "ours.safetensors", folder / f"ours{suffix}")
-        print(f"exported and proved {suffix} in {time.perf_counter() - start:.0f} s", flush=True)
+        path = folder / f"ours{suffix}"
+        if not path.exists():
+            start = time.perf_counter()
+            sd.tools.export(folder / "ours.safetensors", path)
+            print(
+                f"exported and proved {suffix} in {time.perf_counter() - start:.0f} s", flush=True
+            )
         runtime = open_exported(path)
         name = "ONNX Runtime" if suffix == ".onnx" else "AOTInductor"
         candidates[f"any size, {name}"] = lambda r=runtime: r.run(image)["logits"]
-    fixed = export_fixed(theirs, image, folder / "theirs.onnx")
+    fixed = folder / f"theirs_{size[0]}x{size[1]}.onnx"
+    if not fixed.exists():
+        export_fixed(theirs, image, fixed)
     pixels = normalised(image)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
@@ -133,7 +145,7 @@ def run_eager(model: sd.heads.Model, image: np.ndarray) -> np.ndarray:
     return logits.numpy()
 
 
-def export_fixed(model: torch.nn.Module, image: np.ndarray, path: Path) -> Path:
+def export_fixed(model: torch.nn.Module, image: np.ndarray, path: Path) -> None:
     """transformers' model for images of one size."""
     pixels = torch.from_numpy(normalised(image))
     for dynamo in (True, False):
@@ -142,7 +154,7 @@ def export_fixed(model: torch.nn.Module, image: np.ndarray, path: Path) -> Path:
                 model, (pixels,), path, dynamo=dynamo, opset_version=18, verbose=False
             )
             print(f"transformers exported with dynamo={dynamo}", flush=True)
-            return path
+            return
         except Exception as error:  # to be told; the older exporter is tried
             print(f"transformers, dynamo={dynamo}: {str(error).splitlines()[0]}", flush=True)
     raise SystemExit("error: transformers' model could not be exported")

@@ -2,14 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from swin_dense.tools.export.metadata import METADATA_KEY, ExportMetadata
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 EXPORT_SUFFIXES = (".onnx", ".pt2")
 
@@ -74,9 +71,7 @@ class OnnxRuntime:
         if threads := _num_threads():
             options.intra_op_num_threads = threads
         try:
-            self.session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-                str(path), options, providers=providers
-            )
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # its classes are not public, and derive from no common one
             raise ValueError(f"{path} cannot be opened by ONNX Runtime: {error}") from error
         stored = self.session.get_modelmeta().custom_metadata_map
@@ -124,7 +119,7 @@ def _num_threads() -> int:
     return torch.get_num_threads()
 
 
-def _import_onnxruntime() -> "onnxruntime":  # type: ignore[valid-type]
+def _import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
