@@ -243,7 +243,8 @@ class Service:
 def clean_name(name: str) -> str:
     """The name of a file without folders, controls, and what makes it long."""
     last = re.split(r"[/\\]", name)[-1]
-    shown = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", printable(last)).strip()
+    plain = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", last)
+    shown = printable(plain).replace("\\", "_").strip()
     stem, dot, suffix = shown.rpartition(".")
     if not dot or not stem.strip("."):
         return shown.strip(".")[:_LONGEST_NAME] or "image"
