@@ -1,6 +1,7 @@
 """The server process: a socket of this machine alone, signals, and an end that leaves nothing."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -83,6 +84,8 @@ def run_server(
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
+        # Connections that are cut off then are no errors.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         if server.should_exit:
             server.force_exit = True
         server.should_exit = True

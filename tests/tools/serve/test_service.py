@@ -171,7 +171,7 @@ def test_opacity_and_classes_change_a_label_maps_picture_alone(
         ("street.jpg", "street.jpg"),
         ("../../etc/passwd", "passwd"),
         ("C:\\images\\a.png", "a.png"),
-        ("a\nb.jpg", "a_nb.jpg"),
+        ("a\nb.jpg", "a_b.jpg"),
         ("a\u202eb.jpg", "a_u202eb.jpg"),
         ("..", "image"),
         ("", "image"),
