@@ -99,7 +99,7 @@ class Service:
             found = Found(
                 name=name,
                 path=path,
-                size=tuple(image_size(pixels)),
+                size=image_size(pixels),
                 input_size=input_size,
                 result=self._view.pack(result),
                 seconds=seconds,
@@ -133,7 +133,7 @@ class Service:
         pixels = reduce_picture(pixels, _SHOWN_SIDE)
         size = image_size(pixels)
         return {
-            **self._view.describe(found.result, tuple(size)),
+            **self._view.describe(found.result, size),
             "picture": {"address": as_jpeg(pixels), "width": size.width, "height": size.height},
             "files": files,
         }

@@ -4,7 +4,7 @@ The browser draws, so that sliders and switches answer at once and without the n
 outlines are in px of the image; a label map has the size of the small picture that is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -204,7 +204,10 @@ class PictureView:
 
 def view_of(model: Servable) -> View:
     """The view of a model's task."""
-    views = {"detection": DetectionView, "segmentation": SegmentationView}
+    views: dict[str, Callable[[Any], View]] = {
+        "detection": DetectionView,
+        "segmentation": SegmentationView,
+    }
     return views[model.task](model) if model.task in views else PictureView()
 
 
