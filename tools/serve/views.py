@@ -94,14 +94,15 @@ class DetectionView:
             }
             for place in order
         ]
-        counts = np.bincount(np.asarray(labels, np.int64))
+        # The class of the surest object first: what a threshold leaves stands at the top.
+        surest = sorted(range(len(labels)), key=lambda place: -scores[place])
         classes = [
             {
                 "label": label,
                 "name": printable(self._names[label]),
                 "colour": as_hex(class_colour(label)),
             }
-            for label in largest_first(counts)
+            for label in dict.fromkeys(labels[place] for place in surest)
         ]
         return {"classes": classes, "objects": objects, "has_masks": masks is not None}
 
