@@ -73,12 +73,23 @@ def _serve(options: Any, *, may_exit: bool) -> None:
     if importlib.util.find_spec("gradio") is None:
         raise ValueError(_NEEDED)
 
-    from swin_dense.tools.serve.server import HOST, bind, run_server, temporary_files
+    from swin_dense.tools.serve.folder import ProcessFolder
+    from swin_dense.tools.serve.server import (
+        HOST,
+        bind,
+        interrupted_by_sigterm,
+        run_server,
+        temporary_files,
+    )
 
-    with bind(options.port) as listener:  # before the work
+    with (
+        bind(options.port) as listener,
+        interrupted_by_sigterm(),
+        ProcessFolder() as folder,
+        temporary_files(folder) as path,  # before gradio is imported, which makes one
+    ):
         from swin_dense.datasets.images import limit_pixels
         from swin_dense.tools.serve.app import make_app
-        from swin_dense.tools.serve.folder import ProcessFolder
         from swin_dense.tools.serve.served_model import ServedModel, open_model
         from swin_dense.tools.serve.service import Service
 
@@ -86,20 +97,15 @@ def _serve(options: Any, *, may_exit: bool) -> None:
         model = open_model(options.weights, device=options.device, precision=options.precision)
         task = find_task(model.task)
         flags = choose_flags(flags_of_tasks, task)
-        served = ServedModel(
-            model,
-            task,
-            task.predictor(_without_threshold(flags)),
-            precision=options.precision,
+        predictor = task.predictor(_without_threshold(flags))
+        served = ServedModel(model, task, predictor, precision=options.precision)
+        app = make_app(
+            Service(served, flags=flags, folder=path),
+            name=Path(options.weights).name,
+            max_bytes=round(options.max_megabytes * 1e6),
         )
-        with ProcessFolder() as folder, temporary_files(folder) as path:
-            app = make_app(
-                Service(served, flags=flags, folder=path),
-                name=Path(options.weights).name,
-                max_bytes=round(options.max_megabytes * 1e6),
-            )
-            print(f"http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C stops)", flush=True)
-            run_server(app, listener, folder, may_exit=may_exit)
+        print(f"http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C stops)", flush=True)
+        run_server(app, listener, folder, may_exit=may_exit)
 
 
 def _without_threshold(flags: Any) -> Any:

@@ -132,9 +132,7 @@ class ServedModel:
             start = time.perf_counter()
             resized = self.task.resize(pixels, self._predictor.scale)
             with torch.no_grad(), autocast(self.device, self._precision):
-                (result,) = self._predictor.predict(
-                    self.model, [resized], [tuple(image_size(pixels))]
-                )
+                (result,) = self._predictor.predict(self.model, [resized], [image_size(pixels)])
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - start

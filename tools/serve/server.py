@@ -1,6 +1,7 @@
 """The server process: a socket of this machine alone, signals, and an end that leaves nothing."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -58,6 +59,13 @@ def temporary_files(folder: ProcessFolder) -> Iterator[Path]:
             os.environ["GRADIO_TEMP_DIR"] = given
 
 
+@contextlib.contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM interrupt what is done as Ctrl-C does, so that contexts are left in order."""
+    with _handling(signal.default_int_handler, signal.SIGTERM):
+        yield
+
+
 def run_server(
     app: ASGIApp, listener: socket.socket, folder: ProcessFolder, *, may_exit: bool
 ) -> None:
@@ -83,6 +91,8 @@ def run_server(
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
+        # Connections that are cut off then are no errors.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         if server.should_exit:
             server.force_exit = True
         server.should_exit = True
@@ -94,7 +104,7 @@ def run_server(
             folder.remove()
             os._exit(0)
 
-    with _handling(stop):
+    with _handling(stop, signal.SIGINT, signal.SIGTERM):
         try:
             server.run(sockets=[listener])
         finally:
@@ -114,12 +124,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _handling(handler: Any) -> Iterator[None]:
-    """Handle the signals that stop the server; not outside the main thread, which gets them."""
+def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
+    """Handle some signals; not outside the main thread, which gets them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

@@ -99,7 +99,7 @@ class Service:
             found = Found(
                 name=name,
                 path=path,
-                size=tuple(image_size(pixels)),
+                size=image_size(pixels),
                 input_size=input_size,
                 result=self._view.pack(result),
                 seconds=seconds,
@@ -133,7 +133,7 @@ class Service:
         pixels = reduce_picture(pixels, _SHOWN_SIDE)
         size = image_size(pixels)
         return {
-            **self._view.describe(found.result, tuple(size)),
+            **self._view.describe(found.result, size),
             "picture": {"address": as_jpeg(pixels), "width": size.width, "height": size.height},
             "files": files,
         }
@@ -243,7 +243,8 @@ class Service:
 def clean_name(name: str) -> str:
     """The name of a file without folders, controls, and what makes it long."""
     last = re.split(r"[/\\]", name)[-1]
-    shown = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", printable(last)).strip()
+    plain = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", last)
+    shown = printable(plain).replace("\\", "_").strip()
     stem, dot, suffix = shown.rpartition(".")
     if not dot or not stem.strip("."):
         return shown.strip(".")[:_LONGEST_NAME] or "image"

@@ -4,7 +4,7 @@ The browser draws, so that sliders and switches answer at once and without the n
 outlines are in px of the image; a label map has the size of the small picture that is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -94,14 +94,15 @@ class DetectionView:
             }
             for place in order
         ]
-        counts = np.bincount(np.asarray(labels, np.int64))
+        # The class of the surest object first: what a threshold leaves stands at the top.
+        surest = sorted(range(len(labels)), key=lambda place: -scores[place])
         classes = [
             {
                 "label": label,
                 "name": printable(self._names[label]),
                 "colour": as_hex(class_colour(label)),
             }
-            for label in largest_first(counts)
+            for label in dict.fromkeys(labels[place] for place in surest)
         ]
         return {"classes": classes, "objects": objects, "has_masks": masks is not None}
 
@@ -204,7 +205,10 @@ class PictureView:
 
 def view_of(model: Servable) -> View:
     """The view of a model's task."""
-    views = {"detection": DetectionView, "segmentation": SegmentationView}
+    views: dict[str, Callable[[Any], View]] = {
+        "detection": DetectionView,
+        "segmentation": SegmentationView,
+    }
     return views[model.task](model) if model.task in views else PictureView()
 
 

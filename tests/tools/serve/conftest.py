@@ -57,6 +57,7 @@ def serve_model(
     weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], Service]:
     """Makes the service of a task's model."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served" / "uploads"))
 
     def make(task_name: str) -> Service:
         model = open_model(weights[task_name], device="cpu")
@@ -71,7 +72,6 @@ def serve_model(
         served = ServedModel(model, task, task.predictor(everything))
         folder = tmp_path / "served"
         folder.mkdir(exist_ok=True)
-        monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         return Service(served, flags=flags, folder=folder)
 
     return make

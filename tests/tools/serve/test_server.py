@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
-from swin_dense.tools.serve.server import bind
+from swin_dense.tools.serve.server import bind, interrupted_by_sigterm
 
 # A server whose requests take a minute, in a thread that cannot be stopped.
 SLOW = """
@@ -66,6 +66,12 @@ def test_a_server_that_is_stopped_leaves_nothing(number: int, tmp_path: Path) ->
     assert server.returncode == 0
     assert rest.endswith("ended\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_interrupts_what_is_done_before_a_server_runs() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_server_that_is_stopped_under_a_request_leaves_nothing(tmp_path: Path) -> None:

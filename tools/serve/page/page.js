@@ -242,7 +242,9 @@ function drawObjects() {
   const names = new Map(view.classes.map(one => [one.label, one]));
   const all = view.objects.filter(one => one.score >= threshold());
   for (const value of byId("classes").querySelectorAll(".value")) {
-    value.textContent = all.filter(one => one.label === Number(value.dataset.label)).length;
+    const count = all.filter(one => one.label === Number(value.dataset.label)).length;
+    value.textContent = count;
+    value.closest("label").classList.toggle("absent", count === 0);
   }
   const list = shown().sort((a, b) => b.score - a.score);
   if (pointed && !list.includes(pointed)) pointed = null;
