@@ -67,6 +67,19 @@ class Model(HubMethods, nn.Module):
         """The backbone by its protocol: channels, strides, and what training asks of it."""
         return cast(Backbone, self.backbone)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that the optimiser does not decay.
+
+        The backbone says which of its own; of the heads, as in the released configurations
+        (`paramwise_cfg`), those whose name contains "norm". Biases, and BatchNorm, which is called
+        "bn", are decayed.
+        """
+        heads = {name for name, _ in self.named_parameters() if not name.startswith("backbone.")}
+        return self._undecayed_backbone() | {name for name in heads if "norm" in name}
+
+    def _undecayed_backbone(self) -> set[str]:
+        return {f"backbone.{name}" for name in self.pyramid.no_weight_decay()}
+
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]
     ) -> dict[str, Tensor]:

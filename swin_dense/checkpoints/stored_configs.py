@@ -94,6 +94,8 @@ def has_type(value: object, hint: object) -> bool:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(has_type(value, part) for part in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
     if origin is tuple:
         inner = typing.get_args(hint)[0]
         return isinstance(value, tuple) and all(has_type(part, inner) for part in value)

@@ -19,6 +19,7 @@ from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.transforms.pipeline import Pipeline
 from swin_dense.datasets.transforms.resizing import multi_scale_views
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
+from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
@@ -312,8 +313,13 @@ def _predict_whole(
 
 def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
     def predict(
-        model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+        model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
+        if not isinstance(model, UPerNet):
+            raise ValueError(
+                f"--mode slide must have a UPerNet, got a {type(model).__name__}; "
+                "it is published with --mode whole and ms_flip"
+            )
         return model.predict(
             images, original_sizes=original_sizes, mode="slide", crop=crop, stride=stride
         )
@@ -322,7 +328,9 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 
 
 def _predict_multi_scale(
-    model: UPerNet, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: UPerNet | Mask2Former,
+    images: Sequence[Tensor],
+    original_sizes: Sequence[tuple[int, int]],
 ) -> list[Tensor]:
     """As the published scores: ratios of the image's size, each with its mirror image."""
     return [

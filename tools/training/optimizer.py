@@ -10,12 +10,8 @@ from swin_dense.tools.recipes.optim import AdamWConfig
 def parameter_groups(model: Model, *, weight_decay: float) -> list[dict[str, object]]:
     """Split the trainable parameters into those with weight decay and those without.
 
-    The backbone says which of its own are not decayed. Of the heads, as in the released
-    configurations (`paramwise_cfg`), those whose name contains "norm"; biases, and BatchNorm, which
-    is called "bn", are decayed.
-
     Args:
-        model: parameters with `requires_grad=False` are left out.
+        model: says what is not decayed; parameters with `requires_grad=False` are left out.
         weight_decay: of the first group.
 
     Returns:
@@ -24,14 +20,12 @@ def parameter_groups(model: Model, *, weight_decay: float) -> list[dict[str, obj
     Raises:
         ValueError: the model has no trainable parameter.
     """
-    names = {f"backbone.{name}" for name in model.pyramid.no_weight_decay()}
+    names = model.no_weight_decay()
     decayed: list[nn.Parameter] = []
     undecayed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        is_of_backbone = name.startswith("backbone.")
         if parameter.requires_grad:
-            is_undecayed = name in names if is_of_backbone else "norm" in name
-            (undecayed if is_undecayed else decayed).append(parameter)
+            (undecayed if name in names else decayed).append(parameter)
     if not decayed and not undecayed:
         raise ValueError("the model must have a trainable parameter, got none")
     groups: list[dict[str, object]] = [
