@@ -67,6 +67,18 @@ class Model(HubMethods, nn.Module):
         """The backbone by its protocol: channels, strides, and what training asks of it."""
         return cast(Backbone, self.backbone)
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of the heads' parameters that are not decayed in training.
+
+        As in the Swin authors' configurations (`paramwise_cfg`) those whose name contains "norm";
+        biases, and BatchNorm, which is called "bn", are decayed.
+        """
+        return {
+            name
+            for name, _ in self.named_parameters()
+            if not name.startswith("backbone.") and "norm" in name
+        }
+
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]
     ) -> dict[str, Tensor]:
