@@ -60,8 +60,8 @@ class PanopticSample(TypedDict):
 
     `image`: `(3, H, W)` uint8 RGB, already transformed. `original_size` is the file's size.
     `segment_map` `(H, W)` int32: 0 is void, `i + 1` is segment `i` of the `G` (0 is allowed; a
-    segment that was cropped away has no pixel). `labels` `(G,)` int64 in `0..K-1`; `is_crowd`
-    `(G,)` bool.
+    segment that was cropped away has no pixel). `labels` `(G,)` int64 in `0..K-1`; `areas` `(G,)`
+    int64, px of the original as annotated; `is_crowd` `(G,)` bool.
     """
 
     image: Tensor
@@ -69,6 +69,7 @@ class PanopticSample(TypedDict):
     original_size: Size
     segment_map: Tensor
     labels: Tensor
+    areas: Tensor
     is_crowd: Tensor
 
 

@@ -46,11 +46,13 @@ class PanopticCounts(NamedTuple):
         matches: pairs of one class with an IoU above 1/2.
         missed: ground truth segments without a match, without crowds.
         wrong: predicted segments without a match that are not mostly on void or crowds.
+        confused: pairs of ids of a missed and a wrong segment that would match but for their class.
     """
 
     matches: list[Match]
     missed: list[Segment]
     wrong: list[Segment]
+    confused: list[tuple[int, int]]
 
 
 class PanopticEvaluator:
@@ -109,7 +111,8 @@ class PanopticEvaluator:
         """Scores of all images counted so far, fractions; None where no segment counts.
 
         `PQ`, `SQ`, `RQ` over all classes that occur in ground truth or predictions, the same with
-        `_things` and `_stuff`; `classes`: those three of each class, and its `TP`, `FP`, `FN`.
+        `_things` and `_stuff`; with `_classes` of each class; `TP`, `FP`, `FN`: its segments that
+        are matched, wrong and missed.
         """
         matched, wrong, missed = self.counts
         denominator = matched + wrong / 2 + missed / 2
@@ -121,21 +124,17 @@ class PanopticEvaluator:
             "RQ": matched / divisor,
         }
         things = np.array(self.is_thing)
-        scores: dict[str, Any] = {}
-        for suffix, group in (
-            ("", occurs),
-            ("_things", occurs & things),
-            ("_stuff", occurs & ~things),
-        ):
-            for name, values in by_class.items():
-                scores[name + suffix] = float(values[group].mean()) if group.any() else None
-        scores["classes"] = {
-            name: [
-                float(value) if there else None for value, there in zip(values, occurs, strict=True)
-            ]
+        groups = {"": occurs, "_things": occurs & things, "_stuff": occurs & ~things}
+        scores: dict[str, Any] = {
+            name + suffix: float(values[group].mean()) if group.any() else None
+            for suffix, group in groups.items()
             for name, values in by_class.items()
-        } | {"TP": matched.tolist(), "FP": wrong.tolist(), "FN": missed.tolist()}
-        return scores
+        }
+        for name, values in by_class.items():
+            pairs = zip(values.tolist(), occurs.tolist(), strict=True)
+            scores[f"{name}_classes"] = [value if there else None for value, there in pairs]
+        counts = {"TP": matched.tolist(), "FP": wrong.tolist(), "FN": missed.tolist()}
+        return scores | counts
 
 
 def image_quality(counts: PanopticCounts) -> float | None:
@@ -162,15 +161,18 @@ def count_image(
     _check_ids(found_areas.keys() - {VOID}, found_segments.keys(), where)
 
     matches: list[Match] = []
+    confused: list[tuple[int, int]] = []
     for (gt_id, found_id), shared in overlaps.items():
         one, other = gt_segments.get(gt_id), found_segments.get(found_id)
-        if one is None or other is None or one.is_crowd or one.label != other.label:
+        if one is None or other is None or one.is_crowd:
             continue
         on_void = overlaps.get((VOID, found_id), 0)
         union = found_areas[found_id] + one.area - shared - on_void
         iou = shared / union if union > 0 else 0.0
-        if iou > _MIN_IOU:
+        if iou > _MIN_IOU and one.label == other.label:
             matches.append(Match(one, other, iou))
+        elif iou > _MIN_IOU:
+            confused.append((gt_id, found_id))
     matched = {match.gt.id for match in matches}
     missed = [s for s in gt.segments if not s.is_crowd and s.id not in matched]
 
@@ -186,7 +188,9 @@ def count_image(
             uncounted += overlaps.get((crowds[segment.label], segment.id), 0)
         if uncounted / found_areas[segment.id] <= _MAX_UNCOUNTED:
             wrong.append(segment)
-    return PanopticCounts(matches, missed, wrong)
+    open_ids = {s.id for s in missed}, {s.id for s in wrong}
+    confused = [(a, b) for a, b in confused if a in open_ids[0] and b in open_ids[1]]
+    return PanopticCounts(matches, missed, wrong, confused)
 
 
 def _count_overlaps(gt: NDArray[Any], found: NDArray[Any]) -> dict[tuple[int, int], int]:

@@ -14,7 +14,11 @@ from swin_dense.ranges import Ranges
 class AdamWConfig:
     """AdamW (Loshchilov and Hutter 2019) as the released Swin configurations use it."""
 
-    ranges: ClassVar[Ranges] = {"betas": (0, 1), "weight_decay": (0, 1000)}
+    ranges: ClassVar[Ranges] = {
+        "betas": (0, 1),
+        "weight_decay": (0, 1000),
+        "backbone_lr": (0, 1000),
+    }
 
     lr: float = 1e-4
     """Learning rate at the end of the warm-up, for the recipe's batch size."""
@@ -22,6 +26,8 @@ class AdamWConfig:
     """Decay of the running mean of the gradient and of its square."""
     weight_decay: float = 0.05
     """Decoupled weight decay; norms and position tables have none."""
+    backbone_lr: float = 1.0
+    """Factor of the learning rate for the backbone."""
     clip_norm: float | None = None
     """Largest norm of the gradient of all parameters together; None does not clip."""
 

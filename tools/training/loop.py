@@ -125,7 +125,7 @@ def train(
         while step < plan.num_steps:
             lr = lr_at(step)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("lr_factor", 1.0)
             names, record = _step(
                 step + 1, model, source, optimizer, accelerator, prepare, plan, log
             )

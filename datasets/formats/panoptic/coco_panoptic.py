@@ -116,6 +116,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
             "original_size": image_size(original),
             "segment_map": torch.from_numpy(mask.astype(np.int32)),  # (H, W)
             "labels": torch.tensor([segment.label for segment in segments], dtype=torch.int64),
+            "areas": torch.tensor([segment.area for segment in segments], dtype=torch.int64),
             "is_crowd": torch.tensor([segment.is_crowd for segment in segments], dtype=torch.bool),
         }
 
@@ -133,12 +134,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
         A segment without a stated area gets the one that its pixels have. Raises as `__getitem__`.
         """
         ids, _, segments = self._load(index)
-        return ids, [
-            segment._replace(area=int((ids == segment.id).sum()))
-            if segment.area == UNKNOWN_AREA
-            else segment
-            for segment in segments
-        ]
+        return ids, segments
 
     def _load(self, index: int) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
         """Ids, places (see `place_segments`) and segments, checked against each other."""
@@ -161,7 +157,16 @@ class CocoPanoptic(Dataset[PanopticSample]):
                 f"{', '.join(map(str, named[:_MAX_NAMED]))}{more} in {path} and not in "
                 f"{self.annotation_file} (image {self.image_ids[index]})"
             )
-        return ids, places, segments
+        return (
+            ids,
+            places,
+            [
+                segment._replace(area=int((ids == segment.id).sum()))
+                if segment.area == UNKNOWN_AREA
+                else segment
+                for segment in segments
+            ],
+        )
 
 
 def place_segments(ids: np.ndarray, segment_ids: Sequence[int]) -> np.ndarray:

@@ -45,12 +45,12 @@ def test_hand_worked_scores() -> None:
     assert [round(match.iou, 6) for match in counts.matches] == [0.666667, 1.0]
     assert (counts.missed, counts.wrong) == ([], [found.segments[1]])
     scores = evaluator.compute()
-    assert scores["classes"]["PQ"] == pytest.approx([2 / 3 / 1.5, 1.0])
-    assert scores["classes"]["SQ"] == pytest.approx([2 / 3, 1.0])
-    assert scores["classes"]["RQ"] == pytest.approx([1 / 1.5, 1.0])
+    assert scores["PQ_classes"] == pytest.approx([2 / 3 / 1.5, 1.0])
+    assert scores["SQ_classes"] == pytest.approx([2 / 3, 1.0])
+    assert scores["RQ_classes"] == pytest.approx([1 / 1.5, 1.0])
     assert scores["PQ"] == pytest.approx((4 / 9 + 1) / 2)
     assert (scores["PQ_things"], scores["PQ_stuff"]) == (pytest.approx(4 / 9), 1.0)
-    assert (scores["classes"]["TP"], scores["classes"]["FP"]) == ([1, 1], [1, 0])
+    assert (scores["TP"], scores["FP"]) == ([1, 1], [1, 0])
     assert image_quality(counts) == pytest.approx((2 / 3 + 1) / 2.5)
 
 
@@ -67,6 +67,14 @@ def test_crowds_are_neither_missed_nor_a_reason_to_be_wrong() -> None:
     assert count_image(gt, same, num_classes=2).wrong == []
     assert count_image(gt, other, num_classes=2).wrong == [Segment(5, 1)]
     assert count_image(gt, same, num_classes=2).missed == [gt.segments[1]]
+
+
+def test_pairs_that_only_differ_in_class_are_confused() -> None:
+    gt = _map([[1, 1, 2, 3]], Segment(1, 0, 2), Segment(2, 0, 1), Segment(3, 1, 1))
+    found = _map([[5, 5, 6, 7]], Segment(5, 1), Segment(6, 0), Segment(7, 1))
+    counts = count_image(gt, found, num_classes=2)
+    assert counts.confused == [(1, 5)]
+    assert (counts.missed, counts.wrong) == ([gt.segments[0]], [found.segments[0]])
 
 
 def test_counts_are_the_slow_references() -> None:
@@ -110,7 +118,7 @@ def test_parts_merge_to_the_whole() -> None:
         parts[index % 2].update(gt, found)
     parts[0].merge(parts[1].iou, parts[1].counts)
     assert (parts[0].counts == whole.counts).all()
-    assert parts[0].compute()["classes"]["PQ"] == pytest.approx(whole.compute()["classes"]["PQ"])
+    assert parts[0].compute()["PQ_classes"] == pytest.approx(whole.compute()["PQ_classes"])
     with pytest.raises(ValueError, match="counts must be of 3 classes"):
         whole.merge(np.zeros(2), np.zeros((3, 2), np.int64))
 
@@ -120,7 +128,7 @@ def test_classes_that_do_not_occur_are_left_out_of_the_means() -> None:
     evaluator.update(_map([[1]], Segment(1, 0, 1)), _map([[1]], Segment(1, 0)))
     scores = evaluator.compute()
     assert (scores["PQ"], scores["PQ_things"], scores["PQ_stuff"]) == (1.0, 1.0, None)
-    assert scores["classes"]["PQ"] == [1.0, None, None]
+    assert scores["PQ_classes"] == [1.0, None, None]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ def test_every_class_scores_as_the_official_evaluator_says(shared: Path) -> None
     for category, label in labels.items():
         for name in ("PQ", "SQ", "RQ"):
             expected = official["per_class"][str(category)][name.lower()]
-            assert scores["classes"][name][label] == pytest.approx(expected, abs=1e-6)
+            assert scores[f"{name}_classes"][label] == pytest.approx(expected, abs=1e-6)
     for group, suffix in (("All", ""), ("Things", "_things"), ("Stuff", "_stuff")):
         for name in ("PQ", "SQ", "RQ"):
             assert scores[name + suffix] == pytest.approx(official[group][name.lower()], abs=1e-6)

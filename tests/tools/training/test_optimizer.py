@@ -41,6 +41,16 @@ def test_norms_and_position_tables_are_not_decayed_but_biases_and_batch_norms_ar
     assert {f"{block}.attn.qkv.bias", "decode_head.bottleneck.bn.weight"} < names - expected
 
 
+def test_the_backbone_may_have_another_learning_rate() -> None:
+    model = _model()
+    groups = parameter_groups(model, weight_decay=0.05, backbone_lr=0.1)
+    kinds = {(group["lr_factor"], group["weight_decay"]) for group in groups}
+    assert {(1.0, 0.05), (0.1, 0.05), (0.1, 0.0)} <= kinds
+    for group in groups:
+        is_backbone = {name.startswith("backbone.") for name in _names(model, group)}
+        assert is_backbone == {group["lr_factor"] == 0.1}
+
+
 def test_frozen_parameters_are_in_no_group() -> None:
     model = _model(replace(BACKBONE, frozen_stages=0))
     groups = parameter_groups(model, weight_decay=0.05)

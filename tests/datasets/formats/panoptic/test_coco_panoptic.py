@@ -27,6 +27,7 @@ def test_samples_have_the_segments_of_the_files(tmp_path: Path) -> None:
     assert sample["segment_map"].shape == (20, 30)  # of the original: it is compared there
     assert sample["labels"].tolist() == [1, 1, 0]
     assert sample["is_crowd"].tolist() == [False, True, False]
+    assert sample["areas"].tolist() == [300, 120, 155]
     ids = panoptic_ids()
     for place, segment in enumerate((PERSON, CROWD, SKY), start=1):
         assert np.array_equal(sample["segment_map"].numpy() == place, ids == segment)
