@@ -1,4 +1,4 @@
-"""Whole models on a pyramid of features: detectors with and without masks, and UPerNet.
+"""Whole models on a pyramid of features: detectors with and without masks, UPerNet, Mask2Former.
 
 Each name is imported when it is first asked for, the configs and their table without torch.
 """
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         MaskRCNNConfig,
     )
     from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+    from swin_dense.heads.mask2former.config import Mask2FormerConfig
+    from swin_dense.heads.mask2former.model import Mask2Former
     from swin_dense.heads.model_config import ModelConfig
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
     from swin_dense.heads.pretrained import from_pretrained, push_to_hub, save_pretrained
@@ -33,6 +35,8 @@ __all__ = [
     "CascadeRCNNConfig",
     "FasterRCNN",
     "FasterRCNNConfig",
+    "Mask2Former",
+    "Mask2FormerConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
     "Model",
@@ -60,6 +64,8 @@ _PLACES = {
     "FasterRCNNConfig": "detection.config",
     "MaskRCNN": "detection.mask_rcnn",
     "MaskRCNNConfig": "detection.config",
+    "Mask2Former": "mask2former.model",
+    "Mask2FormerConfig": "mask2former.config",
     "Model": "whole_model",
     "ModelConfig": "model_config",
     "ModelSpec": "models",

@@ -27,6 +27,9 @@ from swin_dense.heads.detection.config import (
     TwoStageDetectorConfig,
 )
 from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
+from swin_dense.heads.mask2former.architecture import is_mask2former, read_mask2former_config
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
+from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
@@ -116,6 +119,16 @@ add_model(
         variants=variants_of(UPerNetConfig),
         fits=is_upernet,
         read_config=read_upernet_config,
+    )
+)
+add_model(
+    ModelSpec(
+        name="mask2former",
+        config=Mask2FormerConfig,
+        model=Mask2Former,
+        variants=variants_of(Mask2FormerConfig),
+        fits=is_mask2former,
+        read_config=read_mask2former_config,
     )
 )
 

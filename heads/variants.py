@@ -8,6 +8,7 @@ from swin_dense.heads.detection.config import (
     MaskRCNNConfig,
     TwoStageDetectorConfig,
 )
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
 
@@ -29,6 +30,12 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
         f"upernet_{name}": UPerNetConfig(backbone=backbone)
         for name, backbone in SWIN_VARIANTS.items()
     },
+    # Cheng et al. 2022, Table 1 and the released configurations: B and L have windows of 12, and L
+    # has more queries (its models for semantic segmentation 100).
+    "mask2former_swin_t": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_t"]),
+    "mask2former_swin_s": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_s"]),
+    "mask2former_swin_b": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_b_w12"]),
+    "mask2former_swin_l": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_l_w12"], num_queries=200),
 }
 
 

@@ -68,16 +68,17 @@ class Model(HubMethods, nn.Module):
         return cast(Backbone, self.backbone)
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the heads' parameters that are not decayed in training.
+        """Names of the parameters that the optimiser does not decay.
 
-        As in the Swin authors' configurations (`paramwise_cfg`) those whose name contains "norm";
-        biases, and BatchNorm, which is called "bn", are decayed.
+        The backbone says which of its own; of the heads, as in the released configurations
+        (`paramwise_cfg`), those whose name contains "norm". Biases, and BatchNorm, which is called
+        "bn", are decayed.
         """
-        return {
-            name
-            for name, _ in self.named_parameters()
-            if not name.startswith("backbone.") and "norm" in name
-        }
+        heads = {name for name, _ in self.named_parameters() if not name.startswith("backbone.")}
+        return self._undecayed_backbone() | {name for name in heads if "norm" in name}
+
+    def _undecayed_backbone(self) -> set[str]:
+        return {f"backbone.{name}" for name in self.pyramid.no_weight_decay()}
 
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]

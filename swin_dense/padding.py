@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Per channel (RGB), of pixel values 0..255; every published Swin detector and segmentor uses these.
@@ -86,6 +87,14 @@ class ImageBatch:
         if last - first + 1 == len(group.indices):
             return parts[first : last + 1]
         return torch.stack([parts[i] for i in group.indices])
+
+    def padded_to_multiple(self, size_divisor: int) -> "ImageBatch":
+        """The same images to be padded to multiples of `size_divisor`; a batch that was made for
+        another one gets the pixels that it lacks."""
+        height, width = self.pixels.shape[-2:]
+        missing = (0, -width % size_divisor, 0, -height % size_divisor)
+        pixels = F.pad(self.pixels, missing) if any(missing) else self.pixels
+        return replace(self, pixels=pixels, size_divisor=size_divisor)
 
     def _round_up(self, side: int) -> int:
         return -(-side // self.size_divisor) * self.size_divisor

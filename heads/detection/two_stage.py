@@ -1,11 +1,9 @@
 """The two-stage detector: backbone, FPN, RPN and the RoI heads that a subclass builds."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.matching import image_generators
@@ -207,9 +205,4 @@ class TwoStageDetector(Model):
         weight, divisor = next(self.parameters()), self.config.size_divisor
         if not isinstance(images, ImageBatch):
             images = batch_images(images, weight.device, size_divisor=divisor)
-        pixels = images.pixels
-        height, width = pixels.shape[-2:]
-        missing = (0, -width % divisor, 0, -height % divisor)
-        if any(missing):  # the batch was made for another model
-            pixels = F.pad(pixels, missing)
-        return replace(images, pixels=pixels, size_divisor=divisor).to(weight.device, weight.dtype)
+        return images.padded_to_multiple(divisor).to(weight.device, weight.dtype)

@@ -52,6 +52,7 @@ class _Match:
     layout: KeyMap
     prefix: str
     parts: dict[str, dict[int, str]] = field(default_factory=dict)  # our key -> part -> their key
+    heads: dict[str, dict[int, str]] = field(default_factory=dict)  # of `head_names`, as `parts`
     rest: list[str] = field(default_factory=list)
     derived: list[str] = field(default_factory=list)
 
@@ -68,7 +69,8 @@ class _Match:
         """
         stages = {_stage(key) for key in self.parts if key.endswith(TABLE)}
         merges = {_stage(key) for key in self.parts if ".downsample." in key}
-        return bool(stages) and merges <= set(range(max(stages)))
+        has_heads = bool(self.heads) == (self.layout.head_names is not None)
+        return bool(stages) and merges <= set(range(max(stages))) and has_heads
 
 
 def convert_state_dict(state: Mapping[str, Tensor]) -> ConvertedState:
@@ -127,6 +129,11 @@ def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         raise ValueError(f"unknown layout {name!r}; choose one of {', '.join(KEY_MAPS)}")
     layout = KEY_MAPS[name]
     whole = any(key.startswith(BACKBONE) for key in state)
+    if not whole and layout.head_names is not None:
+        raise ValueError(
+            f"layout {name} ({layout.title}) stores whole models only, and this is a backbone; "
+            "choose another layout"
+        )
     if whole and not layout.whole:
         raise ValueError(
             f"layout {name} ({layout.title}) stores backbones only, and this is a whole model; "
@@ -140,6 +147,13 @@ def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     for key, value in state.items():
         inner = key.removeprefix(prefix)
         if whole and not key.startswith(prefix):
+            if layout.head_names is not None:
+                heads = layout.find_their_head(key)
+                if heads is None:
+                    homeless.append(key)
+                else:
+                    result.update(zip(heads, value.chunk(len(heads)), strict=True))
+                continue
             if layout.parts and key.split(".")[0] not in layout.parts:
                 homeless.append(key)
             result[_rename_head(key, layout)] = value
@@ -151,10 +165,11 @@ def to_layout(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
         if ".downsample." in inner and layout.merge_order == "unfold":
             value = _concat_to_unfold(value)
         values = value.chunk(3) if len(names) == 3 else (value,)
-        result.update({prefix + theirs: v for theirs, v in zip(names, values, strict=True)})
+        start = layout.prefix if whole else ""
+        result.update({start + theirs: v for theirs, v in zip(names, values, strict=True)})
         if inner.endswith(TABLE) and layout.stores_index:
             index = _index(value, flat=layout.stores_index == "flat")
-            result[prefix + names[0].removesuffix(TABLE) + "relative_position_index"] = index
+            result[start + names[0].removesuffix(TABLE) + "relative_position_index"] = index
     if homeless:
         raise ValueError(
             f"layout {name} ({layout.title}) has no place for {len(homeless)} of the weights "
@@ -208,7 +223,8 @@ def _matches(state: Mapping[str, Tensor]) -> list[_Match]:
     for layout in KEY_MAPS.values():
         if layout.wrapper:
             continue  # taken off before
-        for prefix in ("", BACKBONE) if layout.whole else ("",):
+        prefixes = ("", layout.prefix) if layout.whole else ("",)
+        for prefix in prefixes if layout.head_names is None else (layout.prefix,):
             match = _Match(layout, prefix)
             for key in state:
                 _place(key, match)
@@ -221,9 +237,17 @@ def _place(key: str, match: _Match) -> None:
     if key.rpartition(".")[2] in DERIVED:
         match.derived.append(key)
         return
-    inner = key.removeprefix(match.prefix)
-    ours = match.layout.find_ours(inner) if key.startswith(match.prefix) else None
-    if ours is None:
+    meant = match.layout.resolve_alias(key)
+    inner = meant.removeprefix(match.prefix)
+    ours = match.layout.find_ours(inner) if meant.startswith(match.prefix) else None
+    if ours is None and (head := match.layout.find_our_head(meant)) is not None:
+        if head[1] in match.heads.get(head[0], {}):
+            match.rest.append(key)
+        else:
+            match.heads.setdefault(head[0], {})[head[1]] = key
+    elif ours is None and match.layout.unused and key.startswith(match.layout.unused):
+        match.derived.append(key)
+    elif ours is None:
         match.rest.append(key)
     elif ours[1] in match.parts.get(ours[0], {}):
         match.rest.append(key)  # a second key for the same weights
@@ -251,7 +275,7 @@ def _describe_unknown(state: Mapping[str, Tensor]) -> str:
 
 def _rename(state: Mapping[str, Tensor], match: _Match) -> ConvertedState:
     layout, rest = match.layout, match.rest
-    is_whole = bool(match.prefix) and bool(rest)
+    is_whole = bool(match.prefix) and bool(rest or match.heads)
     prefix = BACKBONE if is_whole else ""
     result: dict[str, Tensor] = {}
     for ours, parts in match.parts.items():
@@ -262,6 +286,10 @@ def _rename(state: Mapping[str, Tensor], match: _Match) -> ConvertedState:
         if ".downsample." in ours and layout.merge_order == "unfold":
             value = _unfold_to_concat(value, name=parts[0])
         result[prefix + ours] = value
+    for ours, parts in match.heads.items():
+        names = layout.find_their_head(ours) or ()
+        values = [state[parts[part]] for part in sorted(parts)]
+        result[ours] = values[0] if len(names) == 1 else _fuse(values, list(parts.values()))
     dropped = list(match.derived)
     if layout.drops_rest:
         dropped += rest

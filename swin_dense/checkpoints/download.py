@@ -20,6 +20,7 @@ _HUB_NAME = re.compile(r"hf:/{1,2}(.+)")  # a path made of it has one slash less
 _URL = re.compile(r"(https?|ftp|s3|gs):/{1,2}(.+)")
 _HUB_FILES = ("*.safetensors", "pytorch_model.bin", "config.json")
 _HASHED = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pkl)")
+_DIGITS = re.compile(r"/maskformer/.*/model_final_([0-9a-f]{6})\.pkl")  # of the MD5
 _BLOCK = 1 << 20  # bytes
 _ATTEMPTS = 3
 _TIMEOUT = 30  # seconds without any byte
@@ -36,9 +37,17 @@ def resolve(source: str | os.PathLike[str]) -> Path:
         ValueError: the file that was fetched is not the published one.
     """
     found = find_source(source)
+    _show_terms(source)
     if isinstance(found, Path):
         return found
     return _fetch_from_hub(found) if isinstance(found, str) else fetch(found)
+
+
+def _show_terms(source: str | os.PathLike[str]) -> None:
+    """Say so, wherever a published file is read whose licence forbids commercial use."""
+    file = find_published(os.fspath(source))
+    if file is not None and "commercial" in file.licence:
+        print(f"{file.name}: licence {file.licence}", file=sys.stderr, flush=True)
 
 
 def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
@@ -175,11 +184,13 @@ def _show_progress(url: str, have: int, total: int | None) -> None:
 
 
 def _verify(partial: Path, url: str) -> None:
-    """Compare the beginning of the SHA-256 with that in the file's name, if it has one."""
-    found = _HASHED.search(url)
+    """Compare the beginning of the hash with that in the file's name, if it has one."""
+    kind, found = "SHA-256", _HASHED.search(url)
+    if found is None:
+        kind, found = "MD5", _DIGITS.search(url)
     if found is None:
         return
-    digest = hashlib.sha256()
+    digest = hashlib.new(kind.replace("-", ""), usedforsecurity=False)
     with partial.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -187,9 +198,9 @@ def _verify(partial: Path, url: str) -> None:
         num_bytes = partial.stat().st_size
         partial.unlink()
         raise ValueError(
-            f"{url} must have a SHA-256 that starts with {found[1]}, got "
-            f"{digest.hexdigest()[: len(found[1])]} for the {num_bytes} bytes that arrived; "
-            "nothing is kept, fetch it again"
+            f"{url} must have {'an' if kind == 'MD5' else 'a'} {kind} that starts with "
+            f"{found[1]}, got {digest.hexdigest()[: len(found[1])]} for the {num_bytes} bytes that "
+            "arrived; nothing is kept, fetch it again"
         )
 
 

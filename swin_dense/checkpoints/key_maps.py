@@ -11,10 +11,20 @@ the other, column by column (`concat`), or channel by channel as `nn.Unfold` giv
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from swin_dense.checkpoints.mask2former_keys import (
+    HF_ALIASES,
+    HF_BACKBONE,
+    HF_HEADS,
+    META_ALIASES,
+    META_HEADS,
+    UNUSED,
+    HeadNames,
+)
 
 BACKBONE = "backbone."  # prefix of our names of a whole model's backbone
 
@@ -60,6 +70,11 @@ class KeyMap:
         brackets: condition under which names in brackets are written.
         wrapper: prefix of every key on top of all else.
         heads: pairs of (our part, their part) of the names of a whole model's heads.
+        head_names: our names of the heads' weights to theirs, as templates, three of theirs for
+            query, key and value; where it is given, the layout is of whole models of one kind.
+        prefix: of the backbone's names in a whole model.
+        aliases: pairs of (beginning of a name, the one that is meant).
+        unused: beginnings of the names of what is passed over.
         drops_rest: true if the rest of a file beside the backbone is passed over: other networks,
             heads that we do not have.
     """
@@ -74,6 +89,10 @@ class KeyMap:
     brackets: Literal["always", "without output norms"] = "always"
     wrapper: str = ""
     heads: tuple[tuple[str, str], ...] = ()
+    head_names: HeadNames | None = None
+    prefix: str = BACKBONE
+    aliases: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
     drops_rest: bool = False
 
     def find_ours(self, key: str) -> tuple[str, int] | None:
@@ -105,9 +124,30 @@ class KeyMap:
                     **numbers, block=found.groupdict().get("block")
                 )
                 + suffix
-                for template in ((names,) if isinstance(names, str) else names)
+                for template in _as_tuple(names)
             )
         return None
+
+    def find_our_head(self, key: str) -> tuple[str, int] | None:
+        """As `find_ours`, for a weight of the heads in `head_names`."""
+        for pattern, ours, part in self._head_patterns:
+            if found := pattern.fullmatch(key):
+                return ours.format(**found.groupdict()), part
+        return None
+
+    def find_their_head(self, key: str) -> tuple[str, ...] | None:
+        """As `find_theirs`, for a weight of the heads in `head_names`."""
+        for pattern, theirs in self._our_head_patterns:
+            if found := pattern.fullmatch(key):
+                return tuple(name.format(**found.groupdict()) for name in theirs)
+        return None
+
+    def resolve_alias(self, key: str) -> str:
+        """The name that is meant by one that may have another beginning."""
+        for beginning, meant in self.aliases:
+            if key.startswith(beginning):
+                return meant + key.removeprefix(beginning)
+        return key
 
     @property
     def splits_qkv(self) -> bool:
@@ -115,12 +155,30 @@ class KeyMap:
         return not isinstance(self.names[_BLOCK + "attn.qkv"], str)
 
     @cached_property
+    def _head_patterns(self) -> tuple[tuple[re.Pattern[str], str, int], ...]:
+        return tuple(
+            (_compile(theirs), ours, part)
+            for ours, names in (self.head_names or {}).items()
+            for part, theirs in enumerate(_as_tuple(names))
+        )
+
+    @cached_property
+    def _our_head_patterns(self) -> tuple[tuple[re.Pattern[str], Sequence[str]], ...]:
+        return tuple(
+            (_compile(ours), _as_tuple(names)) for ours, names in (self.head_names or {}).items()
+        )
+
+    @cached_property
     def _patterns(self) -> tuple[tuple[re.Pattern[str], str, int], ...]:
         return tuple(
             (_compile(theirs), ours, part)
             for ours, names in self.names.items()
-            for part, theirs in enumerate((names,) if isinstance(names, str) else names)
+            for part, theirs in enumerate(_as_tuple(names))
         )
+
+
+def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 # Numbers of a template for a stage: factor * stage + addend.
@@ -232,6 +290,7 @@ _HF_V4: dict[str, str | tuple[str, str, str]] = {
     _BLOCK + "mlp.fc1": _HF_BLOCK + "intermediate.dense",
     _BLOCK + "mlp.fc2": _HF_BLOCK + "output.dense",
 }
+_HF_V4_BACKBONE = {ours: names for ours, names in _HF_V4.items() if ours != "head"}
 _HF_PARTS = ("decode_head", "auxiliary_head")
 _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 
@@ -308,6 +367,27 @@ KEY_MAPS: dict[str, KeyMap] = {
             parts=_HF_PARTS,
             brackets="without output norms",
             heads=_HF_HEADS,
+        ),
+        KeyMap(
+            "mask2former",
+            "Meta's Mask2Former",
+            _without(_OURS, "norm", "head"),
+            whole=True,
+            stores_index="square",
+            head_names=META_HEADS,
+            aliases=META_ALIASES,
+            unused=UNUSED,
+        ),
+        KeyMap(
+            "huggingface_mask2former",
+            "transformers' Mask2Former",
+            _HF_V4_BACKBONE,
+            whole=True,
+            brackets="without output norms",
+            head_names=HF_HEADS,
+            prefix=HF_BACKBONE,
+            aliases=HF_ALIASES,
+            unused=UNUSED,
         ),
     )
 }

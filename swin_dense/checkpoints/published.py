@@ -8,6 +8,8 @@ ImageNet-1K, box and mask AP on COCO val2017, mIoU on ADE20K validation (single 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from swin_dense.checkpoints.mask2former_files import LICENCE, MASK2FORMER_FILES
+
 _STORAGE = "https://github.com/SwinTransformer/storage/releases/download"
 _OPENMMLAB = "https://download.openmmlab.com"
 _DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2/ViTDet/COCO"
@@ -32,8 +34,8 @@ class PublishedFile:
         model: our name of the model: a backbone's variant for classification files and for those
             whose heads we do not have, else a name that `create_model` knows.
         layout: a name in `key_maps.KEY_MAPS`.
-        task: `classification`, `detection` or `segmentation`.
-        num_classes: 1000, 21841, 80 or 150.
+        task: `classification`, `detection`, `segmentation` or `panoptic`.
+        num_classes: classes K.
         parameters: of the whole network, in millions; None where it is not known.
         scores: as published.
         recipe: name of our recipe that trains such a model, or None.
@@ -379,12 +381,31 @@ def _segmentors() -> Iterator[PublishedFile]:
         yield _segmentor(name, f"hf://{name}", model, "huggingface_v4", _CARD, None, note)
 
 
+def _query_models() -> Iterator[PublishedFile]:
+    """Mask2Former's; Cityscapes' of sizes B and L and all of L start from ImageNet-22K."""
+    tasks = {"instance": "detection", "semantic": "segmentation", "panoptic": "panoptic"}
+    for row in MASK2FORMER_FILES:
+        yield PublishedFile(
+            name=row.name,
+            url=row.url,
+            model=f"mask2former_swin_{row.size}",
+            layout="mask2former",
+            task=tasks[row.task],
+            num_classes=row.classes,
+            parameters=row.parameters,
+            scores=row.scores,
+            licence=LICENCE,
+            note="backbone pre-trained on ImageNet-22K" if row.is_22k else "",
+        )
+
+
 PUBLISHED: dict[str, PublishedFile] = {
     file.name: file
     for file in (
         *_microsoft_classifiers(),
         *_detectors(),
         *_segmentors(),
+        *_query_models(),
         *_hub_classifiers(),
     )
 }

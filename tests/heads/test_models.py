@@ -21,6 +21,7 @@ from swin_dense.heads.detection.config import (
     MaskRCNNConfig,
     RPNConfig,
 )
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.padding import batch_images
 
@@ -35,6 +36,19 @@ CASCADE = {
     "rpn": dataclasses.replace(RPN, allowed_border=0, smooth_l1_beta=1 / 9),
     "box": BoxConfig(num_convs=1, conv_channels=8, num_fcs=1, fc_channels=16, num_samples=32),
 }
+MASK2FORMER = Mask2FormerConfig(
+    backbone=BACKBONE,
+    num_classes=NUM_CLASSES,
+    num_queries=6,
+    channels=32,
+    num_heads=2,
+    encoder_layers=1,
+    encoder_ffn_channels=16,
+    decoder_layers=3,
+    decoder_ffn_channels=16,
+    num_points=32,
+    object_score=0.3,
+)
 CONFIGS = {
     "mask_rcnn": MaskRCNNConfig(**STANDARD, mask=MASK),
     "cascade_mask_rcnn": CascadeMaskRCNNConfig(**CASCADE, mask=MASK),
@@ -43,6 +57,9 @@ CONFIGS = {
     "upernet": UPerNetConfig(
         backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=8, auxiliary_channels=8
     ),
+    "mask2former": MASK2FORMER,
+    "mask2former_semantic": dataclasses.replace(MASK2FORMER, task="semantic"),
+    "mask2former_panoptic": dataclasses.replace(MASK2FORMER, task="panoptic", stuff_classes=(2,)),
 }
 DETECTORS = ["mask_rcnn", "cascade_mask_rcnn", "faster_rcnn", "cascade_rcnn"]
 WITH_MASKS = ["mask_rcnn", "cascade_mask_rcnn"]
@@ -103,6 +120,12 @@ def check_result(model: nn.Module, result: dict | Tensor, size: tuple[int, int])
     if model.task == "segmentation":
         assert result.shape == size
         assert result.dtype == torch.int64
+        return
+    if model.task == "panoptic":
+        assert result["panoptic"].shape == size
+        assert result["panoptic"].dtype == torch.int64
+        ids = {segment["id"] for segment in result["segments"]}
+        assert ids == set(result["panoptic"].unique().tolist()) - {0}
         return
     num = len(result["scores"])
     assert result["boxes"].shape == (num, 4)
@@ -258,7 +281,7 @@ def test_images_of_any_size_train_and_predict(
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
     (result,) = model.eval().predict([image])
     check_result(model, result, size)
-    if model.task == "detection":
+    if model.task != "segmentation":
         target = {
             "boxes": torch.tensor([[0.0, 0, size[1], size[0]]]),
             "labels": torch.tensor([1]),

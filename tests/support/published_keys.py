@@ -250,3 +250,48 @@ def _mask_head(name: str, num_classes: int, fpn: int) -> Shapes:
         shapes |= _affine(f"{name}.convs.{k}.conv", fpn, fpn, 3, 3)
     shapes |= {f"{name}.upsample.weight": (fpn, fpn, 2, 2), f"{name}.upsample.bias": (fpn,)}
     return shapes | _affine(f"{name}.conv_logits", num_classes, fpn, 1, 1)
+
+
+def mask2former(config: SwinConfig, *, num_classes: int, num_queries: int) -> Shapes:
+    """Meta's heads, as a published pickle holds them."""
+    pixels, queries = "sem_seg_head.pixel_decoder", "sem_seg_head.predictor"
+    channels = config.stage_channels
+    shapes = {
+        "criterion.empty_weight": (num_classes + 1,),
+        f"{pixels}.transformer.level_embed": (3, 256),
+        f"{pixels}.adapter_1.weight": (256, channels[0], 1, 1),
+        **_affine(f"{pixels}.adapter_1.norm", 256),
+        f"{pixels}.layer_1.weight": (256, 256, 3, 3),
+        **_affine(f"{pixels}.layer_1.norm", 256),
+        **_affine(f"{pixels}.mask_features", 256, 256, 1, 1),
+        f"{queries}.static_query.weight": (num_queries, 256),
+        f"{queries}.query_embed.weight": (num_queries, 256),
+        f"{queries}.level_embed.weight": (3, 256),
+        **_affine(f"{queries}.decoder_norm", 256),
+        **_affine(f"{queries}.class_embed", num_classes + 1, 256),
+    }
+    for i in range(3):
+        shapes |= _affine(f"{pixels}.input_proj.{i}.0", 256, channels[3 - i], 1, 1)
+        shapes |= _affine(f"{pixels}.input_proj.{i}.1", 256)
+        shapes |= _affine(f"{queries}.mask_embed.layers.{i}", 256, 256)
+    for i in range(6):
+        layer = f"{pixels}.transformer.encoder.layers.{i}"
+        for name, rows in (("sampling_offsets", 192), ("attention_weights", 96)):
+            shapes |= _affine(f"{layer}.self_attn.{name}", rows, 256)
+        for name in ("value_proj", "output_proj"):
+            shapes |= _affine(f"{layer}.self_attn.{name}", 256, 256)
+        shapes |= _affine(f"{layer}.linear1", 1024, 256) | _affine(f"{layer}.linear2", 256, 1024)
+        shapes |= _affine(f"{layer}.norm1", 256) | _affine(f"{layer}.norm2", 256)
+    for i in range(9):
+        for kind, attention in (("cross", "multihead_attn"), ("self", "self_attn")):
+            layer = f"{queries}.transformer_{kind}_attention_layers.{i}"
+            shapes |= {
+                f"{layer}.{attention}.in_proj_weight": (768, 256),
+                f"{layer}.{attention}.in_proj_bias": (768,),
+                **_affine(f"{layer}.{attention}.out_proj", 256, 256),
+                **_affine(f"{layer}.norm", 256),
+            }
+        layer = f"{queries}.transformer_ffn_layers.{i}"
+        shapes |= _affine(f"{layer}.linear1", 2048, 256) | _affine(f"{layer}.linear2", 256, 2048)
+        shapes |= _affine(f"{layer}.norm", 256)
+    return shapes

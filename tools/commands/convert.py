@@ -34,6 +34,8 @@ LayoutName = Literal[
     "torchvision",
     "huggingface",
     "huggingface_v4",
+    "mask2former",
+    "huggingface_mask2former",
 ]
 
 
@@ -48,8 +50,8 @@ class Options:
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """Weights file, the name of a published one, or a folder of data."""
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2. For data, a new
-    folder."""
+    """File to write: .safetensors, .pth, .pt or .bin; .pkl for detectron2 and mask2former.
+    For data, a new folder."""
     to: LayoutName | DataLayoutName
     """Whose names to use for weights; the published layout for data."""
     backbone_only: bool = False
@@ -196,6 +198,7 @@ def _check_suffix(out: Path, layout: str) -> None:
     suffixes = {
         "swin_dense": (".safetensors",),
         "detectron2": (".pkl",),
+        "mask2former": (".pkl",),
     }.get(layout, (".safetensors", ".pth", ".pt", ".bin"))
     if layout in KEY_MAPS and out.suffix not in suffixes:
         raise ValueError(f"{out} must end in {' or '.join(suffixes)} for layout {layout}")

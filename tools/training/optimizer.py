@@ -12,10 +12,8 @@ def parameter_groups(
 ) -> list[dict[str, object]]:
     """Split the trainable parameters into those with weight decay and those without.
 
-    The backbone says which of its own are not decayed, the model which of its heads'.
-
     Args:
-        model: parameters with `requires_grad=False` are left out.
+        model: says what is not decayed; parameters with `requires_grad=False` are left out.
         weight_decay: of the first group.
         backbone_lr: factor of the learning rate for the backbone; other than 1 its parameters are
             groups of their own.
@@ -27,8 +25,7 @@ def parameter_groups(
     Raises:
         ValueError: the model has no trainable parameter.
     """
-    undecayed = {f"backbone.{name}" for name in model.pyramid.no_weight_decay()}
-    undecayed |= model.no_weight_decay()
+    undecayed = model.no_weight_decay()
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for factor in dict.fromkeys((1.0, backbone_lr)):
         groups |= {(factor, True): [], (factor, False): []}

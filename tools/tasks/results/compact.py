@@ -8,6 +8,7 @@ from torch import Tensor
 
 from swin_dense.datasets.masks import compress_masks
 from swin_dense.heads.detection.two_stage import TwoStageDetector
+from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.whole_model import Model
 
 
@@ -30,7 +31,7 @@ def predict_compactly(
         A dict an image: `boxes` `(N, 4)` xyxy px, `scores` `(N,)`, `labels` `(N,)`, and of models
         with masks `masks`, a list of N compressed masks.
     """
-    if isinstance(model, TwoStageDetector):
+    if isinstance(model, TwoStageDetector | Mask2Former):
         results: Sequence[Mapping[str, Any]] = model.predict(
             images,
             original_sizes=original_sizes,

@@ -1,0 +1,1 @@
+"""Training of Mask2Former: points, matching of queries with objects, losses."""

@@ -1,0 +1,1 @@
+"""Pixel decoder and query decoder of Mask2Former."""
