@@ -54,6 +54,8 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
             if not has_type(values[name], hints[name]):
                 hint = hints[name]
                 wanted = hint.__name__ if isinstance(hint, type) else hint
+                if typing.get_origin(hint) is typing.Literal:
+                    wanted = f"one of {', '.join(map(str, typing.get_args(hint)))}"
                 raise ValueError(f"{where}.{name} must be {wanted}, got {value!r}")
     required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
     if absent := sorted(required - set(values)):
@@ -94,6 +96,8 @@ def has_type(value: object, hint: object) -> bool:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         return any(has_type(value, part) for part in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
     if origin is tuple:
         inner = typing.get_args(hint)[0]
         return isinstance(value, tuple) and all(has_type(part, inner) for part in value)
