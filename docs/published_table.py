@@ -32,11 +32,19 @@ terminal.
 _TITLES = {  # by task, in the order of the page
     "detection": "Detection: COCO val2017",
     "segmentation": "Segmentation: ADE20K validation",
+    "panoptic": "Panoptic segmentation: COCO val2017",
     "classification": "Backbones: ImageNet-1K validation",
 }
 _REMARKS = {
-    "detection": "Box and mask AP in %.",
-    "segmentation": "mIoU in %, at one scale and (ms+flip) at several scales with mirrors.",
+    "detection": "Box and mask AP in %; on ADE20K or Cityscapes where the name says so.",
+    "segmentation": (
+        "mIoU in %, at one scale and (ms+flip) at several scales with mirrors; on Cityscapes\n"
+        "where the name says so."
+    ),
+    "panoptic": (
+        "Panoptic quality in %, mask AP of the things and mIoU; on ADE20K or Cityscapes where the\n"
+        "name says so."
+    ),
     "classification": (
         "Top-1 and top-5 accuracy in %, at 224 px, or at 384 px where the window is 12 (`_w12`).\n"
         "A file with the 21841 classes of ImageNet-22K has no such score."

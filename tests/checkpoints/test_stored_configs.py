@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Literal
 
 import pytest
 
@@ -38,6 +39,12 @@ def test_a_value_that_has_no_default_must_be_there() -> None:
     config_class = type(MODEL_VARIANTS["mask_rcnn_swin_t"])
     with pytest.raises(ValueError, match="config must have 'backbone'"):
         build_config(config_class, {}, where="config")
+
+
+def test_a_value_of_a_literal_is_one_of_its_own() -> None:
+    assert has_type("semantic", Literal["instance", "semantic"])
+    assert not has_type("boxes", Literal["instance", "semantic"])
+    assert not has_type(["semantic"], Literal["instance", "semantic"])
 
 
 def test_whole_numbers_are_floats_too_but_truths_are_not_numbers() -> None:

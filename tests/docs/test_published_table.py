@@ -44,18 +44,19 @@ def test_every_file_has_a_row_with_its_facts(script: ModuleType) -> None:
 
 def test_tables_are_whole_and_grouped_by_task(script: ModuleType) -> None:
     sections = re.split(r"^## ", script.published_table(), flags=re.MULTILINE)
-    assert [section.split(":")[0] for section in sections[1:4]] == [
+    assert [section.split(":")[0] for section in sections[1:5]] == [
         "Detection",
         "Segmentation",
+        "Panoptic segmentation",
         "Backbones",
     ]
     for task, section in zip(
-        ("detection", "segmentation", "classification"), sections[1:], strict=False
+        ("detection", "segmentation", "panoptic", "classification"), sections[1:], strict=False
     ):
         rows = [line for line in section.splitlines() if line.startswith("|")]
         assert len(rows) == 2 + sum(file.task == task for file in PUBLISHED.values())
         assert len({row.count("|") for row in rows}) == 1
-    assert {line[2:] for line in sections[4].splitlines() if line.startswith("- ")} == {
+    assert {line[2:] for line in sections[5].splitlines() if line.startswith("- ")} == {
         file.licence for file in PUBLISHED.values()
     }
 

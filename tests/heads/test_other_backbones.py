@@ -16,7 +16,7 @@ from swin_dense.tools.commands.inspect_ import inspect_file
 
 pytest.importorskip("timm", reason="needs timm")
 
-MODELS = ("mask_rcnn_swin_t", "cascade_mask_rcnn_swin_t", "upernet_swin_t")
+MODELS = ("mask_rcnn_swin_t", "cascade_mask_rcnn_swin_t", "upernet_swin_t", "mask2former_swin_t")
 SMALL = ("test_convnext", "test_resnet")
 LARGE = (
     *("resnet50", "convnext_tiny", "efficientnet_b3", "hrnet_w18", "pvt_v2_b1"),
@@ -33,6 +33,10 @@ def make_model(name: str, backbone: str) -> nn.Module:
     config = sd.heads.MODEL_VARIANTS[name]
     if name.startswith("upernet"):
         config = dataclasses.replace(config, decoder_channels=16, auxiliary_channels=8)
+    elif name.startswith("mask2former"):
+        widths = {"channels": 64, "encoder_ffn_channels": 32, "decoder_ffn_channels": 32}
+        layers = {"encoder_layers": 1, "decoder_layers": 3, "num_points": 64}
+        config = dataclasses.replace(config, **widths, **layers)
     else:
         box = dataclasses.replace(config.box, fc_channels=16, conv_channels=16)
         mask = dataclasses.replace(config.mask, num_convs=1, channels=8)

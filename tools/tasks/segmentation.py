@@ -21,6 +21,7 @@ from swin_dense.datasets.transforms.panoptic import square_crops
 from swin_dense.datasets.transforms.pipeline import Pipeline
 from swin_dense.datasets.transforms.resizing import multi_scale_views
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
+from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
@@ -339,7 +340,10 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
         model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
         if not isinstance(model, UPerNet):
-            raise ValueError(f"--mode slide is for UPerNet, got a {type(model).__name__}")
+            raise ValueError(
+                f"--mode slide must have a UPerNet, got a {type(model).__name__}; "
+                "it is published with --mode whole and ms_flip"
+            )
         return model.predict(
             images, original_sizes=original_sizes, mode="slide", crop=crop, stride=stride
         )
@@ -348,7 +352,9 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 
 
 def _predict_multi_scale(
-    model: Any, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
+    model: UPerNet | Mask2Former,
+    images: Sequence[Tensor],
+    original_sizes: Sequence[tuple[int, int]],
 ) -> list[Tensor]:
     """As the published scores: ratios of the image's size, each with its mirror image."""
     return [

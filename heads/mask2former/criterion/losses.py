@@ -168,7 +168,7 @@ def _mask_losses(
 
 def _mean_over_processes(number: int, device: torch.device) -> Tensor:
     """Mean of a number over all processes, as a tensor that the host does not wait for."""
-    total = torch.tensor(float(number), device=device)
+    total = torch.full((), float(number), device=device)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(total)
         total /= dist.get_world_size()

@@ -123,9 +123,9 @@ def sample_by_grid(
     total = None
     for level, (height, width) in enumerate(sizes):
         table = maps[level].permute(0, 2, 3, 1).reshape(batch * num_heads, -1, height, width)
-        steps = offsets[:, :, :, level] / offsets.new_tensor([width, height])
-        places = references[:, None, None] + steps  # (B, T, nH, points, 2)
-        grid = (2 * places - 1).transpose(1, 2).flatten(0, 1)  # (B*nH, T, points, 2)
+        x = 2 * references[:, None, None, 0] - 1 + offsets[:, :, :, level, :, 0] * (2 / width)
+        y = 2 * references[:, None, None, 1] - 1 + offsets[:, :, :, level, :, 1] * (2 / height)
+        grid = torch.stack([x, y], -1).transpose(1, 2).flatten(0, 1)  # (B*nH, T, points, 2)
         sampled = F.grid_sample(table, grid, align_corners=False)  # (B*nH, D, T, points)
         share = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)  # (B*nH, T, points)
         part = (sampled * share[:, None]).sum(-1)  # (B*nH, D, T)

@@ -69,8 +69,9 @@ class PixelDecoder(nn.Module):
     def reset_parameters(self) -> None:
         """Draw initial values as the released code: Xavier's, normal ones for the levels."""
         nn.init.normal_(self.level_embed)
-        for projection in (*self.input_convs, self.lateral_conv, self.output_conv):
-            projection.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, ProjectionNorm):
+                module.reset_parameters()
         nn.init.kaiming_uniform_(self.mask_features.weight, a=1)
         assert self.mask_features.bias is not None
         nn.init.zeros_(self.mask_features.bias)

@@ -1,4 +1,4 @@
-"""Against transformers' Mask2Former with the same weights: logits of all layers, losses, gradients."""
+"""Against transformers' model of the same weights: logits of all layers, losses, gradients."""
 
 import dataclasses
 from pathlib import Path

@@ -59,7 +59,7 @@ def draw_segments(
     for number, segment in enumerate(segments):
         bitmap = np.repeat(np.repeat(ids == segment.id, scale, axis=0), scale, axis=1)
         outlines, _ = cv2.findContours(
-            bitmap.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            bitmap.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )
         if not outlines:
             continue

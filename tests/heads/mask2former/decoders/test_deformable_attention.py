@@ -1,4 +1,4 @@
-"""Deformable attention: both ways to sample, against loops over queries, heads, levels and points."""
+"""Deformable attention: both ways to sample, against loops over all that is summed."""
 
 import math
 

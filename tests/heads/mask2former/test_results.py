@@ -1,0 +1,146 @@
+"""Results of Mask2Former, against the released code written out for whole maps."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from swin_dense.configs import SWIN_VARIANTS
+from swin_dense.datasets.masks import bitmaps_from_runs
+from swin_dense.heads.mask2former import results
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
+from swin_dense.heads.mask2former.query_masks import QueryMasks
+from swin_dense.heads.mask2former.results import instance_result, panoptic_result, semantic_result
+
+CONFIG = Mask2FormerConfig(
+    backbone=SWIN_VARIANTS["swin_t"],
+    num_classes=4,
+    num_queries=6,
+    task="panoptic",
+    stuff_classes=(2, 3),
+    object_score=0.4,
+    visible_share=0.5,
+    max_detections=9,
+)
+SIZE = (20, 30)
+
+
+def make(*, seed: int = 0) -> QueryMasks:
+    torch.manual_seed(seed)
+    logits = torch.nn.functional.interpolate(torch.randn(1, 6, 3, 4) * 4, SIZE, mode="bilinear")[0]
+    return QueryMasks(2 * torch.randn(6, 5), logits, SIZE, SIZE, SIZE)
+
+
+def released_panoptic(masks: QueryMasks, config: Mask2FormerConfig) -> tuple[Tensor, list]:
+    """Section 3.3 of the paper's released code, query by query."""
+    scores, labels = masks.class_logits.softmax(-1).max(-1)
+    kept = [q for q in range(6) if labels[q] != 4 and scores[q] > config.object_score]
+    panoptic, segments, stuff = torch.zeros(SIZE, dtype=torch.int64), [], {}
+    if not kept:
+        return panoptic, segments
+    inside = masks.mask_logits[kept].sigmoid()
+    winner = (inside * scores[kept][:, None, None]).argmax(0)
+    for place, query in enumerate(kept):
+        area, full = int((winner == place).sum()), int((inside[place] >= 0.5).sum())
+        mask = (winner == place) & (inside[place] >= 0.5)
+        if not (area and full and mask.any()) or area / full < config.visible_share:
+            continue
+        label = int(labels[query])
+        if label in stuff:
+            panoptic[mask] = stuff[label]
+            continue
+        segments.append((len(segments) + 1, label))
+        panoptic[mask] = len(segments)
+        if label in config.stuff_classes:
+            stuff[label] = len(segments)
+    return panoptic, segments
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_panoptic_results_are_those_of_the_released_code(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = make(seed=seed)
+    panoptic, segments = released_panoptic(masks, CONFIG)
+    found = panoptic_result(masks, CONFIG)
+    assert torch.equal(found["panoptic"], panoptic)
+    assert [(s["id"], s["label"]) for s in found["segments"]] == segments
+    assert all(s["is_thing"] == (s["label"] < 2) for s in found["segments"])
+    assert all(0.4 < s["score"] <= 1 for s in found["segments"])
+
+
+def test_without_a_certain_query_nothing_is_a_segment() -> None:
+    found = panoptic_result(make(), dataclasses.replace(CONFIG, object_score=1.0))
+    assert not found["segments"]
+    assert not found["panoptic"].any()
+
+
+def test_stuff_of_one_class_is_one_segment() -> None:
+    logits = torch.full((6, *SIZE), -9.0)
+    logits[0, :5], logits[1, 10:], logits[2, 5:8], logits[3, 8:10] = 9, 9, 9, 9
+    classes = torch.zeros(6, 5)
+    for query, label in enumerate((3, 3, 0, 0)):
+        classes[query, label] = 20
+    found = panoptic_result(QueryMasks(classes, logits, SIZE, SIZE, SIZE), CONFIG)
+    assert [(s["id"], s["label"]) for s in found["segments"]] == [(1, 3), (2, 0), (3, 0)]
+    assert found["panoptic"][:, 0].tolist() == [1] * 5 + [2] * 3 + [3] * 2 + [1] * 10
+
+
+@pytest.mark.parametrize("task", ["instance", "panoptic"])
+def test_instances_are_those_of_the_released_code(task: str) -> None:
+    masks = make(seed=3)
+    config = dataclasses.replace(CONFIG, task=task)
+    scores, places = masks.class_logits.softmax(-1)[:, :-1].flatten().topk(9)
+    expected = []
+    for score, place in zip(scores, places.tolist(), strict=True):
+        logits, label = masks.mask_logits[place // 4], place % 4
+        mask = logits > 0
+        quality = (logits.sigmoid() * mask).sum() / (mask.sum() + 1e-6)
+        if mask.any() and (task == "instance" or label < 2):
+            expected.append((float(score * quality), label, mask))
+    expected.sort(key=lambda found: -found[0])
+    found = instance_result(masks, config)
+    assert found["labels"].tolist() == [label for _, label, _ in expected]
+    torch.testing.assert_close(found["scores"], torch.tensor([score for score, _, _ in expected]))
+    assert torch.equal(found["masks"], torch.stack([mask for _, _, mask in expected]))
+
+
+def test_boxes_are_around_the_masks() -> None:
+    logits = torch.full((6, *SIZE), -1.0)
+    logits[0, 3:7, 10:12] = 1
+    found = instance_result(
+        QueryMasks(torch.zeros(6, 5), logits, SIZE, SIZE, SIZE),
+        dataclasses.replace(CONFIG, task="instance", max_detections=24),
+    )
+    assert found["boxes"].tolist() == [[10.0, 3, 12, 7]] * 4  # one for each class
+
+
+def test_run_lengths_are_the_same_masks_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(CONFIG, task="instance")
+    expected = instance_result(make(), config)
+    monkeypatch.setattr(results, "STRIP_BYTES", 2 * SIZE[0] * SIZE[1])  # two masks at a time
+    found = instance_result(make(), config, mask_form="run_lengths")
+    counts = [torch.tensor(mask["counts"]) for mask in found["masks"]]
+    num_runs = torch.tensor([len(runs) for runs in counts])
+    masks = bitmaps_from_runs(torch.cat(counts).int(), num_runs, SIZE)
+    assert torch.equal(masks.bool(), expected["masks"])
+
+
+def test_a_score_threshold_leaves_out_what_scores_less() -> None:
+    config = dataclasses.replace(CONFIG, task="instance")
+    scores = instance_result(make(), config)["scores"]
+    middle = float(scores[3])
+    found = instance_result(make(), config, score_threshold=middle)
+    assert found["scores"].tolist() == scores[scores >= middle].tolist()
+
+
+def test_semantic_results_are_the_class_with_the_highest_mean_score() -> None:
+    first, second = make(seed=0), make(seed=1)
+    config = dataclasses.replace(CONFIG, task="semantic")
+    scores = [
+        torch.einsum("qk,qhw->khw", m.class_logits.softmax(-1)[:, :-1], m.mask_logits.sigmoid())
+        for m in (first, second)
+    ]
+    assert torch.equal(semantic_result([first], config), scores[0].argmax(0))
+    assert torch.equal(semantic_result([first, second], config), sum(scores).argmax(0))
