@@ -18,8 +18,8 @@ class Inference:
     ranges: ClassVar[Ranges] = {"scale": LENGTHS}
 
     scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection,
-    2048 512 for segmentation)."""
+    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection and
+    panoptic, 2048 512 for segmentation)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,11 @@ class DetectionPrediction(DetectionInference):
         super().__post_init__()
         if not 0 <= self.score_threshold <= 1:
             raise ValueError(f"--score-threshold must be in 0..1, got {self.score_threshold}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticInference(Inference):
+    """Flags of `evaluate` and `predict` for panoptic segmentors: the one of every task."""
 
 
 @dataclass(frozen=True, kw_only=True)

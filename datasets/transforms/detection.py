@@ -9,6 +9,7 @@ from typing import Any
 import albumentations as A
 import numpy as np
 
+from swin_dense.datasets.transforms.large_scale_jitter import LargeScaleJitter
 from swin_dense.datasets.transforms.pipeline import GEOMETRIC_TARGETS, Pipeline, compose
 from swin_dense.datasets.transforms.resizing import KeepRatioResize
 
@@ -50,6 +51,24 @@ def detection_train(
     else:
         pipeline.append(resize)
     return compose([*pipeline, *extra])
+
+
+def detection_jitter(
+    *,
+    size: int,
+    ratios: tuple[float, float],
+    flip: float,
+    extra: Sequence[A.BasicTransform] = (),
+) -> Pipeline:
+    """The augmentation of Mask2Former's COCO recipes: mirror image and large-scale jitter.
+
+    Args:
+        size: side of the square images, px.
+        ratios: smallest and largest factor, as in `LargeScaleJitter`.
+        flip: probability of the horizontal flip, 0..1.
+        extra: further transforms, applied last, to the uint8 image and its objects.
+    """
+    return compose([A.HorizontalFlip(p=flip), LargeScaleJitter(size, ratios), *extra])
 
 
 def detection_eval(scale: tuple[int, int]) -> Pipeline:

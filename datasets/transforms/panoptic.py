@@ -1,4 +1,4 @@
-"""The panoptic pipelines: augmentation for training, the resize of evaluation.
+"""Mask2Former's pipelines: augmentation for training, the resize of panoptic evaluation.
 
 Their numbers are the recipes'. Masks are maps of segments, 0 for void.
 """
@@ -33,32 +33,35 @@ def panoptic_jitter(
     return A.Compose([A.HorizontalFlip(p=flip), LargeScaleJitter(size, ratios), *extra])
 
 
-def panoptic_crops(
+def square_crops(
     *,
-    size: int,
+    size: int | tuple[int, int],
     short_sides: Sequence[int],
     long_side: int,
     flip: float,
     photometric: bool,
+    mask_value: int = _VOID,
     extra: Sequence[A.BasicTransform] = (),
 ) -> Pipeline:
     """The augmentation of the ADE20K recipes: resize, crop, colours, mirror image, padding.
 
     Args:
-        size: side of the square images that are trained on, px.
+        size: of the images that are trained on, px: side, or height and width.
         short_sides: of the resize, px, equally likely.
         long_side: its largest long side, px.
         flip: probability of the horizontal flip, 0..1.
         photometric: distort colours.
+        mask_value: of the map where the image is padded: 0 is void, 255 is ignored.
         extra: further transforms, applied last, to the uint8 image and its map.
     """
+    shape = (size, size) if isinstance(size, int) else size
     return A.Compose(
         [
             KeepRatioResize([(long_side, side) for side in short_sides]),
-            RandomCropOfClasses((size, size), cat_max_ratio=1.0),
+            RandomCropOfClasses(shape, cat_max_ratio=1.0),
             *([PhotometricDistortion()] if photometric else []),
             A.HorizontalFlip(p=flip),
-            PadToSize((size, size), mask_value=_VOID),
+            PadToSize(shape, mask_value=mask_value),
             *extra,
         ]
     )

@@ -54,6 +54,8 @@ def build_config(cls: type, stored: Mapping[str, object], *, where: str) -> obje
             if not has_type(values[name], hints[name]):
                 hint = hints[name]
                 wanted = hint.__name__ if isinstance(hint, type) else hint
+                if typing.get_origin(hint) is typing.Literal:
+                    wanted = f"one of {', '.join(map(str, typing.get_args(hint)))}"
                 raise ValueError(f"{where}.{name} must be {wanted}, got {value!r}")
     required = {field.name for field in dataclasses.fields(cls) if _is_required(field)}
     if absent := sorted(required - set(values)):

@@ -95,6 +95,21 @@ class BoxData(DetectionData):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JitteredData(DetectionData):
+    """A data set in COCO layout with large-scale jitter (Ghiasi et al. 2021) as augmentation.
+
+    The fields of the other augmentation have no effect.
+    """
+
+    ranges: ClassVar[Ranges] = {"size": (1, LENGTHS[1]), "jitter": (0, 16)}
+
+    size: int = 1024
+    """Side of the square images that are trained on, px."""
+    jitter: tuple[float, float] = (0.1, 2.0)
+    """Smallest and largest factor by which images, fitted into the square, are resized."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SegmentationData(DataConfig):
     """A data set of label maps and its augmentation (mmsegmentation's, as released)."""
 
@@ -141,6 +156,60 @@ class SegmentationData(DataConfig):
             raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
         if self.val_fraction is not None and self.val_list is not None:
             raise ValueError("only one of val_fraction and val_list can be given, got both")
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedData(SegmentationData):
+    """A data set of label maps with Mask2Former's augmentation: `ratios` has no effect."""
+
+    ranges: ClassVar[Ranges] = {"train_shorts": LENGTHS, "train_long": LENGTHS}
+
+    cat_max_ratio: float = 1.0
+    """The most of a crop's labelled pixels that one class may have; 1: all."""
+    train_shorts: tuple[int, ...] = tuple(512 * ratio // 10 for ratio in range(5, 21))
+    """Lengths of the short side to choose from in training, px."""
+    train_long: int = 2048
+    """Largest long side in training, px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticData(DataConfig):
+    """A data set in COCO's panoptic format and its augmentation (Cheng et al. 2022)."""
+
+    task: ClassVar[str] = "panoptic"
+    ranges: ClassVar[Ranges] = {
+        "flip": (0, 1),
+        "size": (1, LENGTHS[1]),
+        "jitter": (0, 16),
+        "train_shorts": LENGTHS,
+        "train_long": LENGTHS,
+    }
+
+    root: Path = Path("data/coco")
+    """Folder with annotations/panoptic_{split}.json, the PNGs in a folder of that name, and
+    {split}/*.jpg; or with ade20k_panoptic_{split}.json, such a folder, and images/{split}."""
+    train_split: str = "train2017"
+    """Split to train on; a name that means the same will do."""
+    val_split: str = "val2017"
+    """Split to evaluate on; likewise."""
+    scale: tuple[int, int] = (1333, 800)
+    """LONG SHORT side of the keep-ratio resize in evaluation, px."""
+    flip: float = 0.5
+    """Probability of the mirror image."""
+    size: int = 1024
+    """Side of the square images that are trained on, px."""
+    jitter: tuple[float, float] = (0.1, 2.0)
+    """Smallest and largest factor by which images, fitted into the square, are resized."""
+    train_shorts: tuple[int, ...] = ()
+    """Lengths of the short side to choose from instead of the jitter, px."""
+    train_long: int = 2560
+    """Largest long side then, px."""
+    photometric: bool = False
+    """Distort brightness, contrast, saturation and hue where `train_shorts` are given."""
 
     def check_root(self) -> None:
         """See `DataConfig`."""

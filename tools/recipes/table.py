@@ -5,11 +5,13 @@ published weights; where the paper has others, the recipe's note has them.
 """
 
 from swin_dense.tools.recipes.detection import DETECTION_RECIPES
+from swin_dense.tools.recipes.mask2former import MASK2FORMER_RECIPES
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.segmentation import SEGMENTATION_RECIPES
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*DETECTION_RECIPES, *SEGMENTATION_RECIPES)
+    recipe.name: recipe
+    for recipe in (*DETECTION_RECIPES, *SEGMENTATION_RECIPES, *MASK2FORMER_RECIPES)
 }
 
 

@@ -16,13 +16,17 @@ from swin_dense.datasets.formats.detection_folder import Part, open_detection_fo
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
-from swin_dense.datasets.transforms.detection import detection_eval, detection_train
+from swin_dense.datasets.transforms.detection import (
+    detection_eval,
+    detection_jitter,
+    detection_train,
+)
 from swin_dense.datasets.transforms.pipeline import compose
 from swin_dense.datasets.transforms.resizing import keep_ratio_size
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
-from swin_dense.tools.recipes.data import DataConfig, DetectionData
+from swin_dense.tools.recipes.data import DataConfig, DetectionData, JitteredData
 from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     DetectionInference,
@@ -70,13 +74,16 @@ class DetectionTask:
 
     def training_data(self, data: DetectionData, *, seed: int) -> CocoDetection:
         """The recipe's training split with its augmentation."""
-        transforms = detection_train(
-            long_side=data.train_long,
-            short_sides=data.train_shorts,
-            crop_short_sides=data.crop_shorts,
-            crop_range=data.crop_range,
-            flip=data.flip,
-        )
+        if isinstance(data, JitteredData):
+            transforms = detection_jitter(size=data.size, ratios=data.jitter, flip=data.flip)
+        else:
+            transforms = detection_train(
+                long_side=data.train_long,
+                short_sides=data.train_shorts,
+                crop_short_sides=data.crop_shorts,
+                crop_range=data.crop_range,
+                flip=data.flip,
+            )
         return CocoDetection(
             data.root,
             _choose_training_split(data),
@@ -162,14 +169,17 @@ class DetectionTask:
         for sample, size in zip(samples, images.sizes, strict=True):
             moved = {
                 name: sample[name].to(device, non_blocking=True)
-                for name in ("boxes", "labels", "mask_counts", "mask_num_runs", "has_mask")
+                for name in ("boxes", "labels", "mask_counts", "mask_num_runs")
             }
             target = {"boxes": moved["boxes"], "labels": moved["labels"]}
             if data.with_masks:
                 runs = (moved["mask_counts"], moved["mask_num_runs"])
                 target["masks"] = bitmaps_from_runs(*runs, size)
-                if not bool(sample["has_mask"].all()):  # of the sample: it is on the CPU
-                    target["has_mask"] = moved["has_mask"]
+                has_mask = sample["has_mask"]  # of the sample: it is on the CPU
+                if isinstance(data, JitteredData):  # as released: what was cut away is no object
+                    has_mask = has_mask & (sample["mask_num_runs"] > 1)
+                if not bool(has_mask.all()):
+                    target["has_mask"] = has_mask.to(device, non_blocking=True)
             targets.append(target)
         return images, targets
 

@@ -95,7 +95,7 @@ def draw_detections(
     if "scores" in result:
         scores = result["scores"].detach().float().cpu().tolist()
         captions = [f"{name} {score:.2f}" for name, score in zip(captions, scores, strict=True)]
-    _draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
+    draw_captions(picture, boxes, captions, [class_colour(i) for i in labels], order)
     return picture
 
 
@@ -286,7 +286,7 @@ def _check_mask_sizes(masks: Any, size: tuple[int, int]) -> None:
         raise ValueError(f"masks must have the image's size {size}, got {tuple(other)}")
 
 
-def _draw_captions(
+def draw_captions(
     picture: Picture,
     boxes: NDArray[np.float32],
     captions: Sequence[str],

@@ -16,6 +16,7 @@ from torch import Tensor
 from swin_dense.datasets.formats.segmentation.ade20k import Ade20k
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
+from swin_dense.datasets.transforms.panoptic import square_crops
 from swin_dense.datasets.transforms.pipeline import Pipeline
 from swin_dense.datasets.transforms.resizing import multi_scale_views
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
@@ -26,7 +27,7 @@ from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.printable import printable
-from swin_dense.tools.recipes.data import DataConfig, SegmentationData
+from swin_dense.tools.recipes.data import DataConfig, PaddedData, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.label_map_pictures import (
@@ -72,14 +73,24 @@ class SegmentationTask:
 
     def training_data(self, data: SegmentationData, *, seed: int) -> Ade20k:
         """The recipe's training split with its augmentation."""
-        transforms = segmentation_train(
-            scale=data.scale,
-            ratios=data.ratios,
-            crop=data.crop,
-            cat_max_ratio=data.cat_max_ratio,
-            flip=data.flip,
-            photometric=data.photometric,
-        )
+        if isinstance(data, PaddedData):
+            transforms = square_crops(
+                size=data.crop,
+                short_sides=data.train_shorts,
+                long_side=data.train_long,
+                flip=data.flip,
+                photometric=data.photometric,
+                mask_value=IGNORED_LABEL,
+            )
+        else:
+            transforms = segmentation_train(
+                scale=data.scale,
+                ratios=data.ratios,
+                crop=data.crop,
+                cat_max_ratio=data.cat_max_ratio,
+                flip=data.flip,
+                photometric=data.photometric,
+            )
         return _open(data, data.train_split, transforms, seed=seed)
 
     def evaluation_data(

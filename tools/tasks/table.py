@@ -13,6 +13,7 @@ from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     DetectionPrediction,
     Inference,
+    PanopticInference,
     SegmentationEvaluation,
     SegmentationInference,
 )
@@ -87,6 +88,12 @@ TASKS = TaskTable(
         name="SegmentationTask",
         evaluation_flags=SegmentationEvaluation,
         prediction_flags=SegmentationInference,
+    ),
+    panoptic=TaskEntry(
+        module="swin_dense.tools.tasks.panoptic.panoptic_task",
+        name="PanopticTask",
+        evaluation_flags=PanopticInference,
+        prediction_flags=PanopticInference,
     ),
 )
 

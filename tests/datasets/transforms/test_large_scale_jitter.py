@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swin_dense.datasets.transforms.large_scale_jitter import LargeScaleJitter, PadToSize, pad_to
-from swin_dense.datasets.transforms.panoptic import panoptic_crops, panoptic_jitter
+from swin_dense.datasets.transforms.panoptic import panoptic_jitter, square_crops
 from swin_dense.datasets.transforms.pipeline import compose, seed_transforms
 
 
@@ -68,9 +68,7 @@ def test_enlarged_images_are_cut_at_one_share_of_the_room() -> None:
 
 def test_crops_are_squares_whose_rest_is_void() -> None:
     image, mask = _scene()
-    pipeline = panoptic_crops(
-        size=32, short_sides=(16, 64), long_side=96, flip=0.5, photometric=True
-    )
+    pipeline = square_crops(size=32, short_sides=(16, 64), long_side=96, flip=0.5, photometric=True)
     kinds = set()
     for seed in range(20):
         seed_transforms(pipeline, seed)

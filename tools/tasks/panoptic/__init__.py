@@ -1,0 +1,1 @@
+"""Panoptic segmentation as the commands see it."""
