@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,13 +49,8 @@ def make_app(service: Service, *, name: str, max_bytes: int) -> ASGIApp:
     def index() -> Response:
         return _page("index.html")
 
-    @app.get("/page.css")
-    def style() -> Response:
-        return _page("page.css")
-
-    @app.get("/page.js")
-    def script() -> Response:
-        return _page("page.js")
+    for file in ("page.css", "requests.js", "canvas.js", "page.js"):
+        app.get(f"/{file}")(partial(_page, file))
 
     @app.get("/favicon.ico")
     def icon() -> Response:

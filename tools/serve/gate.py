@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _API = "/gradio_api"
 _PATHS = frozenset(
     {
-        *("/", "/page.css", "/page.js", "/model.json", "/favicon.ico", "/config"),
+        *("/", "/model.json", "/favicon.ico", "/config"),
+        *("/page.css", "/requests.js", "/canvas.js", "/page.js"),
         *(f"{_API}/{name}" for name in ("info", "startup-events", "upload", "cancel", "reset")),
         *(f"{_API}/queue/{name}" for name in ("join", "data")),
     }

@@ -130,7 +130,7 @@ def test_nothing_is_served_besides_and_no_other_host_is_named(open_page: OpenPag
     page = open_page("segmentation")
     for path in ("docs", "gradio_api/file=/etc/passwd", "gradio_api/runs", "theme.css"):
         assert _get(page + path)[0] == 404
-    for path in ("", "page.css", "page.js", "model.json"):
+    for path in ("", "page.css", "requests.js", "canvas.js", "page.js", "model.json"):
         status, _, content = _get(page + path)
         assert status == 200
         assert not re.search(rb"(?:https?:)?//[\w-]+\.", content.replace(b"// ", b""))
