@@ -45,6 +45,14 @@ class Row:
         return f"mask2former_swin_{self.size}{pretrained}_{self.data}_{self.task}"
 
     @property
+    def recipe(self) -> str | None:
+        """Name of the recipe that made it, where that is one of ours."""
+        if self.data == "coco":
+            return f"{self.name}_{100 if self.size == 'l' else 50}e"
+        is_ours = self.data == "ade20k" and self.task != "instance"
+        return f"{self.name}_160k" if is_ours else None
+
+    @property
     def url(self) -> str:
         """Address."""
         return f"{ADDRESS}/{self.data}/{self.task}/{self.folder}/model_final_{self.digits}.pkl"

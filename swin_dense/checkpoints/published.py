@@ -394,6 +394,7 @@ def _query_models() -> Iterator[PublishedFile]:
             num_classes=row.classes,
             parameters=row.parameters,
             scores=row.scores,
+            recipe=row.recipe,
             licence=LICENCE,
             note="backbone pre-trained on ImageNet-22K" if row.is_22k else "",
         )

@@ -72,7 +72,7 @@ def _ade20k(size: str, side: int, single: float, multi: float, *, is_22k: bool =
     """A released recipe for ADE20K's 150 classes; mIoU at one scale, and at six with mirrors."""
     model = f"mask2former_swin_{size}"
     return Recipe(
-        name=f"{model}{'_22k' if is_22k and size != 'l' else ''}_ade20k_160k",
+        name=f"{model}{'_22k' if is_22k and size != 'l' else ''}_ade20k_semantic_160k",
         source=_SOURCE,
         published=(("mIoU", single), ("mIoU (ms+flip)", multi)),
         note="; ".join([_FROM_22K, _FP16] if is_22k else [_FP16]),
@@ -95,7 +95,7 @@ def _mask_ap(value: float) -> tuple[tuple[str, float], ...]:
 
 
 def _quality(pq: float, things: float, stuff: float) -> tuple[tuple[str, float], ...]:
-    return (("PQ", pq), ("PQ of things", things), ("PQ of stuff", stuff))
+    return (("PQ", pq), ("PQ (things)", things), ("PQ (stuff)", stuff))
 
 
 _INSTANCE = (

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from swin_dense.checkpoints.published import PUBLISHED
 from swin_dense.heads.models import create_model
 from swin_dense.tools.recipes.data import JitteredData, PaddedData, PanopticData
 from swin_dense.tools.recipes.mask2former import MASK2FORMER_RECIPES
@@ -26,11 +27,11 @@ _COCO = [
 ]
 # Name, width, window, side of the crop, mIoU at one scale.
 _ADE20K = [
-    ("mask2former_swin_t_ade20k_160k", 96, 7, 512, 47.7),
-    ("mask2former_swin_s_ade20k_160k", 96, 7, 512, 51.3),
-    ("mask2former_swin_b_ade20k_160k", 128, 12, 640, 52.4),
-    ("mask2former_swin_b_22k_ade20k_160k", 128, 12, 640, 53.9),
-    ("mask2former_swin_l_ade20k_160k", 192, 12, 640, 56.1),
+    ("mask2former_swin_t_ade20k_semantic_160k", 96, 7, 512, 47.7),
+    ("mask2former_swin_s_ade20k_semantic_160k", 96, 7, 512, 51.3),
+    ("mask2former_swin_b_ade20k_semantic_160k", 128, 12, 640, 52.4),
+    ("mask2former_swin_b_22k_ade20k_semantic_160k", 128, 12, 640, 53.9),
+    ("mask2former_swin_l_ade20k_semantic_160k", 192, 12, 640, 56.1),
 ]
 _SHORTS = {
     512: (256, 307, 358, 409, 460, 512, 563, 614, 665, 716, 768, 819, 870, 921, 972, 1024),
@@ -100,6 +101,19 @@ def test_all_published_recipes_share_optimiser_batch_and_drop_path() -> None:
         assert (optimizer.clip_norm, optimizer.backbone_lr) == (0.01, 0.1)
         assert (recipe.batch_size, recipe.evaluate_every) == (16, 5000)
         assert recipe.model.backbone.drop_path_rate == 0.3
+
+
+def test_published_files_name_the_recipe_of_their_scores() -> None:
+    files = [file for file in PUBLISHED.values() if file.model and "mask2former" in file.model]
+    named = {file.recipe for file in files} - {None}
+    assert named == {recipe.name for recipe in MASK2FORMER_RECIPES if recipe.published}
+    for file in files:
+        if file.recipe:
+            recipe = find_recipe(file.recipe)
+            assert {name: file.scores[name] for name, _ in recipe.published} == dict(
+                recipe.published
+            )
+            assert (file.task, file.num_classes) == (recipe.task, recipe.model.num_classes)
 
 
 def test_norms_and_embeddings_are_not_decayed_and_the_backbone_learns_at_a_tenth() -> None:

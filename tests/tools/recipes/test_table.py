@@ -287,7 +287,11 @@ def test_ade20k_recipes_train_as_released(name: str) -> None:
 
 
 def test_every_published_recipe_is_in_a_table() -> None:
-    published = {name for name, recipe in RECIPES.items() if recipe.published}
+    published = {
+        name
+        for name, recipe in RECIPES.items()
+        if recipe.published and not name.startswith("mask2former")  # in a file of their own
+    }
     assert published == _COCO.keys() | _ADE20K.keys()
 
 
@@ -349,11 +353,14 @@ def test_every_published_file_with_our_heads_has_a_recipe_of_its_model() -> None
         if file.recipe:
             backbone = RECIPES[file.recipe].model.backbone
             assert file.has_our_heads
-            assert file.model.endswith(("_w12",)) == (backbone.window_size == 12)
+            if not file.model.startswith("mask2former"):  # its B and L have no others
+                assert file.model.endswith(("_w12",)) == (backbone.window_size == 12)
             assert file.recipe.startswith(file.model)
         elif file.has_our_heads:
-            # MoBY's configurations are not known; conversions name no scores.
-            assert file.name.startswith("moby_") or not file.scores
+            # MoBY's configurations are not known, Cityscapes and ADE20K's instances have no recipe;
+            # conversions name no scores.
+            others = ("moby_", "mask2former_")
+            assert file.name.startswith(others) or not file.scores
 
 
 def test_an_unknown_recipe_lists_the_known() -> None:

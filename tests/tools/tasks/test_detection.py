@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from swin_dense.datasets.masks import decompress
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.tools.recipes.data import BoxData, DetectionData
+from swin_dense.tools.recipes.data import BoxData, DetectionData, JitteredData
 from swin_dense.tools.task_flags import DetectionEvaluation, DetectionPrediction
 from swin_dense.tools.tasks.detection import DetectionTask, DetectionWriter, match_classes
 from swin_dense.tools.tasks.scores import ScoreTable
@@ -290,3 +290,19 @@ def test_a_sample_is_drawn_with_its_objects(root: Path) -> None:
     changed = np.abs(drawn - plain).sum(axis=2) > 0
     x1, y1, x2, y2 = (sample["boxes"][0] * drawn.shape[0] / sample["image"].shape[1]).int().tolist()
     assert changed[y1:y2, x1:x2].mean() > 0.2
+
+
+def test_jittered_objects_without_a_pixel_left_have_no_mask(root: Path) -> None:
+    data = JitteredData(root=root, size=32, jitter=(2.0, 2.0))
+    dataset = TASK.training_data(data, seed=0)
+    sample = dataset[0]
+    assert sample["image"].shape == (3, 32, 32)
+    sample["mask_num_runs"][0] = 1  # the first object: one run, outside
+    first = sample["mask_counts"][:0]
+    num_runs = int(dataset[0]["mask_num_runs"][0])
+    rest = dataset[0]["mask_counts"][num_runs:]
+    sample["mask_counts"] = torch.cat([first, torch.tensor([32 * 32]).int(), rest])
+    _, (target,) = TASK.prepare([sample], torch.device("cpu"), data=data)
+    has_mask = target.get("has_mask", torch.ones(len(target["labels"]), dtype=torch.bool))
+    assert has_mask.tolist() == target["masks"].flatten(1).any(1).tolist()
+    assert not has_mask[0]

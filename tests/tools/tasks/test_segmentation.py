@@ -14,7 +14,7 @@ from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.upernet import UPerNet
-from swin_dense.tools.recipes.data import SegmentationData
+from swin_dense.tools.recipes.data import PaddedData, SegmentationData
 from swin_dense.tools.task_flags import SegmentationInference
 from swin_dense.tools.tasks.segmentation import LabelMapWriter, SegmentationTask
 
@@ -50,6 +50,16 @@ def test_a_training_batch_is_padded_to_the_crop(data: SegmentationData) -> None:
     assert label_maps[0].shape == (32, 32)
     losses = _model(_NAMES)(batch, label_maps)
     assert losses.keys() == {"loss_seg", "loss_aux"}
+
+
+def test_mask2formers_crops_are_padded_with_ignored_pixels(data: SegmentationData) -> None:
+    padded = PaddedData(root=data.root, crop=(48, 80), train_shorts=(32,), train_long=128)
+    sample = TASK.training_data(padded, seed=0)[0]
+    assert sample["image"].shape == (3, 48, 80)
+    assert sample["label_map"].shape == (48, 80)
+    assert (sample["label_map"][32:] == 255).all()
+    assert (sample["image"][:, 32:] == 128).all()
+    assert (sample["label_map"][:32, :32] < 7).all()
 
 
 def test_perfect_predictions_score_one_also_when_gathered(data: SegmentationData) -> None:

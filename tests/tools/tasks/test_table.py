@@ -8,7 +8,12 @@ import pytest
 
 from swin_dense.tools.commands.evaluate import CommonOptions
 from swin_dense.tools.recipes.table import RECIPES
-from swin_dense.tools.task_flags import DetectionEvaluation, Inference, SegmentationEvaluation
+from swin_dense.tools.task_flags import (
+    DetectionEvaluation,
+    Inference,
+    PanopticInference,
+    SegmentationEvaluation,
+)
 from swin_dense.tools.tasks.table import (
     TASKS,
     choose_flags,
@@ -53,6 +58,7 @@ def test_flags_of_all_tasks_are_joined_and_split_again() -> None:
     assert flags == {
         "detection": DetectionEvaluation(scale=(8, 8)),
         "segmentation": SegmentationEvaluation(scale=(8, 8), mode="slide"),
+        "panoptic": PanopticInference(scale=(8, 8)),
     }
     assert choose_flags(flags, TASKS["segmentation"]) == flags["segmentation"]
 

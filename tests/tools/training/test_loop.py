@@ -83,6 +83,24 @@ def _train(
     )
 
 
+def test_a_group_has_its_factor_of_the_learning_rate() -> None:
+    model = _Line()
+    optimizer = torch.optim.SGD([{"params": [model.weight], "lr_factor": 0.1}], lr=1.0)
+    train(
+        model,
+        _batches(1),
+        optimizer,
+        accelerator=Accelerator(cpu=True),
+        prepare=_prepare,
+        lr_at=lambda step: 0.5,
+        plan=LoopPlan(num_steps=1),
+        log=RunLog(None, is_main=False),
+        save=lambda step: None,
+        evaluate=lambda step: None,
+    )
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
 def test_a_step_follows_the_gradient_at_the_scheduled_rate() -> None:
     model = _Line()
     (batch,) = _batches(1)
