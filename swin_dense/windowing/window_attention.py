@@ -4,8 +4,6 @@ Liu et al. 2021, section 3.2 and Equation 4. Which bias and which mask a pair of
 geometry, in `windows.py`; here both become one term that is added to the logits.
 """
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,9 +60,9 @@ class WindowAttention(KeepsValues):
             `(T, C)` in the same order.
         """
         if isinstance(groups[0], TracedWindows):
-            attended = self._attend_traced(tokens, cast(tuple[TracedWindows, ...], groups), bias)
+            attended = self._attend_traced(tokens, groups, bias)
         else:
-            attended = self._attend_planned(tokens, cast(tuple[WindowGroup, ...], groups), bias)
+            attended = self._attend_planned(tokens, groups, bias)
         return linear(self.proj, attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def bias(self, dtype: torch.dtype) -> Tensor:

@@ -106,7 +106,9 @@ def _transformers_segmentor(
 ) -> Callable[[Tensor], Any]:
     import transformers
 
-    backbone = transformers.SwinConfig(
+    swin_config: Any = transformers.SwinConfig  # whose fields its types do not know
+    upernet_config: Any = transformers.UperNetConfig
+    backbone = swin_config(
         embed_dim=swin.embed_dim,
         depths=list(swin.depths),
         num_heads=list(swin.num_heads),
@@ -114,7 +116,7 @@ def _transformers_segmentor(
         out_features=[f"stage{i + 1}" for i in range(_NUM_LEVELS)],
     )
     model = transformers.UperNetForSemanticSegmentation(
-        transformers.UperNetConfig(
+        upernet_config(
             backbone_config=backbone,
             hidden_size=config.decoder_channels,
             num_labels=config.num_classes,

@@ -117,7 +117,7 @@ def _make_api(service: Service) -> gradio.Blocks:
         given = image if isinstance(image, dict) else getattr(image, "__dict__", {})
         path, name = given.get("path"), given.get("orig_name")
         try:
-            if not is_upload(path, service.uploads):
+            if not isinstance(path, str) or not is_upload(path, service.uploads):
                 raise ValueError(f"image must be an uploaded file, got {str(image)[:200]!r}")
             return service.find(Path(path), name if isinstance(name, str) else Path(path).name)
         except (ValueError, OSError) as error:

@@ -93,7 +93,7 @@ class DetectorGraph(Graph):
         self, pyramid: list[Tensor], boxes: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Regions of the last box head, the mean of all stages' logits, and the last deltas."""
-        heads, stds = _as_list(self.model.roi_head.bbox_head), self._delta_stds
+        heads, stds = _as_list(cast(nn.Module, self.model.roi_head.bbox_head)), self._delta_stds
         strides, bins = self.model.strides, self.model.config.box.roi_size
         all_logits = []
         for stage, head in enumerate(heads):

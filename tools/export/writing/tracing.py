@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 import torch.fx.experimental._config
@@ -55,5 +56,5 @@ def _sides_of_one() -> Iterator[None]:
 
     By default a tracer takes it for granted that no size is 1 that is more where it traces.
     """
-    with torch.fx.experimental._config.patch(backed_size_oblivious=True):
+    with cast(Any, torch.fx.experimental._config).patch(backed_size_oblivious=True):
         yield
