@@ -156,7 +156,8 @@ class SwinDenseBackbone(BackboneMixin, PreTrainedModel):
             `out_features`, and `hidden_states`, of the same kind.
 
         Raises:
-            ValueError: see `SwinTransformer.forward`; or attentions are asked for.
+            ValueError: see `SwinTransformer.forward`; or attentions are asked for; or, since the
+                model was made, a stage was added to `out_features`, which has no norm.
         """
         if output_attentions:
             raise ValueError("output_attentions must be False: windows' attentions are not kept")
@@ -165,7 +166,7 @@ class SwinDenseBackbone(BackboneMixin, PreTrainedModel):
         chosen = [self.stage_names.index(name) - 1 for name in self.out_features]
         feature_maps: Any  # transformers' annotation says one map
         hidden_states = None
-        if output_hidden_states or STEM in chosen:
+        if output_hidden_states or chosen != list(self.swin.config.out_indices):
             everything = range(STEM, len(self.config.depths))
             stages = everything if output_hidden_states else chosen
             outputs = stage_outputs(self.swin, pixel_values, stages)
@@ -182,7 +183,13 @@ class SwinDenseBackbone(BackboneMixin, PreTrainedModel):
     def _map(self, stage: int, tokens: Tensor) -> Tensor:
         if stage == STEM:
             return _channels_first(tokens)
-        return self.swin.get_submodule(f"norm{stage}")(tokens)  # (B, C_i, H_i, W_i)
+        norm = getattr(self.swin, f"norm{stage}", None)
+        if norm is None:
+            raise ValueError(
+                "out_features must be of those that the model was made with, got "
+                f"stage{stage + 1}, which has no norm; give it to the config"
+            )
+        return norm(tokens)  # (B, C_i, H_i, W_i)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -40,6 +40,14 @@ def test_a_decoder_trains_a_step(name: str, options: dict, generator: torch.Gene
     assert not all(map(torch.equal, before, model.encoder.parameters()))
 
 
+def test_pan_stands_on_a_stride_of_32(generator: torch.Generator) -> None:
+    model = build("PAN", encoder_output_stride=32).train()
+    logits = model(torch.randn(2, 3, 256, 256, generator=generator))
+    assert logits.shape == (2, 2, 256, 256)
+    logits.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_the_encoders_maps_are_the_bare_backbones(generator: torch.Generator) -> None:
     model = build("Unet").eval()
     encoder = model.encoder

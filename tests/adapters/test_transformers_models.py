@@ -67,6 +67,22 @@ def test_features_are_chosen_by_name_or_number(generator: torch.Generator) -> No
         assert torch.equal(stage, everything.feature_maps[1])
 
 
+def test_features_can_be_chosen_anew_among_those_it_has(generator: torch.Generator) -> None:
+    model = transformers.AutoBackbone.from_config(
+        tiny_config(out_features=["stage1", "stage2", "stage4"])
+    ).eval()
+    pixels = torch.randn(1, 3, 37, 65, generator=generator)
+    first, _, last = model(pixels).feature_maps
+    model.out_features = ["stem", "stage1", "stage4"]
+    found = model(pixels).feature_maps
+    assert [maps.shape[1] for maps in found] == model.channels == [8, 8, 64]
+    assert torch.equal(found[1], first)
+    assert torch.equal(found[2], last)
+    model.out_features = ["stage3"]
+    with pytest.raises(ValueError, match=r"made with, got stage3, which has no norm"):
+        model(pixels)
+
+
 def test_hidden_states_are_the_stem_and_the_stages_before_their_norms(
     generator: torch.Generator,
 ) -> None:
