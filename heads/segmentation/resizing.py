@@ -67,7 +67,7 @@ def mix_rows(matrix: Tensor, maps: Tensor) -> Tensor:
     """Apply `matrix` `(n, h)` to the rows of `maps` `(B, C, h, w)`: `(B, C, n, w)`."""
     batch, channels, height, width = maps.shape
     rows = maps.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
-    mixed = (matrix @ rows).view(batch, len(matrix), width, channels)
+    mixed = (matrix @ rows).view(batch, matrix.shape[0], width, channels)
     return mixed.permute(0, 3, 1, 2)  # (B, C, n, w)
 
 
@@ -101,7 +101,7 @@ def convolve_resized(
         taps = (maps @ mix[k]).view(batch * low_height, low_width, 3, -1)  # (B*h', w, 3, O)
         enlarged = _sum_across(taps, width).view(batch, low_height, -1)  # (B, h', width*O)
         joined = joined + down[:, k] @ enlarged  # (B, n, width*O)
-    return joined.view(batch, len(down), width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
+    return joined.view(batch, down.shape[0], width, -1).permute(0, 3, 1, 2)  # (B, O, n, width)
 
 
 def _sum_across(taps: Tensor, width: int) -> Tensor:

@@ -94,7 +94,8 @@ def test_gradient_checkpointing_changes_no_value(generator):
 
 def test_a_compiled_backbone_gives_the_same(generator):
     backbone = make(depths=(2,), num_heads=(1,), out_indices=(0,)).eval()
-    compiled = torch.compile(backbone, backend="eager")  # traced, as any backend would have it
+    # Traced as one graph, as any backend would have it.
+    compiled = torch.compile(backbone, backend="eager", fullgraph=True)
     pixels = torch.randn(2, 3, 30, 41, generator=generator)
     torch.testing.assert_close(compiled(pixels), backbone(pixels), rtol=1e-5, atol=1e-5)
 

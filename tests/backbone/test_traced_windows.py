@@ -1,5 +1,7 @@
 """The traced way through the windows gives what the planned way gives, at any size."""
 
+import os
+
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -107,14 +109,17 @@ def test_drop_path_drops_whole_images_on_the_traced_way(traced) -> None:
     assert 2 <= len(kinds) <= 4  # of the second block neither branch, one, the other, or both
 
 
+@pytest.mark.skipif(
+    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
+)
 def test_ten_sizes_cost_at_most_two_compilations_of_one_graph_each(generator) -> None:
     backbone = make_backbone(depths=(2,), num_heads=(1,), out_indices=(0,)).eval()
     counter = CompileCounter()  # a backend that runs what was traced as it is
     compiled = torch.compile(backbone, backend=counter, fullgraph=True, dynamic=True)
-    sides = [(33, 50), (64, 64), (32, 57), (80, 40), (40, 80), (65, 66), (48, 48), (29, 31)]
+    sides = [(33, 50), (64, 64), (32, 57), (80, 40), (10, 12), (65, 66), (48, 48), (29, 31)]
     with torch.no_grad():
-        for size in [*sides, (100, 7), (12, 96)]:
-            pixels = torch.randn(2, 3, *size, generator=generator)
+        for size in [*sides, (100, 7), (12, 96)]:  # of one window, of one row of windows, of many
+            pixels = torch.randn(1, 3, *size, generator=generator)
             for maps, expected in zip(compiled(pixels), backbone(pixels), strict=True):
                 torch.testing.assert_close(maps, expected, **CLOSE)
     assert counter.frame_count <= 2
