@@ -115,7 +115,8 @@ def _make_api(service: Service) -> gradio.Blocks:
 
     def find(image: Any) -> dict[str, Any]:
         given = image if isinstance(image, dict) else getattr(image, "__dict__", {})
-        path, name = given.get("path"), given.get("orig_name")
+        path: Any = given.get("path")
+        name = given.get("orig_name")
         try:
             if not isinstance(path, str) or not is_upload(path, service.uploads):
                 raise ValueError(f"image must be an uploaded file, got {str(image)[:200]!r}")
