@@ -31,7 +31,7 @@ def test_costs_are_those_of_each_pair_by_itself(generator: torch.Generator) -> N
 
 
 def test_pairs_cost_least_together_and_queries_ascend() -> None:
-    first = torch.tensor([[1.0, 2], [1, 9], [5, 0]])
+    first = torch.tensor([[1.5, 2], [1, 9], [5, 0]])
     second = torch.tensor([[4.0, 1, 3]])
     pairs = match([first, second, torch.zeros(3, 0)])
     assert [(q.tolist(), g.tolist()) for q, g in pairs] == [
