@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from swin_dense.heads.detection.config import TwoStageDetectorConfig, mask_config
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import RECIPES
 
@@ -24,7 +25,7 @@ def check_masks(recipe: Recipe, counts: Mapping[str, int]) -> str:
         ValueError: the model has a mask head, and the data no mask, or the recipe reads none.
     """
     boxes, masks = counts.get("boxes", 0), counts.get("masks", 0)
-    if mask_config(recipe.model) is not None:
+    if mask_config(recipe.model) is not None or _learns_instances(recipe):
         if not masks:
             raise ValueError(
                 f"{recipe.name} must have masks to learn from, got {boxes} boxes and no mask in "
@@ -42,6 +43,10 @@ def check_masks(recipe: Recipe, counts: Mapping[str, int]) -> str:
             f"{find_counterpart(recipe.name, has_masks=True)} does"
         )
     return ""
+
+
+def _learns_instances(recipe: Recipe) -> bool:
+    return isinstance(recipe.model, Mask2FormerConfig) and recipe.task == "detection"
 
 
 def find_counterpart(name: str, *, has_masks: bool) -> str:

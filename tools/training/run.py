@@ -140,6 +140,11 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
         check_model_memory(_without_pretrained(options), accelerator.device)
         torch.manual_seed(recipe.seed)
         model = task.create_model(_without_pretrained(options), training_data)
+        if model.task != recipe.task:
+            raise ValueError(
+                f"the model must be for the data's task, got one for {model.task} and data for "
+                f"{recipe.task}; set --model.task to what the data are for"
+            )
         load_initial(model, options, log)
         trained = distribute(model, options, accelerator)
         run_state = RunState(trained, accelerator, training_data)

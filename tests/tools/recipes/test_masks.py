@@ -62,3 +62,11 @@ def test_every_recipe_without_masks_has_one_with_masks() -> None:
     for name in RECIPES:
         if name.startswith(("faster_rcnn", "cascade_rcnn")):
             assert find_counterpart(name, has_masks=True) in RECIPES
+
+
+def test_mask2former_of_instances_must_have_masks() -> None:
+    recipe = find_recipe("mask2former_swin_t_instance_finetune")
+    with pytest.raises(ValueError, match="must have masks to learn from, got 3 boxes and no mask"):
+        check_masks(recipe, {"boxes": 3, "masks": 0})
+    assert check_masks(recipe, {"boxes": 3, "masks": 2}) == ""
+    assert check_masks(find_recipe("mask2former_demo"), {"segments": 3}) == ""
