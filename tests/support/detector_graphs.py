@@ -51,7 +51,7 @@ def spread_detector(name_or_config: str | TwoStageDetectorConfig) -> TwoStageDet
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():
         layer = name.split(".")[-2]
-        gain = {"rpn_cls": 0.5, "rpn_reg": 0.2, "fc_cls": 1.0, "fc_reg": 0.5}.get(layer)
+        gain = {"rpn_cls": 0.1, "rpn_reg": 0.2, "fc_cls": 1.0, "fc_reg": 0.5}.get(layer)
         if gain is not None:
             parameter.data.normal_(0, gain, generator=generator)
     return model.eval().requires_grad_(False)
