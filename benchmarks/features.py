@@ -34,7 +34,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from feature_index import time_opening
+from measuring.feature_index import time_opening
 from PIL import Image
 
 import swin_dense as sd

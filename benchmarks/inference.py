@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 
 import torch
-from detection_batches import draw_images
+from measuring.detection_batches import draw_images
 from measuring.machine import describe_machine
 from measuring.timing import Part, PartClock, time_in_turn
 from peers.detectors import NAMES, Detector, make_detectors, spread_scores

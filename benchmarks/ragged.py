@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from detection_batches import (
+from measuring.detection_batches import (
     RECIPE,
     Size,
     draw_images,

@@ -4,7 +4,7 @@ Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, in one
 `windows.py`; images may differ in size, N is the sum of their tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -124,8 +124,21 @@ class PatchMerging(KeepsValues):
         Returns:
             `(B_g, ceil(H_g/2), ceil(W_g/2), 2C)`.
         """
-        merged = TokenMaps.pack([_merge(group) for group in maps.unpack()])  # (N', 4C)
-        return TokenMaps(linear(self.reduction, self.norm(merged.tokens)), merged.sizes)
+        limit = chunk_tokens(maps.tokens)
+        if limit is None:
+            merged = TokenMaps.pack([_merge(group) for group in maps.unpack()])  # (N', 4C)
+            return TokenMaps(self._reduce(merged.tokens), merged.sizes)
+        rows = [
+            self._reduce(_merge(part).flatten(0, 2))
+            for group in maps.unpack()
+            for part in _row_pairs(group, limit)
+        ]
+        sizes = tuple((count, -(-h // 2), -(-w // 2)) for count, h, w in maps.sizes)
+        return TokenMaps(rows[0] if len(rows) == 1 else torch.cat(rows), sizes)
+
+    def _reduce(self, merged: Tensor) -> Tensor:
+        """`(N', 4C)` to `(N', 2C)`."""
+        return linear(self.reduction, self.norm(merged))
 
 
 class OutputNorm(nn.LayerNorm):
@@ -134,9 +147,37 @@ class OutputNorm(nn.LayerNorm):
     Hooks and tracers find the map as it is given under this module's name.
     """
 
+    @one_node
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(..., H, W, C)` to contiguous `(..., C, H, W)`."""
-        return super().forward(tokens).movedim(-1, -3).contiguous()  # (..., C, H, W)
+        """`(..., H, W, C)` to contiguous `(..., C, H, W)`; in CPU inference some rows at a time."""
+        limit = chunk_tokens(tokens)
+        *images, height, width, channels = tokens.shape
+        if limit is None or tokens.numel() <= limit * channels:
+            return self._normed(tokens).contiguous()
+        rows = max(1, limit * channels * height // tokens.numel())
+        output: Tensor | None = None
+        for start in range(0, height, rows):
+            part = self._normed(tokens[..., start : start + rows, :, :])
+            if output is None:
+                output = part.new_empty(*images, channels, height, width)
+            output[..., start : start + rows, :] = part
+        assert output is not None
+        return output
+
+    def _normed(self, tokens: Tensor) -> Tensor:
+        return super().forward(tokens).movedim(-1, -3)  # (..., C, H, W)
+
+
+def _row_pairs(maps: Tensor, max_tokens: int) -> Iterator[Tensor]:
+    """Parts of `(B, H, W, C)` maps in raster order: maps, or pairs of rows of one, as many as hold
+    `max_tokens` tokens, at least one."""
+    height, width = maps.shape[1:3]
+    if height * width <= max_tokens:
+        yield from maps.split(max_tokens // (height * width))
+    else:
+        pairs = max(1, max_tokens // (2 * width))
+        for image in maps.split(1):
+            yield from image.split(2 * pairs, dim=1)
 
 
 def _merge(maps: Tensor) -> Tensor:
@@ -270,5 +311,5 @@ def chunk_tokens(tokens: Tensor) -> int | None:
     """Number of tokens that a block works on at a time; None: all."""
     if not is_cpu_inference(tokens):
         return None
-    bytes_per_token = tokens.shape[1] * tokens.element_size()
+    bytes_per_token = tokens.shape[-1] * tokens.element_size()
     return max(_MIN_CHUNK_TOKENS, _CHUNK_BYTES // bytes_per_token)

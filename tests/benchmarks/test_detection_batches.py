@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 import torch
-from detection_batches import (
+from measuring.detection_batches import (
     draw_images,
     draw_sizes,
     draw_targets,

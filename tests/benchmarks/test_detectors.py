@@ -1,7 +1,7 @@
 """Ours and torchvision's detector are one network but for how they pool."""
 
 import torch
-from detection_batches import draw_images, draw_targets
+from measuring.detection_batches import draw_images, draw_targets
 from peers.detectors import NAMES, spread_scores, training_step
 
 

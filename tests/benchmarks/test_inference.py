@@ -3,8 +3,8 @@
 import inference
 import pytest
 import torch
-from detection_batches import draw_images
 from inference import PARTS, check_detections, format_table, measure
+from measuring.detection_batches import draw_images
 from peers.detectors import NAMES, spread_scores
 
 
