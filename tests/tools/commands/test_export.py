@@ -10,7 +10,6 @@ from exported_models import BACKBONE, save_segmentor
 
 import swin_dense as sd
 from swin_dense.tools.cli import main
-from swin_dense.tools.export import exporting
 from swin_dense.tools.export.runtimes import open_exported
 
 slow = pytest.mark.skipif(
@@ -48,30 +47,6 @@ def test_flags_that_do_not_fit_are_one_line(
     torch.save({}, "weights.pth")
     assert main(["export", "--weights", "weights.pth", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_backbone_that_depends_on_the_size_is_refused_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs("onnx", "onnxscript", "onnxruntime")
-
-    class Fixed(torch.nn.Module):
-        strides = (4,)
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.config = BACKBONE
-            self.weight = torch.nn.Parameter(torch.ones(()))
-
-        def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-            return [pixels.reshape(-1, 3, 101, 142) * self.weight]
-
-    monkeypatch.setattr(exporting, "load_module", lambda weights: Fixed())
-    weights = tmp_path / "fixed.safetensors"
-    weights.touch()
-    with pytest.raises(ValueError, match="cannot be traced for images of any size"):
-        sd.tools.export(weights, tmp_path / "model.onnx", part="backbone")
-    assert {path.name for path in tmp_path.iterdir()} == {"fixed.safetensors"}
 
 
 @slow
