@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swin_dense.checkpoints.download import find_source
-from swin_dense.ranges import LENGTHS, Ranges
+from swin_dense.ranges import LENGTHS, Ranges, check_ranges
 from swin_dense.tools.files import make_writable, write_json
 from swin_dense.tools.flags import document_flags, make_options
 from swin_dense.tools.printable import write_line
@@ -80,6 +80,7 @@ def run(options: Options) -> None:
 
 
 def _benchmark(options: Options) -> "tuple[dict[str, Any], Table]":
+    check_ranges(options, as_flags=True)
     find_source(options.weights)
     if options.weights.suffix.lower() in (".onnx", ".pt2"):
         raise ValueError(

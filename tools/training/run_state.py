@@ -42,6 +42,9 @@ _WORDS = ("name", "source", "published", "note")
 # Fields of a recipe's data that version 0.1 wrote under other names.
 _RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_ratio"}
 
+# Fields of the optimiser that older runs do not store, with what they had.
+_LATER_IN_OPTIMIZER = {"backbone_lr": 1.0}
+
 # What a run leaves in its folder, besides checkpoints.
 _NAMES = (
     *("recipe.json", "log.jsonl", "results.csv", "metrics.json", "report.html", "samples.html"),
@@ -256,7 +259,7 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without words about it, under the names that its fields have today."""
     kept = {name: value for name, value in recipe.items() if name not in _WORDS}
     data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
-    return kept | {"data": data}
+    return kept | {"data": data, "optimizer": _LATER_IN_OPTIMIZER | recipe["optimizer"]}
 
 
 def _without_undecided(
