@@ -16,7 +16,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 Figures = Mapping[str, Mapping[str, Mapping[str, float] | None]]
 """By model and size: seconds, peak and added MiB; None for what did not end."""
@@ -104,6 +110,8 @@ def draw(figures: Figures) -> Figure:
         axes.set_yscale("log")
         axes.set_xlim(PIXELS["512"] / 1.5, PIXELS["8k"] * 9)  # names stand behind the last point
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.grid(axis="both", color=GREY, alpha=0.25, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(FixedLocator(list(PIXELS.values())))
