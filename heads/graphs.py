@@ -44,7 +44,7 @@ class Graph(nn.Module):
         raise NotImplementedError
 
     def expected(self, image: Tensor) -> dict[str, Tensor]:
-        """What an exported file shall give for an image: by default this graph, run eagerly."""
+        """Outputs that an exported file shall give for an image: by default this graph's in eager."""
         with torch.no_grad():
             return dict(zip(self.outputs, self(image), strict=True))
 

@@ -66,7 +66,7 @@ class Pyramids:
         return levels
 
     def apply(self, layer: Callable[[Sequence[Tensor]], Sequence[Tensor]]) -> "Pyramids":
-        """What a layer makes of each pyramid."""
+        """Pyramids that a layer makes of these, each by itself."""
         return Pyramids(self.groups, tuple(layer(levels) for levels in self.maps))
 
     def split(self, items: Sequence[_Item]) -> list[list[_Item]]:

@@ -32,7 +32,7 @@ def shard_name(number: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreDescription:
-    """How the features of a store were made; two runs that differ here do not fit together.
+    """Making of a store's features; two runs that differ here do not fit together.
 
     Attributes:
         weights: SHA-256 of the file of weights.

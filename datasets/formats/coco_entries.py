@@ -1,4 +1,4 @@
-"""What COCO files of every kind have: JSON, entries with ids, images; and faults in them."""
+"""Parts that COCO files of every kind have: JSON, entries with ids, images; and faults in them."""
 
 import json
 import math

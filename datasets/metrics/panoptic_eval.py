@@ -40,7 +40,7 @@ class Match(NamedTuple):
 
 
 class PanopticCounts(NamedTuple):
-    """What one image adds.
+    """Counts that one image adds.
 
     Attributes:
         matches: pairs of one class with an IoU above 1/2.

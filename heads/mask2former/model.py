@@ -224,7 +224,7 @@ class Mask2Former(Model):
     def _query_masks(
         self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]] | None
     ) -> list[QueryMasks]:
-        """What the queries of each image say, on the way to results of these sizes."""
+        """Logits of each image's queries, on the way to results of these sizes."""
         sizes = batch.sizes if original_sizes is None else original_sizes
         if len(sizes) != len(batch):
             raise ValueError(

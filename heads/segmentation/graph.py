@@ -41,7 +41,7 @@ class UPerNetGraph(Graph):
         return logits, scores.argmax(dim=1)
 
     def expected(self, image: Tensor) -> dict[str, Tensor]:
-        """What the model predicts."""
+        """The model's own prediction."""
         with torch.no_grad():
             logits, _ = self(image)
         (label_map,) = self.model.predict(list(image))

@@ -24,7 +24,7 @@ from swin_dense.configs import SwinConfig
 
 
 class TimmSwin(SwinTransformer):
-    """What timm asks of the classifier and of the backbone alike.
+    """Methods that timm asks of the classifier and of the backbone alike.
 
     Args:
         config: what it is made of.

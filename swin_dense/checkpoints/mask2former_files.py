@@ -35,7 +35,7 @@ class Row:
 
     @property
     def is_22k(self) -> bool:
-        """Whether the backbone was pre-trained on ImageNet-22K."""
+        """True if the backbone was pre-trained on ImageNet-22K."""
         return "IN21k" in self.folder
 
     @property

@@ -104,7 +104,7 @@ def _has_operators() -> bool:
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a call of the layer is what its class computes, and nobody sees anything besides."""
+    """True if a call of the layer is what its class computes, and nobody sees anything besides."""
     return type(layer) is kind and not (
         layer._forward_hooks
         or layer._forward_pre_hooks

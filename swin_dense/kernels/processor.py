@@ -22,7 +22,7 @@ def processor_kind() -> str:
 
 
 def emulates_bfloat16() -> bool:
-    """Whether the processor has no products of bfloat16.
+    """True if the processor has no products of bfloat16.
 
     Then torch computes them 7 to 600 times slower than those of float32 (measured with AVX2), so
     they are better computed in float32.
@@ -31,7 +31,7 @@ def emulates_bfloat16() -> bool:
 
 
 def is_cpu_inference(tensor: Tensor) -> bool:
-    """Whether a tensor is worked on as it is on the CPU: no gradient is recorded, nothing traced.
+    """True if a tensor is worked on as it is on the CPU: no gradient is recorded, nothing traced.
 
     Only then results may be written in pieces, and by operators that have no gradient.
     """

@@ -1,4 +1,4 @@
-"""What `benchmark` found as a table, plain data and a picture."""
+"""Figures of `benchmark` as a table, plain data and a picture."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _NEAR = 1.0  # px within which two boxes of a label are one detection
 def agreement(
     expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]
 ) -> dict[str, float]:
-    """How far two results of an image agree.
+    """Agreement of two results of an image.
 
     Returns:
         Of label maps `same`, the share of pixels. Of detections `same`, the share that both have,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a process is to measure.
+    """Task of a process that measures.
 
     Attributes:
         way: name of it.
@@ -38,7 +38,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What was measured.
+    """Figures of a process that measured.
 
     Attributes:
         seconds: median of the runs.

@@ -1,4 +1,4 @@
-"""How each way of `benchmark` runs a model: from files to a function of an image."""
+"""Runs of a model in each way of `benchmark`: from files to a function of an image."""
 
 from pathlib import Path
 from typing import Any

@@ -114,7 +114,7 @@ def _open_on(path: Path, device: str) -> Runtime:
 
 
 class ExportedModel(Model):
-    """What exported models have in common.
+    """Common part of exported models.
 
     Args:
         runtime: the file, opened.
@@ -133,7 +133,7 @@ class ExportedModel(Model):
 
     @property
     def metadata(self) -> ExportMetadata:
-        """What the file tells of itself."""
+        """Description that the file carries."""
         return self.runtime.metadata
 
     def forward(self, images: Any, targets: Any) -> NoReturn:

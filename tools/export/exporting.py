@@ -93,7 +93,7 @@ def load_module(weights: str) -> nn.Module:
 
 
 def describe(module: nn.Module, graph: Graph, *, part: str, precision: str) -> ExportMetadata:
-    """What the file shall tell of itself."""
+    """Description that the file shall carry."""
     shared: dict[str, Any] = {
         "part": part,
         "outputs": graph.outputs,

@@ -1,4 +1,4 @@
-"""What an exported file tells of itself: one JSON text, the same in every format."""
+"""Description that an exported file carries: one JSON text, the same in every format."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
 
 @dataclass(frozen=True, kw_only=True)
 class ExportMetadata:
-    """What a program needs to know of an exported file.
+    """Description of an exported file for the program that runs it.
 
     Attributes:
         part: "model" (the whole), "backbone" or "pyramid" (backbone and FPN).

@@ -26,7 +26,7 @@ class Runtime(Protocol):
 
 
 def is_exported(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is, by its suffix, an exported model and no weights file."""
+    """True if a file is, by its suffix, an exported model and no weights file."""
     return Path(path).suffix.lower() in EXPORT_SUFFIXES
 
 

@@ -29,7 +29,7 @@ _SIZE_DIVISOR = 32  # px; of a backbone alone, as `batch_images` pads
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractorConfig:
-    """What an extractor is made of, for this process or another.
+    """Settings of an extractor, for this process or another.
 
     Attributes:
         weights: file of a whole model or of a backbone, or the name of a published one.
@@ -182,7 +182,7 @@ class PendingFeatures:
 
 
 def _is_within(values: Tensor, largest: float) -> Tensor:
-    """Whether all values are finite and of at most that size, as a tensor."""
+    """True, as a tensor, if all values are finite and of at most that size."""
     lowest, highest = torch.aminmax(values)  # nan where there is one
     return (lowest >= -largest) & (highest <= largest)
 

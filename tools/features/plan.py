@@ -1,4 +1,4 @@
-"""What is to do for a store: shards that are missing, the room they need, and what does not fit."""
+"""Plan of a store: shards that are missing, the room they need, and what does not fit."""
 
 import math
 import os
@@ -46,7 +46,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class StorePlan:
-    """What is to do.
+    """Plan of what is to do.
 
     Attributes:
         folder: of the store.
@@ -159,7 +159,7 @@ def check_room(plan: StorePlan) -> None:
 
 
 def describe_plan(plan: StorePlan) -> str:
-    """What is to come, in a line: images, bytes, and what fewer levels would be."""
+    """Forecast in a line: images, bytes, and what fewer levels would be."""
     if not plan.tasks:
         return f"all {plan.num_images:,} images are done"
     dtype = plan.stored.description.dtype

@@ -1,4 +1,4 @@
-"""How far an extraction is: images, images a second, time to go."""
+"""Progress of an extraction: images, images a second, time to go."""
 
 from collections.abc import Callable
 from itertools import pairwise

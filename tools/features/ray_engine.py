@@ -147,7 +147,7 @@ def _start(ray: Any, address: str | None) -> None:
 def _share(
     there: dict[str, float], config: ExtractorConfig, num_actors: int | None, num_tasks: int
 ) -> tuple[dict[str, float], int]:
-    """What an actor needs of the cluster, and how many there are."""
+    """Needs of an actor in the cluster, and the number of actors."""
     num_gpus = int(there.get("GPU", 0))
     if config.device != "cpu" and num_gpus:
         count = num_actors or num_gpus

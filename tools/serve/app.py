@@ -78,7 +78,7 @@ def make_app(service: Service, *, name: str, max_bytes: int) -> ASGIApp:
 
 
 def _add_results(app: FastAPI, service: Service) -> None:
-    """What belongs to one result, under its name."""
+    """Addresses of one result, under its name."""
 
     @app.get("/results/{result_id}/view")
     def view(result_id: str) -> Response:

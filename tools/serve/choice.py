@@ -1,4 +1,4 @@
-"""What of a result is shown: the sliders and switches of the page."""
+"""The part of a result that is shown: the sliders and switches of the page."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What of a result is shown.
+    """The part of a result that is shown.
 
     Attributes:
         threshold: smallest score of what is shown, 0..1.

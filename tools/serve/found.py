@@ -1,4 +1,4 @@
-"""What was found in images, kept for a while under names that nobody can guess."""
+"""Results of images, kept for a while under names that nobody can guess."""
 
 import secrets
 import threading

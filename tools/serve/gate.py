@@ -134,7 +134,7 @@ def _refuse_body(body: bytes | None, uploads: Path) -> Response | None:
 
 
 def is_upload(path: Any, uploads: Path) -> bool:
-    """Whether a path is that of a file in the folder of uploads, whatever links are on the way."""
+    """True if a path is that of a file in the folder of uploads, whatever links are on the way."""
     try:
         return isinstance(path, str) and Path(path).resolve().is_relative_to(uploads)
     except (OSError, ValueError, RuntimeError):

@@ -28,7 +28,7 @@ _EXPORTED = (".onnx", ".pt2")
 
 
 class Servable(Protocol):
-    """What a model must have.
+    """Protocol of a model that is served.
 
     Attributes:
         task: name of its task.
@@ -119,7 +119,7 @@ class ServedModel:
         return type(self.model).__name__
 
     def predict(self, pixels: np.ndarray) -> tuple[Any, tuple[int, int], float]:
-        """What the model finds in an image.
+        """Results of the model for an image.
 
         Args:
             pixels: `(H, W, 3)` uint8 RGB.

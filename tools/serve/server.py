@@ -138,7 +138,7 @@ def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
 
 
 def _is_working() -> bool:
-    """Whether threads are left that would keep the process from its end."""
+    """True if threads are left that would keep the process from its end."""
     return any(
         not thread.daemon and thread is not threading.main_thread()
         for thread in threading.enumerate()

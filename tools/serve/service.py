@@ -1,4 +1,4 @@
-"""What the page and the API ask for: results of images, their pictures and files, the pyramid."""
+"""Answers to the page and the API: results of images, their pictures and files, the pyramid."""
 
 import base64
 import json
@@ -118,7 +118,7 @@ class Service:
         }
 
     def view(self, result_id: str) -> dict[str, Any]:
-        """What the page draws: a small picture of the image, and what was found in it.
+        """Content of the page: a small picture of the image, and what was found in it.
 
         Raises:
             KeyError: there is no such result any more, as in all that follow.

@@ -1,4 +1,4 @@
-"""What the page is told of a result, so that it can draw it itself: one class for each task.
+"""Descriptions of a result for the page, so that it can draw it itself: one class for each task.
 
 The browser draws, so that sliders and switches answer at once and without the network. Boxes and
 outlines are in px of the image; a label map has the size of the small picture that is shown.
@@ -33,7 +33,7 @@ from swin_dense.tools.tasks.segmentation_scores import pack_labels, unpack_label
 
 
 class View(Protocol):
-    """How results of a task are kept, told to the page, and drawn.
+    """Keeping, describing and drawing of a task's results.
 
     Attributes:
         kind: which part of the page shows them.
@@ -45,7 +45,7 @@ class View(Protocol):
         """The result in a form that takes little memory."""
 
     def unpack(self, packed: Any, choice: Choice) -> Any:
-        """What the choice leaves of the result, as the task's writer takes it."""
+        """The rest that the choice leaves of the result, as the task's writer takes it."""
 
     def describe(self, packed: Any, shown: tuple[int, int]) -> dict[str, Any]:
         """The result as JSON, for a picture of the size (height, width) px."""

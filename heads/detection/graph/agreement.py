@@ -1,4 +1,4 @@
-"""Whether two runtimes found the same: detections compared one by one, not place by place.
+"""Agreement of two runtimes: detections compared one by one, not place by place.
 
 Rounding may decide which of two overlapping boxes suppresses the other, which of two equal scores
 comes first, or whether a score is above its threshold. So detections are paired, and a few without
@@ -90,7 +90,7 @@ def pair_detections(
 
 
 def _allowed(count: int) -> int:
-    """How many of some detections may differ."""
+    """Number of some detections that may differ."""
     return 0 if count < _FEW else math.ceil(_MOST_DIFFERENT * count)
 
 

@@ -21,7 +21,7 @@ def matching_cost(
     masks: Tensor,
     config: Mask2FormerConfig,
 ) -> Tensor:
-    """What it costs to take each query for each object (Cheng et al. 2022, Section 3.3).
+    """Cost of taking each query for each object (Cheng et al. 2022, Section 3.3).
 
     Args:
         class_logits: `(Q, K + 1)` float32.

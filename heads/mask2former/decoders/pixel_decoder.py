@@ -19,7 +19,7 @@ _NUM_GROUPS = 32  # of GroupNorm
 
 
 class DecodedPixels(NamedTuple):
-    """What the query decoder looks at.
+    """Maps that the query decoder looks at.
 
     Attributes:
         mask_features: `(B, C, H/4, W/4)`; a query's mask is its product with them.

@@ -18,7 +18,7 @@ _MASK_LAYERS = 3  # of the network from a query to its mask embedding
 
 
 class QueryState(NamedTuple):
-    """What is predicted from the queries after one layer.
+    """Prediction from the queries after one layer.
 
     Attributes:
         class_logits: `(B, Q, K + 1)`, "no object" last.

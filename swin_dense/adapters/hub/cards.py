@@ -20,7 +20,7 @@ _PIPELINES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CardContent:
-    """What a card says.
+    """Content of a card.
 
     Attributes:
         title: name of the model in words.
@@ -59,7 +59,7 @@ def write_card(content: CardContent, *, source: str) -> str:
     parts = [
         f"---\n{_header(content, scores)}---",
         f"# {content.title}",
-        f"A model of [swin_dense](https://pypi.org/project/swin-dense/) for {content.task}, with "
+        f"A model of swin_dense for {content.task}, with "
         f"{content.num_parameters / 1e6:.1f} million parameters. Backbone: Swin Transformer "
         "([Liu et al. 2021](https://arxiv.org/abs/2103.14030)).",
         f"```python\nimport swin_dense as sd\n\n{content.code.format(source=source)}\n```",

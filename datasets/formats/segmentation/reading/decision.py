@@ -1,4 +1,4 @@
-"""What the contents of label maps mean.
+"""Meaning of the contents of label maps.
 
 Class numbers have two readings: 0 is ignored and 1..K are the classes (ADE20K), or 0..K-1 are the
 classes and 255 is ignored (Pascal VOC, Cityscapes). Where the layout does not say which, the files

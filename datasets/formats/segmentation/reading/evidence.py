@@ -1,4 +1,4 @@
-"""What the label maps of a data set hold: numbers, colours and palettes."""
+"""Contents of a data set's label maps: numbers, colours and palettes."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
