@@ -44,7 +44,7 @@ class Graph(nn.Module):
         raise NotImplementedError
 
     def expected(self, image: Tensor) -> dict[str, Tensor]:
-        """Outputs that an exported file shall give for an image: by default this graph's in eager."""
+        """Outputs that an exported file shall give for an image: by default this graph's own."""
         with torch.no_grad():
             return dict(zip(self.outputs, self(image), strict=True))
 

@@ -157,7 +157,7 @@ class _Writer:
             raise self._failure
 
     def reports(self) -> Iterator[Progress]:
-        """Shards that were written since the last call."""
+        """Progress since the last call."""
         while not self._reports.empty():
             yield self._reports.get()
 
