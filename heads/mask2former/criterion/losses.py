@@ -33,8 +33,8 @@ class ImagePredictions:
 
     Attributes:
         class_logits: `(S, Q, K + 1)` float32.
-        mask_embeddings: `(S, Q, C)` float32.
-        mask_features: `(C, H/4, W/4)` float32.
+        mask_embeddings: `(S, Q, M)` float32.
+        mask_features: `(M, H/4, W/4)` float32.
         frame: height and width of the image with its padding, px.
     """
 
