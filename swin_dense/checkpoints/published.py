@@ -61,6 +61,12 @@ class PublishedFile:
         return self.url.rpartition("/")[2]
 
     @property
+    def cached_name(self) -> str:
+        """Name in the cache; detectron2 and Mask2Former call all their files `model_final`."""
+        is_named = not self.file_name.startswith("model_final")
+        return self.file_name if is_named else f"{self.name}-{self.file_name}"
+
+    @property
     def megabytes(self) -> float | None:
         """About the file's size: 4 bytes a parameter; an optimiser's state would add to that."""
         return None if self.parameters is None else 4 * self.parameters
@@ -413,11 +419,12 @@ PUBLISHED: dict[str, PublishedFile] = {
 
 
 def find_published(name: str) -> PublishedFile | None:
-    """The entry of a name, or of a file by the name it was published under; None if unknown."""
+    """The entry of a name, or of a file by the name it was published under or has in our cache;
+    None if unknown."""
     name = name.rpartition("/")[2] if name not in PUBLISHED else name
     if name in PUBLISHED:
         return PUBLISHED[name]
     for file in PUBLISHED.values():
-        if name == file.file_name and not file.url.startswith("hf://"):
+        if name in (file.file_name, file.cached_name) and not file.url.startswith("hf://"):
             return file
     return None
