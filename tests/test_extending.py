@@ -204,7 +204,7 @@ def _box_scale(size: tuple[int, int]) -> Tensor:
 
 
 def has_queries(state: Mapping[str, Tensor]) -> bool:
-    """Whether weights under our names are those of a ToyQueries."""
+    """True if weights under our names are those of a ToyQueries."""
     return "queries" in state
 
 
@@ -506,7 +506,7 @@ def count(folder: Path | str, *, hidden: bool = False) -> Counter[str]:
 
 
 def is_box_table(root: Path) -> bool:
-    """Whether a folder has a table of boxes for each split: `train.csv`, `val.csv`."""
+    """True if a folder has a table of boxes for each split: `train.csv`, `val.csv`."""
     return (root / "train.csv").is_file()
 
 

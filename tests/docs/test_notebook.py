@@ -29,7 +29,7 @@ def executed(tmp_path_factory):
 
 
 def outputs(notebook, function):
-    """What the cell that calls a function shows: dictionaries from a MIME type to its data."""
+    """Outputs of the cell that calls a function: dictionaries from a MIME type to its data."""
     (cell,) = [cell for cell in notebook.cells if f"sd.tools.{function}(" in cell.source]
     return [output.data for output in cell.outputs if "data" in output]
 

@@ -7,7 +7,7 @@ from typing import Any
 def look_at(
     browser: Any, page: Path, probe: str, *, width: int, colours: str = "light"
 ) -> dict[str, Any]:
-    """What a function of JavaScript finds in a page that has loaded.
+    """Look at a page that has loaded with a function of JavaScript.
 
     Args:
         browser: Playwright's.
