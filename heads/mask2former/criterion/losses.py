@@ -21,6 +21,7 @@ from swin_dense.heads.mask2former.criterion.points import (
     choose_uncertain,
     draw_points,
     sample_bitmaps,
+    sample_features,
     sample_maps,
 )
 from swin_dense.heads.mask2former.criterion.targets import MaskTarget
@@ -33,8 +34,8 @@ class ImagePredictions:
 
     Attributes:
         class_logits: `(S, Q, K + 1)` float32.
-        mask_embeddings: `(S, Q, C)` float32.
-        mask_features: `(C, H/4, W/4)` float32.
+        mask_embeddings: `(S, Q, M)` float32.
+        mask_features: `(M, H/4, W/4)` float32.
         frame: height and width of the image with its padding, px.
     """
 
@@ -96,10 +97,11 @@ def _match_all(
     """Matched queries and objects of each image, `(S, n)` each, on its device."""
     costs = []
     for image, (predicted, target) in enumerate(zip(predictions, targets, strict=True)):
+        features = predicted.mask_features.movedim(0, -1).contiguous()  # once for all sets
         for place, drawn in enumerate(points):
             at = drawn.matching[image]  # (1, P, 2)
-            features = sample_maps(predicted.mask_features[None], at)[0]  # (C, P)
-            logits = predicted.mask_embeddings[place] @ features  # (Q, P)
+            sampled = sample_features(features.movedim(-1, 0), at[0])  # (P, M)
+            logits = predicted.mask_embeddings[place] @ sampled.T  # (Q, P)
             masks = sample_bitmaps(target["masks"], at, predicted.frame)  # (G, P)
             class_logits = predicted.class_logits[place]
             costs.append(matching_cost(class_logits, logits, target["labels"], masks, config))

@@ -22,7 +22,7 @@ class DecodedPixels(NamedTuple):
     """Maps that the query decoder looks at.
 
     Attributes:
-        mask_features: `(B, C, H/4, W/4)`; a query's mask is its product with them.
+        mask_features: `(B, M, H/4, W/4)`; a query's mask is its product with them.
         memory: `(B, H_l*W_l, C)` of strides 32, 16, 8.
         sizes: height and width of each of these.
     """
@@ -38,6 +38,7 @@ class PixelDecoder(nn.Module):
     Args:
         in_channels: of the backbone's maps, fine to coarse.
         channels: C of everything else.
+        mask_channels: M of the features of masks.
         num_heads: attention heads.
         num_layers: of the encoder.
         ffn_channels: hidden width of its feed-forward networks.
@@ -48,6 +49,7 @@ class PixelDecoder(nn.Module):
         in_channels: Sequence[int],
         channels: int,
         *,
+        mask_channels: int,
         num_heads: int,
         num_layers: int,
         ffn_channels: int,
@@ -63,7 +65,7 @@ class PixelDecoder(nn.Module):
         )
         self.lateral_conv = ProjectionNorm(in_channels[0], channels)
         self.output_conv = ProjectionNorm(channels, channels, kernel_size=3)
-        self.mask_features = nn.Conv2d(channels, channels, 1)
+        self.mask_features = nn.Conv2d(channels, mask_channels, 1)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -8,7 +8,9 @@ LEVELS = [torch.randn(2, 4 * 2**i, 16 // 2**i, 24 // 2**i) for i in range(4)]
 
 
 def make() -> PixelDecoder:
-    return PixelDecoder((4, 8, 16, 32), 32, num_heads=4, num_layers=1, ffn_channels=8)
+    return PixelDecoder(
+        (4, 8, 16, 32), 32, mask_channels=32, num_heads=4, num_layers=1, ffn_channels=8
+    )
 
 
 def test_memory_is_coarse_to_fine_and_masks_have_the_finest_size() -> None:
