@@ -16,8 +16,11 @@ transformers = pytest.importorskip("transformers", reason="needs transformers")
 SWIN = {"embed_dim": 24, "depths": [1, 1, 2, 1], "num_heads": [1, 2, 2, 4], "window_size": 4}
 DEFAULTS = {
     **dict.fromkeys(("feature_size", "mask_feature_size", "hidden_dim"), 32),
-    **{"encoder_feedforward_dim": 48, "dim_feedforward": 64, "num_attention_heads": 4},
-    **{"num_labels": 5, "train_num_points": 64},
+    "encoder_feedforward_dim": 48,
+    "dim_feedforward": 64,
+    "num_attention_heads": 4,
+    "num_labels": 5,
+    "train_num_points": 64,
 }
 CASES = {
     "wide": ((64, 96), SWIN, {"encoder_layers": 2, "decoder_layers": 5, "num_queries": 10}),
@@ -30,11 +33,21 @@ CASES = {
         (97, 41),
         SWIN | {"embed_dim": 16, "depths": [2, 1, 1, 3], "num_heads": [1, 1, 4, 8]},
         {
-            **{"feature_size": 64, "mask_feature_size": 20, "hidden_dim": 48},
-            **{"num_attention_heads": 2, "encoder_feedforward_dim": 20, "dim_feedforward": 36},
-            **{"class_weight": 3.0, "mask_weight": 2.0, "dice_weight": 4.0},
-            **{"no_object_weight": 0.3, "train_num_points": 50, "oversample_ratio": 2.5},
-            **{"importance_sample_ratio": 0.4, "num_labels": 9, "decoder_layers": 3},
+            "feature_size": 64,
+            "mask_feature_size": 20,
+            "hidden_dim": 48,
+            "num_attention_heads": 2,
+            "encoder_feedforward_dim": 20,
+            "dim_feedforward": 36,
+            "class_weight": 3.0,
+            "mask_weight": 2.0,
+            "dice_weight": 4.0,
+            "no_object_weight": 0.3,
+            "train_num_points": 50,
+            "oversample_ratio": 2.5,
+            "importance_sample_ratio": 0.4,
+            "num_labels": 9,
+            "decoder_layers": 3,
         },
     ),
     "no layers at all": (
@@ -46,9 +59,13 @@ CASES = {
         (33, 70),
         SWIN,
         {
-            **{"pre_norm": True, "enforce_input_projection": True, "encoder_layers": 1},
-            **{"importance_sample_ratio": 1.0, "num_queries": 1, "decoder_layers": 2},
-            **{"oversample_ratio": 1.0},
+            "pre_norm": True,
+            "enforce_input_projection": True,
+            "encoder_layers": 1,
+            "importance_sample_ratio": 1.0,
+            "num_queries": 1,
+            "decoder_layers": 2,
+            "oversample_ratio": 1.0,
         },
     ),
 }
@@ -73,10 +90,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     theirs.save_pretrained(folder)
     ours = sd.heads.from_checkpoint(folder)
     ours.config = dataclasses.replace(ours.config, size_divisor=1)
-    targets = [
-        {"masks": torch.rand(n, *size) > 0.5, "labels": torch.arange(n) % 5}
-        for n in (2, 3)
-    ]
+    targets = [{"masks": torch.rand(n, *size) > 0.5, "labels": torch.arange(n) % 5} for n in (2, 3)]
     return theirs, ours, torch.randn(2, 3, *size), targets
 
 
