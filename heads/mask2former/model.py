@@ -62,20 +62,27 @@ class Mask2Former(Model):
         channels = self.pyramid.channels
         if len(channels) != _NUM_LEVELS:
             raise ValueError(f"backbone must give {_NUM_LEVELS} levels, got {len(channels)}")
+        mask_channels = config.mask_channels or config.channels
+        query_channels = config.query_channels or config.channels
+        is_projected = config.enforce_input_projection or query_channels != config.channels
         self.pixel_decoder = PixelDecoder(
             channels,
             config.channels,
+            mask_channels=mask_channels,
             num_heads=config.num_heads,
             num_layers=config.encoder_layers,
             ffn_channels=config.encoder_ffn_channels,
         )
         self.query_decoder = QueryDecoder(
-            config.channels,
+            query_channels,
             config.num_classes,
+            mask_channels=mask_channels,
+            in_channels=config.channels if is_projected else None,
             num_queries=config.num_queries,
             num_heads=config.num_heads,
             num_layers=config.decoder_layers,
             ffn_channels=config.decoder_ffn_channels,
+            pre_norm=config.pre_norm,
         )
 
     def no_weight_decay(self) -> set[str]:

@@ -22,7 +22,7 @@ class DecodedPixels(NamedTuple):
     """Maps that the query decoder looks at.
 
     Attributes:
-        mask_features: `(B, C, H/4, W/4)`; a query's mask is its product with them.
+        mask_features: `(B, M, H/4, W/4)`; a query's mask is its product with them.
         memory: `(B, H_l*W_l, C)` of strides 32, 16, 8.
         sizes: height and width of each of these.
     """
@@ -38,6 +38,7 @@ class PixelDecoder(nn.Module):
     Args:
         in_channels: of the backbone's maps, fine to coarse.
         channels: C of everything else.
+        mask_channels: M of the features of masks.
         num_heads: attention heads.
         num_layers: of the encoder.
         ffn_channels: hidden width of its feed-forward networks.
@@ -48,6 +49,7 @@ class PixelDecoder(nn.Module):
         in_channels: Sequence[int],
         channels: int,
         *,
+        mask_channels: int,
         num_heads: int,
         num_layers: int,
         ffn_channels: int,
@@ -63,7 +65,7 @@ class PixelDecoder(nn.Module):
         )
         self.lateral_conv = ProjectionNorm(in_channels[0], channels)
         self.output_conv = ProjectionNorm(channels, channels, kernel_size=3)
-        self.mask_features = nn.Conv2d(channels, channels, 1)
+        self.mask_features = nn.Conv2d(channels, mask_channels, 1)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -129,8 +131,14 @@ class ProjectionNorm(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, channels, H, W)`."""
-        return self.norm(self.conv(maps))
+        """`(B, in_channels, H, W)` to `(B, channels, H, W)`.
+
+        A group of a single value, of a map of one cell with as many channels as groups, is its own
+        mean; `nn.GroupNorm` refuses one such image.
+        """
+        norm = self.norm
+        maps = self.conv(maps)
+        return torch.group_norm(maps, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 class EncoderLayer(nn.Module):
