@@ -106,10 +106,10 @@ def _match_all(
             sets = slice(first, first + step)  # s sets
             at = torch.cat([drawn.matching[image] for drawn in points[sets]], 1)  # (1, s*P, 2)
             sampled = sample_features(features.movedim(-1, 0), at[0])  # (s*P, M)
-            sampled = sampled.unflatten(0, (-1, num_points)).transpose(1, 2)  # (s, M, P)
             masks = sample_bitmaps(target["masks"], at, predicted.frame)  # (G, s*P)
             masks = masks.unflatten(1, (-1, num_points)).transpose(0, 1)  # (s, G, P)
-            logits = predicted.mask_embeddings[sets] @ sampled  # (s, Q, P)
+            sampled = sampled.unflatten(0, (-1, num_points))  # (s, P, M)
+            logits = predicted.mask_embeddings[sets] @ sampled.mT  # (s, Q, P)
             class_logits = predicted.class_logits[sets]
             costs += matching_cost(class_logits, logits, target["labels"], masks, config)
     pairs = match(costs)
