@@ -1,4 +1,4 @@
-"""A Mask2Former file beside its weights: transformers' `config.json`, and its name."""
+"""The facts of a Mask2Former file beside its weights: transformers' `config.json`, its name."""
 
 import re
 from collections.abc import Mapping

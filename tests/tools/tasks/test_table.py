@@ -11,6 +11,7 @@ from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     Inference,
+    PanopticEvaluation,
     SegmentationEvaluation,
 )
 from swin_dense.tools.tasks.table import (
