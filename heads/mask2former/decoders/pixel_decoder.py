@@ -134,8 +134,14 @@ class ProjectionNorm(KeepsValues):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, channels, H, W)`."""
-        return self.norm(convolve(self.conv, maps))
+        """`(B, in_channels, H, W)` to `(B, channels, H, W)`.
+
+        A group of a single value, of a map of one cell with as many channels as groups, is its own
+        mean; `nn.GroupNorm` refuses one such image.
+        """
+        norm = self.norm
+        maps = convolve(self.conv, maps)
+        return torch.group_norm(maps, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 class EncoderLayer(KeepsValues):
