@@ -145,7 +145,7 @@ def _draw_pictures(model: "Model", data: DataConfig, folder: Path) -> None:
 
     task = find_task(model.task)
     make_writable(folder)
-    predictor = task.predictor(task.evaluation_flags(scale=data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=data.scale), model)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     chosen = torch.utils.data.Subset(dataset, range(min(_NUM_PICTURES, len(dataset))))
     loader = evaluation_loader(chosen, batch_size=1, num_workers=0)

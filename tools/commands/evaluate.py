@@ -102,7 +102,7 @@ def _evaluate(options: Any) -> "Evaluation":
     model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
-    predictor = task.predictor(flags)
+    predictor = task.predictor(flags, model)
     flags = _with_parts_of_run(flags, options)
     data = task.data_at(options.data, split=options.split, flags=flags)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)

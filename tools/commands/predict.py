@@ -121,7 +121,7 @@ def run(options: Any) -> None:
     model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
-    predictor = task.predictor(flags)
+    predictor = task.predictor(flags, model)
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)

@@ -245,7 +245,7 @@ def _scale_of_task(module: nn.Module) -> tuple[int, int] | None:
     if not isinstance(module, Model):
         return None
     task = find_task(module.task)
-    return task.predictor(task.prediction_flags()).scale
+    return task.predictor(task.prediction_flags(), module).scale
 
 
 def _size_divisor(module: nn.Module) -> int:
