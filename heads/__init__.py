@@ -1,4 +1,4 @@
-"""Whole models on a pyramid of features: detectors with and without masks, UPerNet, Mask2Former.
+"""Whole models on a backbone: detectors with and without masks, UPerNet, Mask2Former, classifiers.
 
 Each name is imported when it is first asked for, the configs and their table without torch.
 """
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swin_dense.heads.checkpoints import from_checkpoint, save_model
+    from swin_dense.heads.classification.classifier import Classifier
+    from swin_dense.heads.classification.config import ClassifierConfig, ViewConfig
     from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
     from swin_dense.heads.detection.config import (
         CascadeMaskRCNNConfig,
@@ -33,6 +35,8 @@ __all__ = [
     "CascadeMaskRCNNConfig",
     "CascadeRCNN",
     "CascadeRCNNConfig",
+    "Classifier",
+    "ClassifierConfig",
     "FasterRCNN",
     "FasterRCNNConfig",
     "Mask2Former",
@@ -44,6 +48,7 @@ __all__ = [
     "ModelSpec",
     "UPerNet",
     "UPerNetConfig",
+    "ViewConfig",
     "add_model",
     "create_model",
     "from_checkpoint",
@@ -60,6 +65,8 @@ _PLACES = {
     "CascadeMaskRCNNConfig": "detection.config",
     "CascadeRCNN": "detection.cascade",
     "CascadeRCNNConfig": "detection.config",
+    "Classifier": "classification.classifier",
+    "ClassifierConfig": "classification.config",
     "FasterRCNN": "detection.mask_rcnn",
     "FasterRCNNConfig": "detection.config",
     "MaskRCNN": "detection.mask_rcnn",
@@ -71,6 +78,7 @@ _PLACES = {
     "ModelSpec": "models",
     "UPerNet": "segmentation.upernet",
     "UPerNetConfig": "segmentation.config",
+    "ViewConfig": "classification.config",
     "add_model": "models",
     "create_model": "models",
     "from_checkpoint": "checkpoints",

@@ -11,6 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from swin_dense.configs import BackboneConfig
+from swin_dense.heads.classification.architecture import (
+    is_classifier,
+    read_classifier_config,
+    released_class_names,
+)
+from swin_dense.heads.classification.classifier import Classifier
+from swin_dense.heads.classification.config import ClassifierConfig, released_classifier
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
     is_cascade_rcnn,
@@ -56,6 +63,10 @@ class ModelSpec:
             config of what the weights hold; raises ValueError where they are of parts that are not
             known.
         graph: makes of a model of this kind the graph that is exported; None: it has none.
+        released: config for a backbone's and the name of a layout, before weights are looked at;
+            None: the defaults of `config`.
+        released_names: names of the classes of a file that is not ours, from their number and the
+            names that it stores, if any; None: those that it stores.
     """
 
     name: str
@@ -65,6 +76,8 @@ class ModelSpec:
     fits: Callable[[Mapping[str, Tensor]], bool]
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
     graph: Callable[[Any], Graph] | None = None
+    released: Callable[[BackboneConfig, str], ModelConfig] | None = None
+    released_names: Callable[[int, Sequence[str] | None], tuple[str, ...] | None] | None = None
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -136,6 +149,18 @@ add_model(
         variants=variants_of(Mask2FormerConfig),
         fits=is_mask2former,
         read_config=read_mask2former_config,
+    )
+)
+add_model(
+    ModelSpec(
+        name="classifier",
+        config=ClassifierConfig,
+        model=Classifier,
+        variants=variants_of(ClassifierConfig),
+        fits=is_classifier,
+        read_config=read_classifier_config,
+        released=released_classifier,
+        released_names=released_class_names,
     )
 )
 

@@ -1,6 +1,7 @@
 """Whole models by the names of their variants; nothing of torch is imported for them."""
 
 from swin_dense.configs import SWIN_VARIANTS
+from swin_dense.heads.classification.config import released_classifier
 from swin_dense.heads.detection.config import (
     CascadeMaskRCNNConfig,
     CascadeRCNNConfig,
@@ -36,6 +37,10 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
     "mask2former_swin_s": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_s"]),
     "mask2former_swin_b": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_b_w12"]),
     "mask2former_swin_l": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_l_w12"], num_queries=200),
+    **{
+        f"classifier_{name}": released_classifier(backbone, "microsoft")
+        for name, backbone in SWIN_VARIANTS.items()
+    },
 }
 
 

@@ -1,12 +1,11 @@
 """Folders of data as `inspect` and `convert` see them; code outside adds a kind to the table."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -14,7 +13,6 @@ from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
 from swin_dense.datasets.formats.coco_writer import write_coco
 from swin_dense.datasets.formats.detection_folder import (
     Part,
-    name_counts,
     open_detection_folder,
 )
 from swin_dense.datasets.formats.folders import innermost_folder
@@ -30,75 +28,17 @@ from swin_dense.datasets.formats.table import DETECTION_FORMATS
 from swin_dense.datasets.images import read_image
 from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.masks import decompress, rasterise_polygons
+from swin_dense.tools.report.folders.classification_folders import ClassificationFolders
+from swin_dense.tools.report.folders.folder_facts import FolderFacts, FolderKind
 from swin_dense.tools.tasks.drawing import Picture, draw_detections
 from swin_dense.tools.tasks.label_map_pictures import class_colours, draw_with_legend
-
-
-@dataclass(frozen=True, kw_only=True)
-class FolderFacts:
-    """Content of a folder of data.
-
-    Attributes:
-        task: name of the task that it is for.
-        layout: name of its layout in the table of its task; `layout_title` in words.
-        root: the folder that is in the layout.
-        class_names: of all splits.
-        splits: of each split, `images`, `annotations`, and `classes`: annotations by class name.
-        notes: sentences on what was left out, or read in a way that is not plain.
-        samples: the first images with their annotations drawn, each with a caption.
-    """
-
-    task: str
-    layout: str
-    layout_title: str
-    root: Path
-    class_names: tuple[str, ...]
-    splits: dict[str, dict[str, Any]]
-    notes: tuple[str, ...]
-    samples: Callable[[int], Iterator[tuple[Picture, str]]]
-
-    @property
-    def line(self) -> str:
-        """All of it in a line."""
-        sizes = ", ".join(f"{name} {split['images']:,}" for name, split in self.splits.items())
-        counts: Counter[str] = Counter(dict.fromkeys(self.class_names, 0))
-        for split in self.splits.values():
-            counts.update(split["classes"])
-        number = len(self.class_names)
-        line = (
-            f"{self.root}: {self.layout_title} layout for {self.task}, images: {sizes}; "
-            f"{number} class{'' if number == 1 else 'es'}, annotations: "
-            f"{name_counts(list(counts.items()))}"
-        )
-        return "; ".join([line, *self.notes])
-
-
-class FolderKind(Protocol):
-    """A kind of data: recognised, described, and written in a published form.
-
-    Attributes:
-        written_as: name of that form, as `convert --to` has it.
-    """
-
-    written_as: str
-
-    def layouts(self) -> list[str]:
-        """Names of the layouts."""
-
-    def fits(self, root: Path, layout: str | None) -> bool:
-        """Tell whether a folder is in one of the kind's layouts, or that it is stated to be."""
-
-    def describe(self, root: Path, layout: str | None) -> FolderFacts:
-        """Read every split; raises ValueError or FileNotFoundError, all faults in one line."""
-
-    def write(self, root: Path, out: Path, flags: Any) -> None:
-        """Write the data in the published form; `flags` are those of `convert`."""
 
 
 class DetectionFolders:
     """Detection data: the layouts of `datasets.formats.table`."""
 
     written_as = "coco"
+    is_fallback = False
 
     def layouts(self) -> list[str]:
         """Names in `DETECTION_FORMATS`."""
@@ -167,6 +107,7 @@ class SegmentationFolders:
     """Images and label maps: the layouts of `datasets.formats.segmentation.table`."""
 
     written_as = "ade20k"
+    is_fallback = False
 
     def layouts(self) -> list[str]:
         """Names in `SEGMENTATION_FORMATS`, and that of pairs of folders."""
@@ -226,6 +167,7 @@ class SegmentationFolders:
 FOLDER_KINDS: dict[str, FolderKind] = {
     "detection": DetectionFolders(),
     "segmentation": SegmentationFolders(),
+    "classification": ClassificationFolders(),
 }
 
 
@@ -239,6 +181,7 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}")
     kinds = [kind for kind in FOLDER_KINDS.values() if kind.fits(root, layout)]
+    kinds = [kind for kind in kinds if not kind.is_fallback] or kinds
     if not kinds and layout is not None:
         raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_layouts())}")
     if not kinds:

@@ -1,0 +1,1 @@
+"""Kinds of data folders, each in a file of its own."""
