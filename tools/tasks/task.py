@@ -43,10 +43,12 @@ class Predictor:
         scale: of the resize that images need before, as the task's own `resize` takes it: LONG
             SHORT side, px, or what else a task needs to know; None: none.
         predict: gives the results.
+        batch_size: images predicted together in the evaluations of a training.
     """
 
     scale: Any
     predict: Predict
+    batch_size: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -256,6 +256,7 @@ class _Job:
                 self._data,
                 self._task,
                 predict=self._predictor.predict,
+                batch_size=self._predictor.batch_size,
                 num_workers=self._options.workers,
                 part=(self._accelerator.process_index, self._accelerator.num_processes),
                 gather=gather_object if self._accelerator.num_processes > 1 else None,

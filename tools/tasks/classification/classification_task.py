@@ -48,6 +48,7 @@ from swin_dense.tools.tasks.scores import KeptResults, ScoredImage, ScoreTable
 from swin_dense.tools.tasks.task import Evaluation, Gather, Predictor, Sample
 
 _NUM_SHOWN = 5  # scores in a picture
+_BATCH_SIZE = 32  # images of one size, of which a single one is little work
 
 
 class ClassificationTask:
@@ -143,7 +144,7 @@ class ClassificationTask:
             view = published_view(flags.protocol, model.config.backbone)
         if flags.scale is not None:
             view = replace(view, resize=flags.scale[0], crop=flags.scale[1])
-        return Predictor(scale=view, predict=_predict)
+        return Predictor(scale=view, predict=_predict, batch_size=_BATCH_SIZE)
 
     def resize(self, image: np.ndarray, scale: ViewConfig | None) -> Tensor:
         """`(H, W, 3)` uint8 to the view of it, `(3, h, w)`."""
