@@ -1,4 +1,4 @@
-"""What tests of several processes run in each of them; started by `training_runs.call_together`."""
+"""Steps that tests of several processes run in each; `training_runs.call_together` starts them."""
 
 from collections.abc import Sequence
 from pathlib import Path
