@@ -1,4 +1,5 @@
-"""Whole models on a backbone: detectors with and without masks, UPerNet, Mask2Former, classifiers.
+"""Whole models on a backbone: detectors with and without masks, UPerNet, U-Net, Mask2Former,
+classifiers.
 
 Each name is imported when it is first asked for, the configs and their table without torch.
 """
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
     from swin_dense.heads.pretrained import from_pretrained, push_to_hub, save_pretrained
     from swin_dense.heads.segmentation.config import UPerNetConfig
+    from swin_dense.heads.segmentation.unet.config import UNetConfig
+    from swin_dense.heads.segmentation.unet.unet import UNet
     from swin_dense.heads.segmentation.upernet import UPerNet
     from swin_dense.heads.variants import MODEL_VARIANTS
     from swin_dense.heads.whole_model import Model
@@ -46,6 +49,8 @@ __all__ = [
     "Model",
     "ModelConfig",
     "ModelSpec",
+    "UNet",
+    "UNetConfig",
     "UPerNet",
     "UPerNetConfig",
     "ViewConfig",
@@ -76,6 +81,8 @@ _PLACES = {
     "Model": "whole_model",
     "ModelConfig": "model_config",
     "ModelSpec": "models",
+    "UNet": "segmentation.unet.unet",
+    "UNetConfig": "segmentation.unet.config",
     "UPerNet": "segmentation.upernet",
     "UPerNetConfig": "segmentation.config",
     "ViewConfig": "classification.config",

@@ -43,6 +43,9 @@ from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.graph import UPerNetGraph
+from swin_dense.heads.segmentation.unet.architecture import is_unet, read_unet_config
+from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.unet.unet import UNet
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
@@ -139,6 +142,16 @@ add_model(
         fits=is_upernet,
         read_config=read_upernet_config,
         graph=UPerNetGraph,
+    )
+)
+add_model(
+    ModelSpec(
+        name="unet",
+        config=UNetConfig,
+        model=UNet,
+        variants=variants_of(UNetConfig),
+        fits=is_unet,
+        read_config=read_unet_config,
     )
 )
 add_model(

@@ -12,6 +12,7 @@ from swin_dense.heads.detection.config import (
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.unet.config import UNetConfig
 
 _DETECTORS: dict[str, type[TwoStageDetectorConfig]] = {
     "mask_rcnn": MaskRCNNConfig,
@@ -31,6 +32,7 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
         f"upernet_{name}": UPerNetConfig(backbone=backbone)
         for name, backbone in SWIN_VARIANTS.items()
     },
+    **{f"unet_{name}": UNetConfig(backbone=backbone) for name, backbone in SWIN_VARIANTS.items()},
     # Cheng et al. 2022, Table 1 and the released configurations: B and L have windows of 12, and L
     # has more queries (its models for semantic segmentation 100).
     "mask2former_swin_t": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_t"]),

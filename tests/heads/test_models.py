@@ -24,6 +24,7 @@ from swin_dense.heads.detection.config import (
 )
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3
@@ -57,6 +58,9 @@ CONFIGS = {
     "cascade_rcnn": CascadeRCNNConfig(**CASCADE),
     "upernet": UPerNetConfig(
         backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=8, auxiliary_channels=8
+    ),
+    "unet": UNetConfig(
+        backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=(16, 8, 8, 4, 4)
     ),
     "mask2former": MASK2FORMER,
     "mask2former_semantic": dataclasses.replace(MASK2FORMER, task="semantic"),
