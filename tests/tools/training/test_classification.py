@@ -86,14 +86,15 @@ def test_the_file_is_evaluated_and_predicts_as_it_was_trained(
     assert list((out / "overlays").glob("*.jpg"))
 
 
-def test_a_detector_starts_from_the_run_of_a_classifier(run: Path, tmp_path: Path) -> None:
+def test_a_detector_starts_from_the_run_of_a_classifier(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     data = write_shapes(tmp_path / "data", num_train=2, num_val=1, size=64)
     recipe = detection_recipe(data, steps=1)
     options = small_options(recipe, tmp_path / "detector")
     flags = {"out": options.out, "workers": 0, "device": "cpu", "init": run, "check_only": True}
     assert train_command(recipe, **flags).metrics is None
-    log = [json.loads(line) for line in (options.run / "log.jsonl").read_text().splitlines()]
-    notes = " ".join(str(line.get("note", "")) for line in log)
+    notes = capfd.readouterr().err
     assert "start anew: 8 (norm0, norm1, norm2, norm3)" in notes
     assert "not used: 4 (norm, head)" in notes
 
