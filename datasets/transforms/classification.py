@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 _BICUBIC = v2.InterpolationMode.BICUBIC
+_MOST_RATIO = 64  # of an image's sides; what lies farther from the centre is cut off
 _MEAN_COLOUR = (124, 116, 104)  # of ImageNet, RGB; what turned and moved images leave free
 
 # RandAugment as released ("rand-m9-mstd0.5-inc1"): two operations at a magnitude of 9 of 10 with a
@@ -45,6 +46,10 @@ class EvaluationView:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """RGB image to `(3, crop, crop)` uint8."""
+        longest = _MOST_RATIO * min(image.size)
+        if max(image.size) > longest:  # a thread of an image would be gigabytes when it is resized
+            sides = [min(side, longest) for side in (image.height, image.width)]
+            image = functional.center_crop(image, sides)
         resized = functional.resize(image, self._size, interpolation=_BICUBIC)
         return as_tensor(functional.center_crop(resized, [self._crop, self._crop]))
 

@@ -134,6 +134,15 @@ def test_without_mixing_labels_are_whole() -> None:
     assert shares.tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1)])
+def test_an_image_that_is_a_thread_is_not_blown_up(size: tuple[int, int]) -> None:
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[size[0] // 2, size[1] // 2] = 255  # the centre
+    found = EvaluationView(resize=36, crop=32, keep_ratio=True)(as_image(pixels))
+    assert found.shape == (3, 32, 32)
+    assert found.float().mean() > 50
+
+
 def test_arrays_and_images_are_the_same_pixels() -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     assert np.array_equal(as_tensor(as_image(pixels)).permute(1, 2, 0).numpy(), pixels)
