@@ -84,8 +84,8 @@ def predict(
             explains each.
 
     Returns:
-        The folder of the results: `overlays`, and a detector's `predictions.json` or a segmentor's
-        `label_maps` and `classes.txt`.
+        The folder of the results: `overlays`, and a detector's or a classifier's
+        `predictions.json` or a segmentor's `label_maps` and `classes.txt`.
 
     Raises:
         ValueError: a flag is out of range, or there is no input; or, when all is done, an input
