@@ -97,7 +97,7 @@ def _serve(options: Any, *, may_exit: bool) -> None:
         model = open_model(options.weights, device=options.device, precision=options.precision)
         task = find_task(model.task)
         flags = choose_flags(flags_of_tasks, task)
-        predictor = task.predictor(_without_threshold(flags))
+        predictor = task.predictor(_without_threshold(flags), model)
         served = ServedModel(model, task, predictor, precision=options.precision)
         app = make_app(
             Service(served, flags=flags, folder=path),

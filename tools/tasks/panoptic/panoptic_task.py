@@ -135,7 +135,7 @@ class PanopticTask:
                 f"{one!r} for label {place}"
             )
 
-    def predictor(self, flags: Inference) -> Predictor:
+    def predictor(self, flags: Inference, model: Any = None) -> Predictor:
         """Whole images, resized."""
         return Predictor(scale=flags.scale or PanopticData().scale, predict=_predict)
 
