@@ -122,10 +122,10 @@ _PUBLISHED = (
     _finetuned("swin_l_w12", "22kto1k_384", 0.2, (87.3, 98.2), _FROM_22K),
 )
 
-# Ten classes of ImageNet, 9,469 images to train on (fastai/imagenette), from random weights on one
-# GPU: 200 passes of 9 minutes' worth of ImageNet. A batch of 128 gives 74 steps a pass; the
-# learning rate is above ImageNet's for that batch, as the steps are few, and drop path is that of
-# the shortest published training.
+# Ten classes of ImageNet, 9,469 images to train on (fastai/imagenette), from random weights. A
+# batch of 128 fits one small GPU and gives 74 steps a pass; the learning rate is above ImageNet's
+# for that batch, as there are a twentieth of its steps, and drop path is that of the shortest
+# published training. Not run here.
 _IMAGENETTE = Recipe(
     name="swin_t_imagenette",
     source="not published; made for one small machine",
