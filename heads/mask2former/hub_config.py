@@ -1,4 +1,4 @@
-"""What a file of Mask2Former tells beside its weights: transformers' `config.json`, and its name."""
+"""The facts of a Mask2Former file beside its weights: transformers' `config.json`, its name."""
 
 import re
 from collections.abc import Mapping

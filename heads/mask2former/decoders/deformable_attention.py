@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.mask2former.decoders.weighted_rows import sum_rows
+from swin_dense.kernels.kept_values import KeepsValues
+from swin_dense.kernels.linear import linear
 
 Size = tuple[int, int]
 
@@ -28,7 +30,7 @@ NUM_POINTS = 4
 """Points per head and level, in all released models."""
 
 
-class DeformableAttention(nn.Module):
+class DeformableAttention(KeepsValues):
     """Attention to a few points of several maps.
 
     Args:
@@ -86,11 +88,13 @@ class DeformableAttention(nn.Module):
         """
         batch, num_queries, channels = queries.shape
         shape = batch, num_queries, self.num_heads, self.num_levels, self.num_points
-        offsets = self.sampling_offsets(queries).view(*shape, 2)
-        weights = self.attention_weights(queries).view(*shape[:3], -1).softmax(-1).view(shape)
-        values = self.value_proj(tokens).view(batch, -1, self.num_heads, channels // self.num_heads)
-        sampled = sample_values(values, references, offsets, weights, sizes)  # (B, T, C)
-        return self.output_proj(sampled)
+        offsets = linear(self.sampling_offsets, queries).view(*shape, 2)
+        weights = linear(self.attention_weights, queries).view(*shape[:3], -1).softmax(-1)
+        values = linear(self.value_proj, tokens).view(
+            batch, -1, self.num_heads, channels // self.num_heads
+        )
+        sampled = sample_values(values, references, offsets, weights.view(shape), sizes)
+        return linear(self.output_proj, sampled)  # (B, T, C)
 
 
 def sample_values(
