@@ -36,6 +36,7 @@ LayoutName = Literal[
     "huggingface_v4",
     "mask2former",
     "huggingface_mask2former",
+    "huggingface5_mask2former",
 ]
 
 
