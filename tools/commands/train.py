@@ -123,8 +123,9 @@ def run(options: Options) -> None:
 def _train(options: Options) -> Run:
     options.recipe.data.check_root()
     if options.init is not None:
-        options = replace(options, init=find_run_weights(options.init))
-        find_source(options.init)
+        init = find_run_weights(options.init)
+        find_source(init)
+        options = replace(options, init=init)
 
     from torch import distributed
 

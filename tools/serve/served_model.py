@@ -25,16 +25,18 @@ class Servable(Protocol):
     """Protocol of a model that is served.
 
     Attributes:
-        task: name of its task.
         config: with `num_classes`.
         class_names: name of each label, if known.
         category_ids: id that each label is written with, if known.
     """
 
-    task: str
     config: Any
     class_names: tuple[str, ...] | None
     category_ids: tuple[int, ...] | None
+
+    @property
+    def task(self) -> str:
+        """Name of its task."""
 
     def predict(
         self,
