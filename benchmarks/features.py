@@ -213,7 +213,7 @@ def time_feeding(arguments: argparse.Namespace, weights: Path, folder: Path) -> 
 
 
 def time_tiny(count: int, weights: Path, folder: Path) -> None:
-    """What an image costs besides its forward, and whether memory stays flat."""
+    """Cost of an image besides its forward, and memory over many images."""
     (folder / "images").mkdir(parents=True)
     source = np.random.default_rng(0)
     for number in range(count):

@@ -10,7 +10,15 @@ from typing import Any
 
 from torch import Tensor
 
+from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.configs import BackboneConfig
+from swin_dense.heads.classification.architecture import (
+    is_classifier,
+    read_classifier_config,
+    released_class_names,
+)
+from swin_dense.heads.classification.classifier import Classifier
+from swin_dense.heads.classification.config import ClassifierConfig, released_classifier
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
     is_cascade_rcnn,
@@ -31,11 +39,15 @@ from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
 from swin_dense.heads.graphs import Graph
 from swin_dense.heads.mask2former.architecture import is_mask2former, read_mask2former_config
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
+from swin_dense.heads.mask2former.hub_config import add_told
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.graph import UPerNetGraph
+from swin_dense.heads.segmentation.unet.architecture import is_unet, read_unet_config
+from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.unet.unet import UNet
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
@@ -55,7 +67,13 @@ class ModelSpec:
         read_config: weights under our names, and a config that gives what they do not tell, to the
             config of what the weights hold; raises ValueError where they are of parts that are not
             known.
+        add_told: adds to a config that `read_config` gave what else a file tells that is not ours;
+            None: nothing. Raises ValueError as `read_config`.
         graph: makes of a model of this kind the graph that is exported; None: it has none.
+        released: config for a backbone's and the name of a layout, before weights are looked at;
+            None: the defaults of `config`.
+        released_names: names of the classes of a file that is not ours, from their number and the
+            names that it stores, if any; None: those that it stores.
     """
 
     name: str
@@ -64,7 +82,10 @@ class ModelSpec:
     variants: Mapping[str, ModelConfig]
     fits: Callable[[Mapping[str, Tensor]], bool]
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
+    add_told: Callable[[Any, Checkpoint], ModelConfig] | None = None
     graph: Callable[[Any], Graph] | None = None
+    released: Callable[[BackboneConfig, str], ModelConfig] | None = None
+    released_names: Callable[[int, Sequence[str] | None], tuple[str, ...] | None] | None = None
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -130,12 +151,35 @@ add_model(
 )
 add_model(
     ModelSpec(
+        name="unet",
+        config=UNetConfig,
+        model=UNet,
+        variants=variants_of(UNetConfig),
+        fits=is_unet,
+        read_config=read_unet_config,
+    )
+)
+add_model(
+    ModelSpec(
         name="mask2former",
         config=Mask2FormerConfig,
         model=Mask2Former,
         variants=variants_of(Mask2FormerConfig),
         fits=is_mask2former,
         read_config=read_mask2former_config,
+        add_told=add_told,
+    )
+)
+add_model(
+    ModelSpec(
+        name="classifier",
+        config=ClassifierConfig,
+        model=Classifier,
+        variants=variants_of(ClassifierConfig),
+        fits=is_classifier,
+        read_config=read_classifier_config,
+        released=released_classifier,
+        released_names=released_class_names,
     )
 )
 

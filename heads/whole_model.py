@@ -1,6 +1,6 @@
 """A whole model: a backbone of any kind and its heads, with two doors, losses and results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
@@ -80,6 +80,11 @@ class Model(HubMethods, nn.Module):
     def _undecayed_backbone(self) -> set[str]:
         return {f"backbone.{name}" for name in self.pyramid.no_weight_decay()}
 
+    def adapt_weights(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a file that a training starts from, as this model takes them over; these are
+        taken as they are. `state` is under our names."""
+        return state
+
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]
     ) -> dict[str, Tensor]:
@@ -111,3 +116,24 @@ class Model(HubMethods, nn.Module):
             One an image, of the task's kind.
         """
         raise NotImplementedError
+
+
+def result_sizes(
+    batch: ImageBatch, original_sizes: Sequence[tuple[int, int]] | None
+) -> list[tuple[int, int]]:
+    """The (height, width) that the result of each image shall have: the image's own, or as asked.
+
+    Raises:
+        ValueError: there is another number of sizes than of images, or one is below 1 px.
+    """
+    if original_sizes is None:
+        return list(batch.sizes)
+    if len(original_sizes) != len(batch):
+        raise ValueError(
+            f"original_sizes must be one an image, got {len(original_sizes)} for {len(batch)} "
+            "images"
+        )
+    sizes = [(int(height), int(width)) for height, width in original_sizes]
+    if any(min(size) < 1 for size in sizes):
+        raise ValueError(f"original_sizes must be at least 1 px, got {sizes}")
+    return sizes

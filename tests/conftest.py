@@ -8,7 +8,20 @@ import pytest
 import torch
 from hub_server import HubServer, run_hub
 
+# Processes side by side (pytest -n) have a thread each, and so have those that they start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 _DEFAULT_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what takes long unless it is asked for."""
+    if "SWIN_DENSE_SLOW" not in os.environ:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long; SWIN_DENSE_SLOW=1 runs it"))
 
 
 @pytest.fixture

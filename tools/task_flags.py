@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from swin_dense.heads.classification.config import Publisher
 from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import Switch
@@ -18,8 +19,10 @@ class Inference:
     ranges: ClassVar[Ranges] = {"scale": LENGTHS}
 
     scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection and
-    panoptic, 2048 512 for segmentation)."""
+    """LONG SHORT side of the keep-ratio resize, px; None: that of the run or of the published
+    recipe of the weights, else the task's (1333 800 for detection and panoptic, 2048 512 for
+    segmentation). Classification: RESIZE CROP, of the short side and then of the centre, px; None:
+    the model's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,8 @@ class DetectionEvaluation(DetectionInference):
     """Flags of `evaluate` for detectors."""
 
     results: Path | None = None
-    """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    """File for what was found. Detection: COCO results (a box and its mask in one); panoptic:
+    COCO's panoptic JSON, with the PNGs in a folder of its name beside it."""
     format: str | None = None
     """Layout of the data folder; None: recognised from it."""
     val_fraction: float | None = None
@@ -82,7 +86,25 @@ class DetectionPrediction(DetectionInference):
 
 @dataclass(frozen=True, kw_only=True)
 class PanopticInference(Inference):
-    """Flags of `evaluate` and `predict` for panoptic segmentors: the one of every task."""
+    """Flag of `predict` for panoptic segmentors: the one of every task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticEvaluation(PanopticInference):
+    """Flags of `evaluate` for panoptic segmentors."""
+
+    results: Path | None = None
+    """File for what was found. Detection: COCO results (a box and its mask in one); panoptic:
+    COCO's panoptic JSON, with the PNGs in a folder of its name beside it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
+
+    def __post_init__(self) -> None:
+        if self.results is not None:
+            make_file_writable(self.results)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +115,7 @@ class SegmentationInference(Inference):
 
     mode: Literal["whole", "slide", "ms_flip"] | None = None
     """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
-    size, with mirror images (--scale has no effect then)."""
+    size, with mirror images (of UPerNet the given size, of Mask2Former that by --scale)."""
     crop: tuple[int, int] | None = None
     """Segmentation: HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
     stride: tuple[int, int] | None = None
@@ -112,3 +134,36 @@ class SegmentationEvaluation(SegmentationInference):
     val_list: Path | None = None
     """File with the names of the images that were kept from training, one a line; None: those that
     the run of the weights kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationInference(Inference):
+    """Flags of `evaluate` and `predict` for classifiers."""
+
+    protocol: Publisher | None = None
+    """Classification: resize and crop images as this publisher does for a model of its size; None:
+    as the publisher of the file did, or as the recipe that trained it says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationEvaluation(ClassificationInference):
+    """Flags of `evaluate` for classifiers."""
+
+    upright: bool = True
+    """Classification: turn images as their cameras say (EXIF); published scores are measured with
+    --no-upright."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationPrediction(ClassificationInference):
+    """Flags of `predict` for classifiers."""
+
+    ranges: ClassVar[Ranges] = {"top": (1, 1000)}
+
+    top: int = 5
+    """Classification: scores that are written for each image, the highest first."""

@@ -1,1 +1,1 @@
-"""How the benchmarks measure: time, memory, processes of their own, the machine's name."""
+"""Measuring of the benchmarks: time, memory, processes of their own, the machine's name."""

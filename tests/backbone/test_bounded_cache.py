@@ -1,4 +1,4 @@
-"""What a bounded cache keeps, and what it lets go."""
+"""A bounded cache: entries it keeps, entries it lets go."""
 
 from swin_dense.windowing.bounded_cache import BoundedCache
 

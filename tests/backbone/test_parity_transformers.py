@@ -10,7 +10,11 @@ transformers = pytest.importorskip("transformers", reason="needs transformers (t
 WIDE = sd.SWIN_VARIANTS["swin_t"]
 WINDOW_12 = sd.SwinConfig(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=12)
 SMALL_SIZES = [(1, 1), (96, 60), (224, 224)]
-LARGE_SIZES = [(333, 517), (512, 512), (800, 1216)]
+LARGE_SIZES = [
+    (333, 517),
+    pytest.param((512, 512), marks=pytest.mark.slow),
+    pytest.param((800, 1216), marks=pytest.mark.slow),
+]
 
 
 def make_pair(config: sd.SwinConfig) -> tuple[sd.SwinTransformer, torch.nn.Module]:

@@ -1,6 +1,8 @@
 """The notebook runs from its first cell to its last and finds shapes."""
 
 import ast
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "finetune.ipynb"
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    if "SWIN_DENSE_SLOW" not in os.environ:  # its trainings take a minute
+        for cell in notebook.cells:
+            cell.source = re.sub(r'"steps": \d+', '"steps": 4', cell.source)
     folder = tmp_path_factory.mktemp("notebook")
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
@@ -24,7 +29,7 @@ def executed(tmp_path_factory):
 
 
 def outputs(notebook, function):
-    """What the cell that calls a function shows: dictionaries from a MIME type to its data."""
+    """Outputs of the cell that calls a function: dictionaries from a MIME type to its data."""
     (cell,) = [cell for cell in notebook.cells if f"sd.tools.{function}(" in cell.source]
     return [output.data for output in cell.outputs if "data" in output]
 
@@ -36,10 +41,18 @@ def test_it_is_stored_without_outputs():
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
 
 
-def test_its_model_finds_the_new_classes(executed):
+@pytest.fixture(scope="module")
+def scores(executed):
     (shown,) = outputs(executed, "evaluate")
-    scores = ast.literal_eval(shown["text/plain"])
+    return ast.literal_eval(shown["text/plain"])
+
+
+def test_its_model_has_scores(scores):
     assert scores.keys() == {"bbox", "segm"}
+
+
+@pytest.mark.slow
+def test_its_model_finds_the_new_classes(scores):
     assert scores["bbox"] > 0.2
 
 

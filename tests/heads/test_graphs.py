@@ -1,4 +1,4 @@
-"""What graphs have in common: normalisation, padding without branches, comparison of outputs."""
+"""Parts that graphs share: normalisation, padding without branches, comparison of outputs."""
 
 import re
 

@@ -95,7 +95,7 @@ class GoldenDetector:
 
     @cached_property
     def results(self) -> dict[int, DetectionResult]:
-        """What the model finds on each photograph, in its original frame."""
+        """Detections of the model on each image, in its original frame."""
         found = {}
         for image_id in self.image_ids:
             pixels, size = self.image(image_id)

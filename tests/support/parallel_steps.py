@@ -1,4 +1,4 @@
-"""What tests of several processes run in each of them; started by `training_runs.call_together`."""
+"""Steps that tests of several processes run in each; `training_runs.call_together` starts them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,7 +166,7 @@ def evaluate_in_parts(recipe: Recipe, folder: Path) -> None:
     task = find_task(recipe.task)
     torch.manual_seed(0)
     model = task.create_model(recipe.model, task.training_data(recipe.data, seed=0))
-    predictor = task.predictor(task.evaluation_flags(scale=recipe.data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=recipe.data.scale), model)
     dataset = task.evaluation_data(recipe.data, scale=predictor.scale, model=model)
     assert len(dataset) == 3
     whole = evaluate_model(model, dataset, task, predict=predictor.predict)

@@ -158,7 +158,7 @@ def panoptic_counts(
 
 
 def _lie_together(one: tuple[int, int], other: tuple[int, int], padded: Tensor) -> bool:
-    """Whether two slots of a window lie on the same side of the map's bottom and right edges."""
+    """True if two slots of a window lie on the same side of the map's bottom and right edges."""
     return all(
         (a >= side) == (b >= side) for a, b, side in zip(one, other, padded.shape[:2], strict=True)
     )

@@ -63,7 +63,7 @@ def copy_image(image: Path, target: Path) -> None:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """What a label map file stores."""
+    """Values that a label map file stores."""
     return np.array(Image.open(path))
 
 

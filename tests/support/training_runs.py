@@ -86,7 +86,7 @@ def start_training(options: Options, environment: Mapping[str, str] | None = Non
 
 
 def said(options: Options) -> str:
-    """What a process of `start_training` said."""
+    """Output of a process of `start_training`."""
     path = _stderr(options)
     return path.read_text() if path.is_file() else ""
 
@@ -162,7 +162,7 @@ def _stderr(options: Options) -> Path:
 
 
 def _environments(num_processes: int) -> list[dict[str, str]]:
-    """What a launcher sets for each process."""
+    """Environment that a launcher sets for each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -211,7 +211,7 @@ def _config(options: Options) -> "ExtractorConfig":
 
 
 def _circumstances(options: Options, config: "ExtractorConfig") -> dict[str, Any]:
-    """What the last bits of a value can depend on."""
+    """Circumstances that the last bits of a value can depend on."""
     import cv2
     import torch
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
-from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
+from swin_dense.datasets.formats.detection_folder import open_detection_folder
+from swin_dense.datasets.formats.parts import Part
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator
@@ -139,7 +140,7 @@ class DetectionTask:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
-    def predictor(self, flags: Inference) -> Predictor:
+    def predictor(self, flags: Inference, model: Any = None) -> Predictor:
         """Whole images, resized, or tiles as well; masks as compressed run lengths."""
         threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
         predict: Predict = partial(predict_compactly, score_threshold=threshold)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from swin_dense.ranges import check_ranges
 from swin_dense.tools.task_flags import (
+    ClassificationEvaluation,
+    ClassificationPrediction,
     DetectionEvaluation,
     DetectionPrediction,
     Inference,
+    PanopticEvaluation,
     PanopticInference,
     SegmentationEvaluation,
     SegmentationInference,
@@ -92,8 +95,14 @@ TASKS = TaskTable(
     panoptic=TaskEntry(
         module="swin_dense.tools.tasks.panoptic.panoptic_task",
         name="PanopticTask",
-        evaluation_flags=PanopticInference,
+        evaluation_flags=PanopticEvaluation,
         prediction_flags=PanopticInference,
+    ),
+    classification=TaskEntry(
+        module="swin_dense.tools.tasks.classification.classification_task",
+        name="ClassificationTask",
+        evaluation_flags=ClassificationEvaluation,
+        prediction_flags=ClassificationPrediction,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What is kept of a parameter goes when the parameter changes."""
+"""Values kept of a parameter go when the parameter changes."""
 
 import gc
 

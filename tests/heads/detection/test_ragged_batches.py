@@ -199,7 +199,7 @@ class Samples:
             self._watch(monkeypatch, module, "sample_rois", self._note_rois)
 
     def divisor(self, name: str) -> float:
-        """What the loss of that name is divided by, a sum over images."""
+        """Divisor of the loss of that name, a sum over images."""
         if "rpn" in name:
             return sum(self.of_rpn)
         stage, num_stages = int(name[1]) if name[0] == "s" else 0, 3 if name[0] == "s" else 1

@@ -1,7 +1,6 @@
 """UPerNet against reference outputs of another framework."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -92,17 +91,12 @@ def test_losses_and_gradients_equal_the_reference(golden):
         assert torch.cat(gradients).norm().item() == pytest.approx(norm, rel=0.01)
 
 
-SLOW = pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
-)
-
-
 @pytest.mark.parametrize(
     ("mode", "tolerance"),
     [
         ("whole", 5e-4),
-        pytest.param("slide", 5e-4, marks=SLOW),
-        pytest.param("ms_flip", 2e-3, marks=SLOW),
+        pytest.param("slide", 5e-4, marks=pytest.mark.slow),
+        pytest.param("ms_flip", 2e-3, marks=pytest.mark.slow),
     ],
 )
 def test_scores_equal_the_reference(golden, mode, tolerance):

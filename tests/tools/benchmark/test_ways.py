@@ -1,4 +1,4 @@
-"""Which ways a model can be run in here, and why not in others."""
+"""Ways to run a model in here, and why others are not there."""
 
 import pytest
 

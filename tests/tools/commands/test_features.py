@@ -312,7 +312,7 @@ def test_what_is_wrong_is_one_line(
     assert message in line
 
 
-@pytest.mark.skipif("SWIN_DENSE_SLOW" not in os.environ, reason="needs SWIN_DENSE_SLOW=1: a minute")
+@pytest.mark.slow
 def test_ten_kills_at_random_moments_change_no_bit(weights: Path, tmp_path: Path) -> None:
     sizes = {f"{number:02}.png": (120 + number, 200 - number) for number in range(80)}
     photos = write_images(tmp_path / "photos", sizes)

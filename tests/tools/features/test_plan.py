@@ -1,4 +1,4 @@
-"""What is to do for a store, and what is refused."""
+"""Plans of a store: images still to do, stores refused."""
 
 import shutil
 from collections import namedtuple

@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
-import subprocess
-from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from browser_tabs import look_at
 from feature_extraction import write_images
 from feature_shards import write_feature_store
 
@@ -18,8 +17,7 @@ from swin_dense.tools.features import preview as module
 from swin_dense.tools.features.preview import write_preview
 
 SIZES = {"a.png": (40, 60), "more/<b>.png": (64, 32), "c.png": (9, 300)}
-_PROBE = """<script>
-addEventListener("load", () => setTimeout(() => {
+_PROBE = """() => {
   const all = selector => [...document.querySelectorAll(selector)];
   const frame = all(".map .frame")[1], box = frame.getBoundingClientRect();
   const hidden = document.getElementById("result").hidden;
@@ -28,7 +26,7 @@ addEventListener("load", () => setTimeout(() => {
   const first = document.getElementById("chosen").textContent;
   const event = {key: "ArrowDown", bubbles: true};
   all(".map")[1].dispatchEvent(new KeyboardEvent("keydown", event));
-  const found = {
+  return {
     hidden, first,
     second: document.getElementById("chosen").textContent,
     patches: all("#patches figure").map(figure => figure.textContent),
@@ -36,21 +34,10 @@ addEventListener("load", () => setTimeout(() => {
     chosen: all(".mark.chosen").length,
     shaded: all(".maps canvas").filter(canvas => canvas.width !== 300).length,
     pictures: all("img").map(image => image.naturalWidth),
-    requests: performance.getEntriesByType("resource").map(entry => entry.name),
     overflow: document.documentElement.scrollWidth - innerWidth,
     widest: Math.max(...all(".maps").map(row => row.getBoundingClientRect().width)),
   };
-  parent.postMessage(JSON.stringify(found), "*");
-}, 50));
-</script>"""
-_FRAME = """<!doctype html><script>
-addEventListener("message", event => {
-  const output = document.createElement("pre");
-  output.id = "probe";
-  output.textContent = event.data;
-  document.body.append(output);
-});
-</script><body><iframe src="probed.html" style="width: %dpx; height: 900px; border: 0"></iframe>"""
+}"""
 
 
 @pytest.fixture
@@ -105,29 +92,8 @@ def test_a_store_without_images_has_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_a_click_shows_the_cells_that_are_most_like(width: int, page: Path) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browsers = [path for path in map(shutil.which, names) if path]
-    if not browsers:
-        pytest.skip(f"needs a browser: one of {', '.join(names)} on the PATH")
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page.read_text())
-    (page.parent / "probed.html").write_text(text.replace("</main>", f"{_PROBE}</main>"))
-    (page.parent / "frame.html").write_text(_FRAME % width)
-    done = subprocess.run(
-        [
-            *(browsers[0], "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-            *("--disable-dev-shm-usage", "--virtual-time-budget=2000", "--window-size=1400,1000"),
-            f"--user-data-dir={page.parent / 'profile'}",
-            (page.parent / "frame.html").as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    probe = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, flags=re.DOTALL)
-    assert probe is not None
-    found = json.loads(unescape(probe[1]))
+def test_a_click_shows_the_cells_that_are_most_like(browser: Any, width: int, page: Path) -> None:
+    found = look_at(browser, page, _PROBE, width=width)
     assert found["hidden"]
     # The last of 8 columns and the first of 5 rows, in px of the original of 80 x 120.
     assert found["first"].startswith("level 1 at x 113, y 8 of a.png; most like it")

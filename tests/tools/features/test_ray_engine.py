@@ -129,10 +129,7 @@ def _make_with_ray(tasks: list[ShardTask], extractor: Extractor, folder: Path) -
     )
 
 
-slow = pytest.mark.skipif("SWIN_DENSE_SLOW" not in os.environ, reason="needs SWIN_DENSE_SLOW=1")
-
-
-@slow
+@pytest.mark.slow
 def test_two_actors_of_which_one_is_killed_write_the_same_store(
     extractor: Extractor, tmp_path: Path
 ) -> None:
@@ -159,7 +156,7 @@ def test_two_actors_of_which_one_is_killed_write_the_same_store(
     assert read_folder(tmp_path / "ray") == _make_here(tasks, extractor, tmp_path / "here")
 
 
-@slow
+@pytest.mark.slow
 def test_a_store_begun_here_goes_on_with_ray_to_the_same_bits(
     extractor: Extractor, tmp_path: Path
 ) -> None:

@@ -2,8 +2,7 @@
 
 import base64
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from PIL import Image
 
 from swin_dense.tools.commands.predict import predict
 
+pytest.importorskip("gradio", reason="needs the extra serve")
+
 OpenPage = Callable[[str], str]
 SCALE = (64, 64)  # as in conftest.py
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _DROP = """([encoded, name]) => {
   const bytes = Uint8Array.from(atob(encoded), letter => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -38,21 +38,6 @@ _PIXEL = """([x, y]) => {
   const place = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
   return [...context.getImageData(...place, 1, 1).data];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    library = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    pytest.importorskip("gradio", reason="needs the extra serve")
-    path = next((path for path in map(shutil.which, _BROWSERS) if path), None)
-    if path is None:
-        pytest.skip(f"needs a browser: one of {', '.join(_BROWSERS)} on the PATH")
-    with library.sync_playwright() as driver:
-        started = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
 
 
 class Tab:

@@ -1,4 +1,4 @@
-"""What an address chooses of a result."""
+"""Choices of an address among the parts of a result."""
 
 import pytest
 

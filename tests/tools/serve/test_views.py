@@ -1,4 +1,4 @@
-"""What the page is told: objects with outlines, label maps pixel by pixel, classes."""
+"""Answers that the page gets: objects with outlines, label maps pixel by pixel, classes."""
 
 import base64
 import io

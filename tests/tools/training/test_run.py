@@ -1,7 +1,6 @@
 """Training from data to files: what a run leaves, continuing to the bit, and what is refused."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -256,9 +255,7 @@ def test_gradient_checkpointing_and_compiling_change_no_loss(
     assert losses(tmp_path / "compiled") == losses(finished)
 
 
-@pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
-)
+@pytest.mark.slow
 def test_a_compiled_backbone_learns_the_same(
     finished: Path, recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -1,7 +1,6 @@
 """Trainings on boxes alone, and on data in which some objects have masks and some not."""
 
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +20,6 @@ from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.runs.evaluations import list_records, read_record
 from swin_dense.tools.training.options import with_model_of_init
 from swin_dense.tools.training.run import train
-
-_SLOW = pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes minutes; set SWIN_DENSE_SLOW to run it"
-)
 
 
 @pytest.fixture(scope="module")
@@ -181,13 +176,13 @@ def _scores(name: str, root: Path, out: Path) -> dict[str, Any]:
     return evaluation.metrics
 
 
-@_SLOW
+@pytest.mark.slow
 def test_the_demo_finds_drawn_shapes_from_boxes_alone(drawn: Path, tmp_path: Path) -> None:
     root = without_masks(drawn, tmp_path / "data", every=1)
     assert _scores("faster_rcnn_demo", root, tmp_path / "run")["bbox"]["AP50"] >= 0.8
 
 
-@_SLOW
+@pytest.mark.slow
 def test_half_of_the_masks_teach_nearly_as_good_masks(drawn: Path, tmp_path: Path) -> None:
     root = without_masks(drawn, tmp_path / "data", every=2)
     annotations = "annotations/instances_val2017.json"

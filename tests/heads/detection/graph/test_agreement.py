@@ -1,4 +1,4 @@
-"""When two runtimes' detections count as the same."""
+"""Agreement of two runtimes' detections, and where it ends."""
 
 import numpy as np
 
