@@ -26,6 +26,7 @@ from swin_dense.checkpoints.pickles.pickled_values import (
 from swin_dense.checkpoints.pickles.torch_files import StoredValues, open_pickle, open_torch_zip
 
 _STATE_ENTRIES = ("state_dict", "model", "model_state_dict", "module")
+_HUB_NAMES = ("model.safetensors", "pytorch_model.bin")  # on the Hugging Face hub
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".pth", ".pt", ".bin")
 _MAX_HEADER = 100 << 20  # bytes; the limit of the safetensors format
 _MOST_NAMED = 5  # files of a folder
@@ -93,8 +94,9 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint file without running anything in it.
 
     Args:
-        source: a file; a folder with `model.safetensors` or `pytorch_model.bin` and, perhaps, a
-            `config.json`; or any other source of `download.resolve`, such as a published name.
+        source: a file; a folder with `model.safetensors` or `pytorch_model.bin`, beside which a
+            `config.json` is read, too; or any other source of `download.resolve`, such as a
+            published name.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -109,8 +111,9 @@ def read_checkpoint(source: str | os.PathLike[str]) -> Checkpoint:
         raise ValueError(f"{path}: {fault}") from fault
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if found.is_dir():
-        checkpoint.metadata.setdefault("hub_config", _read_hub_config(found / "config.json"))
+    if path.name in _HUB_NAMES:
+        config = _read_hub_config(path.parent / "config.json")
+        checkpoint.metadata.setdefault("hub_config", config)
     return checkpoint
 
 
@@ -118,7 +121,7 @@ def _find_file(path: Path) -> Path:
     """The file itself, also in a folder as the Hugging Face hub has them."""
     if not path.is_dir():
         return path
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    for name in _HUB_NAMES:
         if (path / name).is_file():
             return path / name
     inside = sorted(path.glob("*/model.safetensors")) or sorted(path.glob("*/*/model.safetensors"))

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from swin_dense.checkpoints.mask2former_files import HUB_COPIES, LICENCE
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
 
 _HUB = "hf://"
@@ -46,8 +47,11 @@ def resolve(source: str | os.PathLike[str]) -> Path:
 def _show_terms(source: str | os.PathLike[str]) -> None:
     """Say so, wherever a published file is read whose licence forbids commercial use."""
     file = find_published(os.fspath(source))
+    copy = HUB_COPIES.search(os.fspath(source))
     if file is not None and "commercial" in file.licence:
         print(f"{file.name}: licence {file.licence}", file=sys.stderr, flush=True)
+    elif copy is not None:
+        print(f"{copy[0]}: licence {LICENCE}", file=sys.stderr, flush=True)
 
 
 def find_source(source: str | os.PathLike[str]) -> Path | PublishedFile | str:
@@ -101,9 +105,7 @@ def fetch(file: PublishedFile) -> Path:
         FileNotFoundError: it cannot be reached; what has arrived is kept.
         ValueError: its hash is not the published one; nothing is kept.
     """
-    target = cache_folder() / file.file_name
-    if file.file_name.startswith("model_final"):  # the same name for every model of detectron2
-        target = cache_folder() / f"{file.name}-{file.file_name}"
+    target = cache_folder() / file.cached_name
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

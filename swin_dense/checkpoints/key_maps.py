@@ -290,7 +290,9 @@ _HF_V4: dict[str, str | tuple[str, str, str]] = {
     _BLOCK + "mlp.fc1": _HF_BLOCK + "intermediate.dense",
     _BLOCK + "mlp.fc2": _HF_BLOCK + "output.dense",
 }
-_HF_V4_BACKBONE = {ours: names for ours, names in _HF_V4.items() if ours != "head"}
+_HF_BACKBONE, _HF_V4_BACKBONE = (
+    {ours: theirs for ours, theirs in names.items() if ours != "head"} for names in (_HF, _HF_V4)
+)
 _HF_PARTS = ("decode_head", "auxiliary_head")
 _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 
@@ -382,6 +384,17 @@ KEY_MAPS: dict[str, KeyMap] = {
             "huggingface_mask2former",
             "transformers' Mask2Former",
             _HF_V4_BACKBONE,
+            whole=True,
+            brackets="without output norms",
+            head_names=HF_HEADS,
+            prefix=HF_BACKBONE,
+            aliases=HF_ALIASES,
+            unused=UNUSED,
+        ),
+        KeyMap(
+            "huggingface5_mask2former",
+            "Mask2Former in the memory of transformers 5",
+            _HF_BACKBONE,
             whole=True,
             brackets="without output norms",
             head_names=HF_HEADS,

@@ -3,10 +3,16 @@
 Sizes are our models', backbones that were pre-trained on ImageNet-22K say so.
 """
 
+import re
 from dataclasses import dataclass
 
 ADDRESS = "https://dl.fbaipublicfiles.com/maskformer/mask2former"
 LICENCE = "CC BY-NC 4.0 (Mask2Former's model zoo): not for commercial use"
+# Names of the same weights on the Hugging Face hub.
+HUB_COPIES = re.compile(
+    r"mask2former-swin-(?:tiny|small|base|base-IN21k|large)-"
+    r"(?:coco|ade|cityscapes|mapillary-vistas)-(?:instance|semantic|panoptic)"
+)
 
 
 @dataclass(frozen=True)

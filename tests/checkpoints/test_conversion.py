@@ -46,7 +46,7 @@ def _equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 # Whose keys `test_mask2former_keys.py` goes through.
-_WHOLE_MODELS_ALONE = {"mask2former", "huggingface_mask2former"}
+_WHOLE_MODELS_ALONE = {"mask2former", "huggingface_mask2former", "huggingface5_mask2former"}
 _WITH_HEAD = ("swin_dense", "microsoft", "ddp", "timm", "torchvision", "mmpretrain", "moby")
 _WITH_NORMS = ("swin_dense", "microsoft", "ddp", "mm", "detectron2")
 

@@ -225,3 +225,30 @@ def test_files_and_folders_of_near_names_are_named(
         resolve("runs/frist/last/model.safetensors")
     with pytest.raises(FileNotFoundError, match=r"did you mean .*/runs/model\.pth\?"):
         resolve(tmp_path / "runs" / "modle.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("model_final_86143f.pkl", "mask2former_swin_t_coco_instance"),
+        (
+            "mask2former_swin_t_coco_instance-model_final_86143f.pkl",
+            "mask2former_swin_t_coco_instance",
+        ),
+        ("mask2former-swin-base-IN21k-ade-semantic", "mask2former-swin-base-IN21k-ade-semantic"),
+    ],
+)
+def test_terms_that_forbid_commercial_use_are_shown_where_a_file_is_read(
+    name: str, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).touch()
+    assert resolve(tmp_path / name) == tmp_path / name
+    assert capsys.readouterr().err.startswith(f"{shown}: licence CC BY-NC 4.0")
+
+
+def test_a_file_of_ones_own_has_no_terms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mask2former_swin_t.safetensors").touch()
+    resolve(tmp_path / "mask2former_swin_t.safetensors")
+    assert not capsys.readouterr().err

@@ -25,7 +25,7 @@ CONFIG = Mask2FormerConfig(
     decoder_layers=2,
     decoder_ffn_channels=8,
 )
-LAYOUTS = ("mask2former", "huggingface_mask2former")
+LAYOUTS = ("mask2former", "huggingface_mask2former", "huggingface5_mask2former")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import socket
 import struct
 import zlib
@@ -21,13 +22,16 @@ from safetensors.torch import load_file, save_file
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig, RPNConfig
+from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.models import create_model
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.tools.commands.convert import convert_file
 from swin_dense.tools.flags import list_fields
 from swin_dense.tools.recipes.table import find_recipe
 
 CANARY = "executed"  # a file that exists when something in an input was run
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=2)
+_HUB_QUERIES = "huggingface_mask2former"
 _ESCAPE = "\x1b[31mred\x1b[0m\x07"
 _BIDI = "abc\u202egpj.exe\u2066\u200f"
 _NAMES = (_ESCAPE, _BIDI, "[bold red]x[/]", "[/nothing]", "a\nb\r\0c", "\ud800", "x" * 100_000, "")
@@ -104,8 +108,52 @@ def make_material(folder: Path) -> None:
     )
     model = create_model(segmentor, class_names=("cat", "dog"))
     save_model(model, folder / "segmentor.safetensors")
+    write_queries(folder)
     write_coco(folder / "coco", coco_content())
     write_scenes(folder / "scenes")
+
+
+def write_queries(folder: Path) -> None:
+    """A small Mask2Former as ours, as Meta's pickle and as transformers' folder."""
+    widths = {"channels": 32, "num_heads": 2, "encoder_ffn_channels": 8, "decoder_ffn_channels": 8}
+    config = Mask2FormerConfig(
+        backbone=_BACKBONE,
+        num_classes=2,
+        num_queries=3,
+        encoder_layers=1,
+        decoder_layers=1,
+        **widths,
+    )
+    save_model(create_model(config, class_names=("cat", "dog")), folder / "queries.safetensors")
+    convert_file(folder / "queries.safetensors", folder / "queries.pkl", layout="mask2former")
+    hub = folder / "hub"
+    hub.mkdir(exist_ok=True)
+    convert_file(folder / "queries.pkl", hub / "model.safetensors", layout=_HUB_QUERIES)
+    stored = {
+        "model_type": "mask2former",
+        "feature_size": 32,
+        "mask_feature_size": 32,
+        "hidden_dim": 32,
+        "num_attention_heads": 2,
+        "encoder_layers": 1,
+        "decoder_layers": 2,
+        "encoder_feedforward_dim": 8,
+        "dim_feedforward": 8,
+        "num_queries": 3,
+        "class_weight": 2.0,
+        "mask_weight": 5.0,
+        "dice_weight": 5.0,
+        "no_object_weight": 0.1,
+        "train_num_points": 99,
+        "oversample_ratio": 3.0,
+        "importance_sample_ratio": 0.75,
+        "pre_norm": False,
+        "activation_function": "relu",
+        "common_stride": 4,
+        "backbone_config": {"hidden_act": "gelu", "layer_norm_eps": 1e-5},
+        "id2label": {"0": "cat", "1": "dog"},
+    }
+    (hub / "config.json").write_text(json.dumps(stored))
 
 
 def write_scenes(root: Path) -> None:
@@ -183,7 +231,8 @@ def safetensors_headers(draw: random.Random, material: Path, folder: Path) -> Ca
 
 def stored_configs(draw: random.Random, material: Path, folder: Path) -> Case:
     """A config, names or ids in the metadata with values of any kind and size."""
-    metadata = _metadata(material)
+    model = draw.choice(["detector", "queries"])
+    metadata = _metadata(material, model)
     place = draw.choice(["config", "config", "class_names", "category_ids", "model"])
     if place == "config":
         config = json.loads(metadata["config"])
@@ -191,7 +240,7 @@ def stored_configs(draw: random.Random, material: Path, folder: Path) -> Case:
         metadata["config"] = json.dumps(config)
     else:
         metadata[place] = json.dumps(draw.choice(_VALUES))
-    state = load_file(material / "detector.safetensors")
+    state = load_file(material / f"{model}.safetensors")
     save_file(state, folder / "a.safetensors", metadata=metadata)
     is_wrong = place in ("class_names", "category_ids")
     return Case(
@@ -256,6 +305,54 @@ def _multiplied(draw: random.Random) -> bytes:
         ][kind]
         opcodes += put(level + 1) + b"0"
     return good[:-1] + b"X\x04\0\0\0meta" + opcodes[:-1] + b"s."
+
+
+def query_models(draw: random.Random, material: Path, folder: Path) -> Case:
+    """Mask2Former in its layouts with weights that are missing, too many or of other shapes or
+    values; with another config beside them; and as a pickle with bytes changed."""
+    kind = draw.randrange(4)
+    if kind == 0:
+        path = folder / "a.pkl"
+        content = pickle.loads((material / "queries.pkl").read_bytes())
+        _spoil_weights(content["model"], draw)
+        path.write_bytes(pickle.dumps(content, draw.choice([2, 4])))
+        return Case(family="queries", words=_predict(folder, path), is_wrong=True)
+    if kind == 1:
+        state = {k: v.numpy() for k, v in load_file(material / "hub" / "model.safetensors").items()}
+        _spoil_weights(state, draw)
+        path = folder / "a.safetensors"
+        save_file({k: torch.tensor(v) for k, v in state.items()}, path)
+        return Case(family="queries", words=_predict(folder, path), is_wrong=True)
+    if kind == 2:
+        hub = folder / "hub"
+        shutil.copytree(material / "hub", hub)
+        stored = json.loads((hub / "config.json").read_text())
+        _replace_somewhere(stored, draw, draw.choice(_VALUES))
+        junk = draw.choice(["[" * 10**6, "", "null", "[]", '{"model_type": NaN}'])
+        text = json.dumps(stored) if draw.random() < 0.9 else junk
+        (hub / "config.json").write_text(text)
+        return Case(family="queries", words=_predict(folder, hub))
+    changed = bytearray((material / "queries.pkl").read_bytes())
+    for _ in range(draw.choice([1, 3, 20])):
+        changed[draw.randrange(min(len(changed), 6000))] = draw.randrange(256)
+    (folder / "a.pkl").write_bytes(changed)
+    return Case(family="queries", words=["inspect", str(folder / "a.pkl")])
+
+
+def _spoil_weights(state: dict[str, Any], draw: random.Random) -> None:
+    """Make one weight of a state dict of arrays one that cannot be."""
+    heads = [key for key in state if "backbone" not in key and "encoder.embeddings" not in key]
+    heads = [key for key in heads if "criterion" not in key]
+    key, kind = draw.choice(heads), draw.randrange(4)
+    if kind == 0:
+        del state[key]
+    elif kind == 1:
+        state[key + draw.choice(["x", _ESCAPE, ".7"])] = state[key]
+    elif kind == 2:
+        shape = draw.choice([(0,), (), (1, 1, 1, 1, 1), (*state[key].shape, 2), (10**6, 1)])
+        state[key] = np.zeros(shape, np.float32)
+    else:
+        state[key] = np.full_like(state[key], draw.choice([np.nan, np.inf, 1e30]))
 
 
 # ---------------------------------------------------------------------------------------- data
@@ -500,16 +597,16 @@ def training_flags(draw: random.Random, material: Path, folder: Path) -> Case:
 
 Family = Callable[[random.Random, Path, Path], Case]
 FAMILIES: tuple[Family, ...] = (
-    *(weights_values, weights_keys, safetensors_headers, stored_configs, pickles, coco_files),
-    *(class_lists, label_maps, images, flags, training_flags),
+    *(weights_values, weights_keys, safetensors_headers, stored_configs, pickles, query_models),
+    *(coco_files, class_lists, label_maps, images, flags, training_flags),
 )
 
 
 # --------------------------------------------------------------------------------------- parts
 
 
-def _metadata(material: Path) -> dict[str, str]:
-    content = (material / "detector.safetensors").read_bytes()
+def _metadata(material: Path, model: str = "detector") -> dict[str, str]:
+    content = (material / f"{model}.safetensors").read_bytes()
     size = struct.unpack("<Q", content[:8])[0]
     return dict(json.loads(content[8 : 8 + size])["__metadata__"])
 

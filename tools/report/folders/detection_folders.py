@@ -25,6 +25,7 @@ class DetectionFolders:
     """Detection data: the layouts of `datasets.formats.table`."""
 
     written_as = "coco"
+    is_fallback = False
 
     def layouts(self) -> list[str]:
         """Names in `DETECTION_FORMATS`."""

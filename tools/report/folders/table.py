@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from swin_dense.tools.report.folders.classification_folders import ClassificationFolders
 from swin_dense.tools.report.folders.detection_folders import DetectionFolders
 from swin_dense.tools.report.folders.facts import FolderKind
 from swin_dense.tools.report.folders.panoptic_folders import PanopticFolders
@@ -11,6 +12,7 @@ FOLDER_KINDS: dict[str, FolderKind] = {
     "detection": DetectionFolders(),
     "segmentation": SegmentationFolders(),
     "panoptic": PanopticFolders(),
+    "classification": ClassificationFolders(),
 }
 
 
@@ -24,6 +26,7 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}")
     kinds = [kind for kind in FOLDER_KINDS.values() if kind.fits(root, layout)]
+    kinds = [kind for kind in kinds if not kind.is_fallback] or kinds
     if not kinds and layout is not None:
         raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_layouts())}")
     if not kinds:
