@@ -147,7 +147,8 @@ def read_model_config(
     if stored is None:
         if spec.released is not None:
             return spec.read_config(state, spec.released(backbone, layout))
-        return spec.read_config(state, spec.config(backbone=backbone))  # type: ignore[call-arg]
+        read = spec.read_config(state, spec.config(backbone=backbone))  # type: ignore[call-arg]
+        return read if spec.add_told is None else spec.add_told(read, checkpoint)
     if type(stored) is not spec.config:
         raise ValueError(
             f"the config is of a {find_spec(stored).name}, the weights are those of a {spec.name}"

@@ -116,3 +116,24 @@ class Model(HubMethods, nn.Module):
             One an image, of the task's kind.
         """
         raise NotImplementedError
+
+
+def result_sizes(
+    batch: ImageBatch, original_sizes: Sequence[tuple[int, int]] | None
+) -> list[tuple[int, int]]:
+    """The (height, width) that the result of each image shall have: the image's own, or as asked.
+
+    Raises:
+        ValueError: there is another number of sizes than of images, or one is below 1 px.
+    """
+    if original_sizes is None:
+        return list(batch.sizes)
+    if len(original_sizes) != len(batch):
+        raise ValueError(
+            f"original_sizes must be one an image, got {len(original_sizes)} for {len(batch)} "
+            "images"
+        )
+    sizes = [(int(height), int(width)) for height, width in original_sizes]
+    if any(min(size) < 1 for size in sizes):
+        raise ValueError(f"original_sizes must be at least 1 px, got {sizes}")
+    return sizes

@@ -17,11 +17,14 @@ class Inference:
     """The flag of `evaluate` and `predict` that every task has; those of a task inherit from it."""
 
     ranges: ClassVar[Ranges] = {"scale": LENGTHS}
+    scale_of_recipe: ClassVar[bool] = True
+    """Whether a scale that is not given is that of the recipe of the weights."""
 
     scale: tuple[int, int] | None = None
-    """LONG SHORT side of the keep-ratio resize, px; None: the task's (1333 800 for detection and
-    panoptic, 2048 512 for segmentation). Classification: RESIZE CROP, of the short side and then of
-    the centre, px; None: the model's."""
+    """LONG SHORT side of the keep-ratio resize, px; None: that of the run or of the published
+    recipe of the weights, else the task's (1333 800 for detection and panoptic, 2048 512 for
+    segmentation). Classification: RESIZE CROP, of the short side and then of the centre, px; None:
+    the model's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,8 @@ class DetectionEvaluation(DetectionInference):
     """Flags of `evaluate` for detectors."""
 
     results: Path | None = None
-    """Detection: file for what was found, as COCO results (a box and its mask in one)."""
+    """File for what was found. Detection: COCO results (a box and its mask in one); panoptic:
+    COCO's panoptic JSON, with the PNGs in a folder of its name beside it."""
     format: str | None = None
     """Layout of the data folder; None: recognised from it."""
     val_fraction: float | None = None
@@ -84,7 +88,25 @@ class DetectionPrediction(DetectionInference):
 
 @dataclass(frozen=True, kw_only=True)
 class PanopticInference(Inference):
-    """Flags of `evaluate` and `predict` for panoptic segmentors: the one of every task."""
+    """Flag of `predict` for panoptic segmentors: the one of every task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanopticEvaluation(PanopticInference):
+    """Flags of `evaluate` for panoptic segmentors."""
+
+    results: Path | None = None
+    """File for what was found. Detection: COCO results (a box and its mask in one); panoptic:
+    COCO's panoptic JSON, with the PNGs in a folder of its name beside it."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
+
+    def __post_init__(self) -> None:
+        if self.results is not None:
+            make_file_writable(self.results)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +117,7 @@ class SegmentationInference(Inference):
 
     mode: Literal["whole", "slide", "ms_flip"] | None = None
     """Segmentation: the image in one piece (None: so), in windows, or at 0.5 to 1.75 times its
-    size, with mirror images (--scale has no effect then)."""
+    size, with mirror images (of UPerNet the given size, of Mask2Former that by --scale)."""
     crop: tuple[int, int] | None = None
     """Segmentation: HEIGHT WIDTH of the windows of --mode slide, px; None: 512 512."""
     stride: tuple[int, int] | None = None
@@ -119,6 +141,8 @@ class SegmentationEvaluation(SegmentationInference):
 @dataclass(frozen=True, kw_only=True)
 class ClassificationInference(Inference):
     """Flags of `evaluate` and `predict` for classifiers."""
+
+    scale_of_recipe: ClassVar[bool] = False  # a model's config has its view
 
     protocol: Publisher | None = None
     """Classification: resize and crop images as this publisher does for a model of its size; None:

@@ -9,12 +9,8 @@ from torch.utils.data import Dataset
 
 from swin_dense.datasets.formats.coco_entries import CocoImage
 from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
-from swin_dense.datasets.formats.detection_folder import (
-    Part,
-    describe_part,
-    describe_split,
-    open_detection_folder,
-)
+from swin_dense.datasets.formats.detection_folder import describe_split, open_detection_folder
+from swin_dense.datasets.formats.parts import Part, describe_part
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.instances import Instances, InstanceStore, transform_instances
 from swin_dense.datasets.masks import run_lengths

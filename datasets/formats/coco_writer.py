@@ -1,13 +1,13 @@
 """Writing detection data as COCO is published: `annotations/instances_{split}.json`, `{split}/`."""
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from swin_dense.datasets.formats.coco_file import CocoAnnotation, CocoFile
+from swin_dense.datasets.formats.folders import copy_image, whole_folder
+from swin_dense.datasets.samples import Size
 
 
 def write_coco(out: Path, splits: Mapping[str, tuple[CocoFile, Path]]) -> None:
@@ -21,48 +21,31 @@ def write_coco(out: Path, splits: Mapping[str, tuple[CocoFile, Path]]) -> None:
         ValueError: the folder is not empty, or an image's name leads out of its folder.
         OSError: a file cannot be read or written.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"data are written into a new or empty folder, got {out}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(out) as partial:
         (partial / "annotations").mkdir(parents=True)
         for split, (coco, image_folder) in splits.items():
-            _copy_images(coco, image_folder, partial / split)
+            (partial / split).mkdir()
+            for image in coco.images:
+                where = f"image {image.id} in {coco.path}"
+                copy_image(image.file_name, image_folder, partial / split, where=where)
             path = partial / "annotations" / f"instances_{split}.json"
             path.write_text(json.dumps(_content(coco)), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _copy_images(coco: CocoFile, source: Path, target: Path) -> None:
-    target.mkdir()
-    for image in coco.images:
-        name = Path(image.file_name)
-        if name.is_absolute() or ".." in name.parts:
-            raise ValueError(
-                f"names of images must stay in their folder, got {image.file_name} of image "
-                f"{image.id} in {coco.path}"
-            )
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / name, target / name)
+def list_images(
+    ids: Iterable[int | str], names: Iterable[str], sizes: Iterable[Size]
+) -> list[dict[str, object]]:
+    """Entries of a file's images: their ids, names and sizes in px."""
+    return [
+        {"id": image_id, "file_name": name, "height": size.height, "width": size.width}
+        for image_id, name, size in zip(ids, names, sizes, strict=True)
+    ]
 
 
 def _content(coco: CocoFile) -> dict[str, Any]:
+    columns = zip(*((image.id, image.file_name, image.size) for image in coco.images), strict=True)
     return {
-        "images": [
-            {
-                "id": image.id,
-                "file_name": image.file_name,
-                "height": image.size.height,
-                "width": image.size.width,
-            }
-            for image in coco.images
-        ],
+        "images": list_images(*columns),
         "annotations": [_entry(annotation) for annotation in coco.annotations],
         "categories": [
             {"id": category.id, "name": category.name, "supercategory": ""}

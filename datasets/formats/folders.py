@@ -1,7 +1,9 @@
 """Folders as people unpack them: a single top folder, and files that no tool for data wrote."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -72,3 +74,46 @@ def is_image_name(name: str) -> bool:
 def find_images(folder: Path) -> list[Path]:
     """Images in a folder and in the folders below it, sorted by path."""
     return [path for path in walk_files(folder) if is_image_name(path.name)]
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` when all is written, or goes.
+
+    Args:
+        out: a new or empty folder.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"data are written into a new or empty folder, got {out}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def copy_image(name: str, source: Path, target: Path, *, where: str) -> None:
+    """Copy an image between two folders, with the folders in its name.
+
+    Args:
+        name: in both folders.
+        source: folder to read from.
+        target: folder to write into.
+        where: the image, for messages.
+
+    Raises:
+        ValueError: the name leads out of its folder.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"names of images must stay in their folder, got {name} of {where}")
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / path, target / path)

@@ -16,6 +16,7 @@ from swin_dense.datasets.transforms.pipeline import GEOMETRIC_TARGETS
 
 # Of the published multi-scale scores, which average them, each with its horizontal flip.
 MULTI_SCALE_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+_LONGEST_VIEW = 7  # times the short side, of Mask2Former's: 3584 px for 512
 
 
 def keep_ratio_size(size: tuple[int, int], scale: tuple[int, int]) -> Size:
@@ -73,6 +74,23 @@ def multi_scale_views(
         (max(1, int(width * ratio + 0.5)), max(1, int(height * ratio + 0.5))) for ratio in ratios
     ]
     return [cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for size in sizes]
+
+
+def fit_multi_scale(
+    image: np.ndarray, short: int, *, ratios: Sequence[float] = MULTI_SCALE_RATIOS
+) -> list[np.ndarray]:
+    """Fit an image to several short sides, for Mask2Former's multi-scale inference.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+        short: side that the ratios are of, px; long sides are at most seven times as long.
+        ratios: factors.
+
+    Returns:
+        `(H_i, W_i, 3)` uint8, one per ratio.
+    """
+    longest = _LONGEST_VIEW * short
+    return [fit_image(image, (longest, max(1, int(short * ratio)))) for ratio in ratios]
 
 
 class KeepRatioResize(A.DualTransform):

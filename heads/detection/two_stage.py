@@ -19,7 +19,7 @@ from swin_dense.heads.detection.targets import (
     move_target,
 )
 from swin_dense.heads.eval_mode import in_eval_mode
-from swin_dense.heads.whole_model import Model
+from swin_dense.heads.whole_model import Model, result_sizes
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.pyramids import Pyramids
 
@@ -142,20 +142,13 @@ class TwoStageDetector(Model):
                 the score or the form of masks is none.
         """
         batch = self._batch(images)
-        result_sizes = batch.sizes if original_sizes is None else original_sizes
-        if len(result_sizes) != len(batch):
-            raise ValueError(
-                "original_sizes must be one an image, "
-                f"got {len(result_sizes)} for {len(batch)} images"
-            )
-        if any(min(size) < 1 for size in result_sizes):
-            raise ValueError(f"original_sizes must be at least 1 px, got {list(result_sizes)}")
+        sizes = result_sizes(batch, original_sizes)
         if not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold must be in 0..1, got {score_threshold}")
         if masks not in get_args(MaskForm):
             raise ValueError(f"masks must be 'bitmaps' or 'run_lengths', got {masks!r}")
         with in_eval_mode(self):
-            return self._predict(batch, result_sizes, score_threshold, masks)
+            return self._predict(batch, sizes, score_threshold, masks)
 
     def _predict(
         self,

@@ -39,7 +39,12 @@ class Mask2FormerConfig(ModelConfig):
         task: instance, semantic or panoptic: what it is trained for and what `predict` gives.
         stuff_classes: labels that are stuff in panoptic segmentation; the others are things.
         num_queries: queries Q, each of which finds one object or nothing.
-        channels: width of both decoders; a multiple of 32.
+        channels: width of the pixel decoder; a multiple of 32.
+        mask_channels: of the features of masks; None: as `channels`.
+        query_channels: width of the query decoder; None: as `channels`.
+        enforce_input_projection: project the maps that queries look at even where they have the
+            width of the queries.
+        pre_norm: normalise before each part of the query decoder's layers instead of after it.
         num_heads: attention heads of both decoders.
         encoder_layers: layers of deformable attention in the pixel decoder.
         encoder_ffn_channels: hidden width of their feed-forward networks.
@@ -62,11 +67,17 @@ class Mask2FormerConfig(ModelConfig):
         "stuff_classes": (0, 20_000),
         "num_queries": (1, 10_000),
         "channels": (32, 2**14),
+        "mask_channels": (1, 2**14),
+        "query_channels": (4, 2**14),
         "num_heads": (1, 2**10),
         "encoder_layers": (0, 1000),
         "encoder_ffn_channels": (1, 2**16),
-        "decoder_layers": (1, 1000),
+        "decoder_layers": (0, 1000),
         "decoder_ffn_channels": (1, 2**16),
+        "class_weight": (0, 10**6),
+        "mask_weight": (0, 10**6),
+        "dice_weight": (0, 10**6),
+        "no_object_weight": (0, 10**6),
         "num_points": (1, 10**7),
         "oversample_ratio": (1, 100),
         "importance_ratio": (0, 1),
@@ -81,6 +92,10 @@ class Mask2FormerConfig(ModelConfig):
     stuff_classes: tuple[int, ...] = ()
     num_queries: int = 100
     channels: int = 256
+    mask_channels: int | None = None
+    query_channels: int | None = None
+    enforce_input_projection: bool = False
+    pre_norm: bool = False
     num_heads: int = 8
     encoder_layers: int = 6
     encoder_ffn_channels: int = 1024
@@ -101,15 +116,19 @@ class Mask2FormerConfig(ModelConfig):
     def __post_init__(self) -> None:
         if self.task not in MASK_TASKS:
             raise ValueError(f"task must be one of {', '.join(MASK_TASKS)}, got {self.task!r}")
-        for name in ("num_classes", "num_queries", "decoder_layers", "num_points", "num_heads"):
+        for name in ("num_classes", "num_queries", "num_points", "num_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.channels < 32 or self.channels % 32:
             raise ValueError(f"channels must be a multiple of 32, got {self.channels}")
-        if self.channels % self.num_heads:
-            raise ValueError(
-                f"channels must be divisible by num_heads, got {self.channels} and {self.num_heads}"
-            )
+        for name in ("channels", "query_channels"):
+            width = getattr(self, name)
+            if width is not None and (width < 1 or width % self.num_heads):
+                raise ValueError(
+                    f"{name} must be divisible by num_heads, got {width} and {self.num_heads}"
+                )
+        if self.query_channels is not None and self.query_channels % 4:
+            raise ValueError(f"query_channels must be a multiple of 4, got {self.query_channels}")
         if not 0 <= self.importance_ratio <= 1:
             raise ValueError(f"importance_ratio must be in 0..1, got {self.importance_ratio}")
         if self.oversample_ratio < 1:

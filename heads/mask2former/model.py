@@ -22,9 +22,15 @@ from swin_dense.heads.mask2former.query_masks import QueryMasks
 from swin_dense.heads.mask2former.results import (
     instance_result,
     panoptic_result,
-    semantic_result,
+    semantic_scores,
 )
-from swin_dense.heads.whole_model import Model
+from swin_dense.heads.segmentation.inference import (
+    MultiScaleSegmentor,
+    ScoreSource,
+    Size,
+    label_map,
+)
+from swin_dense.heads.whole_model import Model, result_sizes
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.pyramids import Pyramids
 
@@ -32,7 +38,7 @@ _NUM_LEVELS = 4  # of the backbone
 _TASKS = {"instance": "detection", "semantic": "segmentation", "panoptic": "panoptic"}
 
 
-class Mask2Former(Model):
+class Mask2Former(MultiScaleSegmentor, Model):
     """Segmentor of instances, of classes or of both, by the task of its config.
 
     Arguments as `Model`'s.
@@ -62,20 +68,27 @@ class Mask2Former(Model):
         channels = self.pyramid.channels
         if len(channels) != _NUM_LEVELS:
             raise ValueError(f"backbone must give {_NUM_LEVELS} levels, got {len(channels)}")
+        mask_channels = config.mask_channels or config.channels
+        query_channels = config.query_channels or config.channels
+        is_projected = config.enforce_input_projection or query_channels != config.channels
         self.pixel_decoder = PixelDecoder(
             channels,
             config.channels,
+            mask_channels=mask_channels,
             num_heads=config.num_heads,
             num_layers=config.encoder_layers,
             ffn_channels=config.encoder_ffn_channels,
         )
         self.query_decoder = QueryDecoder(
-            config.channels,
+            query_channels,
             config.num_classes,
+            mask_channels=mask_channels,
+            in_channels=config.channels if is_projected else None,
             num_queries=config.num_queries,
             num_heads=config.num_heads,
             num_layers=config.decoder_layers,
             ffn_channels=config.decoder_ffn_channels,
+            pre_norm=config.pre_norm,
         )
 
     def no_weight_decay(self) -> set[str]:
@@ -181,7 +194,8 @@ class Mask2Former(Model):
         results: list[Any] = []
         for found in self._query_masks(self._batch(images), original_sizes):
             if task == "semantic":
-                results.append(semantic_result([found], self.config))
+                scores = semantic_scores(found, self.config)
+                results.append(self._label_map(scores, found.original_size))
             elif task == "panoptic":
                 results.append(panoptic_result(found, self.config))
             else:
@@ -192,48 +206,26 @@ class Mask2Former(Model):
                 )
         return results
 
-    @torch.no_grad()
-    def predict_multi_scale(
-        self, views: Sequence[Tensor], *, original_size: tuple[int, int], mirror: bool = True
-    ) -> Tensor:
-        """Give the label map of one image from several resized versions of it.
+    def _view_scores(self, view: Tensor, original_size: Size, *, is_mirrored: bool) -> ScoreSource:
+        view = view.flip(-1) if is_mirrored else view
+        (found,) = self._query_masks(self._batch([view]), [original_size])
+        return semantic_scores(replace(found, is_mirrored=is_mirrored), self.config)
 
-        Scores are averaged over the views, as for the published "ms+flip".
-
-        Args:
-            views: `(3, H, W)` uint8 RGB each, the same image at different sizes.
-            original_size: `(height, width)` the label map shall have, px.
-            mirror: also average the views' mirror images.
-
-        Returns:
-            `original_size` int64, 0..K-1, on the model's device.
-
-        Raises:
-            ValueError: there is no view.
-        """
-        if not len(views):
-            raise ValueError("views must hold at least one image, got none")
-        found = []
-        for view in views:
-            found += self._query_masks(self._batch([view]), [original_size])
-            if mirror:
-                (mirrored,) = self._query_masks(self._batch([view.flip(-1)]), [original_size])
-                found.append(replace(mirrored, is_mirrored=True))
-        return semantic_result(found, self.config)
+    def _label_map(self, scores: ScoreSource, size: Size) -> Tensor:
+        return label_map(
+            scores,
+            size,
+            num_classes=max(self.config.num_classes, self.config.num_queries),
+            device=self.query_decoder.class_embed.weight.device,
+        )
 
     def _query_masks(
         self, batch: ImageBatch, original_sizes: Sequence[tuple[int, int]] | None
     ) -> list[QueryMasks]:
         """Logits of each image's queries, on the way to results of these sizes."""
-        sizes = batch.sizes if original_sizes is None else original_sizes
-        if len(sizes) != len(batch):
-            raise ValueError(
-                f"original_sizes must be one an image, got {len(sizes)} for {len(batch)} images"
-            )
-        if any(min(size) < 1 for size in sizes):
-            raise ValueError(f"original_sizes must be at least 1 px, got {list(sizes)}")
+        sizes = result_sizes(batch, original_sizes)
         return [
-            QueryMasks(classes, masks, frame, size, (int(original[0]), int(original[1])))
+            QueryMasks(classes, masks, frame, size, original)
             for (classes, masks, frame), size, original in zip(
                 self._outputs(batch), batch.sizes, sizes, strict=True
             )

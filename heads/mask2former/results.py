@@ -13,7 +13,7 @@ from torch import Tensor
 from swin_dense.heads.detection.targets import DetectionResult, MaskForm, RunLengths
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.mask2former.query_masks import QueryMasks
-from swin_dense.heads.segmentation.inference import STRIP_BYTES, Size, label_map
+from swin_dense.heads.segmentation.inference import STRIP_BYTES, ScoreSource, Size
 
 _EPSILON = 1e-6  # px, of the released code
 
@@ -46,33 +46,18 @@ class PanopticResult(TypedDict):
     segments: list[SegmentInfo]
 
 
-def semantic_result(views: Sequence[QueryMasks], config: Mask2FormerConfig) -> Tensor:
-    """The class with the highest mean score at each pixel.
+def semantic_scores(masks: QueryMasks, config: Mask2FormerConfig) -> ScoreSource:
+    """Score the classes at each pixel: sums over the queries of class score times mask score.
 
     Models for semantic segmentation alone are scored in the frame of the input, and the scores
     resized; the others in the frame of the result. So the published numbers were measured.
 
     Args:
-        views: of one image, to be averaged; a single one as a rule.
+        masks: of one image.
         config: of the model.
-
-    Returns:
-        `(H, W)` int64 in 0..K-1.
     """
     at_input = config.task == "semantic"
-
-    def scores(rows: tuple[int, int]) -> Tensor:
-        total = views[0].score_rows(rows, at_input=at_input)
-        for view in views[1:]:
-            total = total + view.score_rows(rows, at_input=at_input)
-        return total.permute(1, 2, 0)  # (rows, W, K)
-
-    return label_map(
-        scores,
-        views[0].original_size,
-        num_classes=max(config.num_classes, config.num_queries),
-        device=views[0].mask_logits.device,
-    )
+    return lambda rows: masks.score_rows(rows, at_input=at_input).permute(1, 2, 0)
 
 
 def panoptic_result(masks: QueryMasks, config: Mask2FormerConfig) -> PanopticResult:

@@ -92,16 +92,69 @@ def window_scores(
     return scores
 
 
+def probabilities(scores: ScoreSource) -> ScoreSource:
+    """Softmax of logits."""
+    return lambda rows: scores(rows).softmax(dim=-1)
+
+
 def averaged_scores(views: Sequence[ScoreSource]) -> ScoreSource:
-    """Average the class probabilities (softmax) of several views of one image."""
+    """Average the scores of several views of one image."""
 
     def scores(rows: tuple[int, int]) -> Tensor:
-        total = views[0](rows).softmax(dim=-1)
+        total = views[0](rows)
         for view in views[1:]:
-            total += view(rows).softmax(dim=-1)
+            total = total + view(rows)
         return total / len(views)
 
     return scores
+
+
+class MultiScaleSegmentor:
+    """Base class of segmentors that average what they see in several versions of an image."""
+
+    @torch.no_grad()
+    def predict_multi_scale(
+        self, views: Sequence[Tensor], *, original_size: Size, mirror: bool = True
+    ) -> Tensor:
+        """Give the label map of one image from several resized versions of it.
+
+        Scores are averaged over the views. The published ones ("ms+flip") use the ratios 0.5, 0.75,
+        1, 1.25, 1.5 and 1.75, each with its mirror image; `multi_scale_views` of the data sets'
+        transforms resizes an image to them.
+
+        Args:
+            views: `(3, H, W)` uint8 RGB each, the same image at different sizes.
+            original_size: `(height, width)` the label map shall have, px.
+            mirror: also average the views' mirror images.
+
+        Returns:
+            `original_size` int64, 0..K-1, on the model's device.
+
+        Raises:
+            ValueError: there is no view.
+        """
+        if not len(views):
+            raise ValueError("views must hold at least one image, got none")
+        sources = [
+            self._view_scores(view, original_size, is_mirrored=is_mirrored)
+            for view in views
+            for is_mirrored in ((False, True) if mirror else (False,))
+        ]
+        return self._label_map(averaged_scores(sources), original_size)
+
+    def _view_scores(self, view: Tensor, original_size: Size, *, is_mirrored: bool) -> ScoreSource:
+        """Scores 0..1 of the label map from one version of the image, as in eval mode.
+
+        Args:
+            view: `(3, H, W)` uint8 RGB.
+            original_size: of the label map, px.
+            is_mirrored: score it from the mirror image.
+        """
+        raise NotImplementedError
+
+    def _label_map(self, scores: ScoreSource, size: Size) -> Tensor:
+        """The best class of each pixel, on the model's device."""
+        raise NotImplementedError
 
 
 def window_origins(size: Size, window: Size, stride: Size) -> list[Size]:

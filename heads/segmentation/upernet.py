@@ -12,10 +12,11 @@ from swin_dense.heads.eval_mode import in_eval_mode
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.fcn_head import FCNHead
 from swin_dense.heads.segmentation.inference import (
+    MultiScaleSegmentor,
     ScoreSource,
     Size,
-    averaged_scores,
     label_map,
+    probabilities,
     whole_scores,
     window_logits,
     window_origins,
@@ -23,7 +24,7 @@ from swin_dense.heads.segmentation.inference import (
 )
 from swin_dense.heads.segmentation.resizing import map_size, resize_maps
 from swin_dense.heads.segmentation.uper_head import UPerHead
-from swin_dense.heads.whole_model import Model
+from swin_dense.heads.whole_model import Model, result_sizes
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.pyramids import Pyramids
 
@@ -33,7 +34,7 @@ IGNORED_LABEL = 255
 _AUXILIARY_LEVEL = 2
 
 
-class UPerNet(Model):
+class UPerNet(MultiScaleSegmentor, Model):
     """Semantic segmentor with UPerNet's decoder.
 
     Arguments as `Model`'s.
@@ -145,17 +146,7 @@ class UPerNet(Model):
         if mode == "slide" and not all(1 <= s <= c for s, c in zip(stride, crop, strict=True)):
             raise ValueError(f"stride must be in 1..crop, got {stride} for crop {crop}")
         batch = self._unpadded(images)
-        wanted = (
-            batch.sizes
-            if original_sizes is None
-            else [(int(height), int(width)) for height, width in original_sizes]
-        )
-        if len(wanted) != len(batch):
-            raise ValueError(
-                f"original_sizes must have one entry per image, got {len(wanted)} for {len(batch)}"
-            )
-        if any(min(size) < 1 for size in wanted):
-            raise ValueError(f"original_sizes must be at least 1 px, got {wanted}")
+        wanted = result_sizes(batch, original_sizes)
         with in_eval_mode(self):
             if mode == "whole":
                 return self._predict_whole(batch, wanted)
@@ -164,39 +155,12 @@ class UPerNet(Model):
                 for image, target in zip(batch, wanted, strict=True)
             ]
 
-    @torch.no_grad()
-    def predict_multi_scale(
-        self, views: Sequence[Tensor], *, original_size: tuple[int, int], mirror: bool = True
-    ) -> Tensor:
-        """Give the label map of one image from several resized versions of it.
-
-        Class probabilities are averaged over the views. The published scores use the ratios 0.5,
-        0.75, 1, 1.25, 1.5 and 1.75, each with its mirror image; `multi_scale_views` of the data
-        sets' transforms resizes an image to them.
-
-        Args:
-            views: `(3, H, W)` uint8 RGB each, the same image at different sizes.
-            original_size: `(height, width)` the label map shall have, px.
-            mirror: also average the views' mirror images.
-
-        Returns:
-            `original_size` int64, 0..K-1, on the model's device.
-
-        Raises:
-            ValueError: there is no view.
-        """
-        if not len(views):
-            raise ValueError("views must hold at least one image, got none")
-        sources = []
+    def _view_scores(self, view: Tensor, original_size: Size, *, is_mirrored: bool) -> ScoreSource:
+        pixels = self._unpadded([view]).pixels  # (1, 3, H, W)
         with in_eval_mode(self):
-            for view in views:
-                pixels = self._unpadded([view]).pixels  # (1, 3, H, W)
-                sizes = [map_size(view), original_size]
-                sources.append(whole_scores(self._decode_pixels(pixels)[0], sizes))
-                if mirror:
-                    logits = self._decode_pixels(pixels.flip(-1)).flip(-1)[0]
-                    sources.append(whole_scores(logits, sizes))
-        return self._label_map(averaged_scores(sources), original_size)
+            (logits,) = self._decode_pixels(pixels.flip(-1) if is_mirrored else pixels)
+        logits = logits.flip(-1) if is_mirrored else logits  # (K, h, w)
+        return probabilities(whole_scores(logits, [map_size(view), original_size]))
 
     def _predict_whole(self, batch: ImageBatch, wanted: Sequence[Size]) -> list[Tensor]:
         features = Pyramids.of(self.backbone, batch)

@@ -73,6 +73,7 @@ META_HEADS: HeadNames = {
             "query_decoder.decoder_norm": _META_QUERIES + "decoder_norm",
             "query_decoder.class_embed": _META_QUERIES + "class_embed",
             "query_decoder.mask_embed.{layer}": _META_QUERIES + "mask_embed.layers.{layer}",
+            "query_decoder.input_projs.{level}": _META_QUERIES + "input_proj.{level}",
         }
     ),
 }
@@ -129,6 +130,7 @@ HF_HEADS: HeadNames = {
             "query_decoder.mask_embed.{layer}": (
                 _HF_QUERIES + "decoder.mask_predictor.mask_embedder.{layer}.0"
             ),
+            "query_decoder.input_projs.{level}": _HF_QUERIES + "input_projections.{level}",
         }
     ),
 }

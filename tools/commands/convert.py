@@ -39,7 +39,7 @@ LayoutName = Literal[
 ]
 
 
-DataLayoutName = Literal["coco", "ade20k", "image_folder"]
+DataLayoutName = Literal["coco", "ade20k", "coco_panoptic", "image_folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def convert_folder(options: Options) -> str:
         ValueError: the folder has no such data, or they have faults, or OUT is not empty.
         FileNotFoundError: a file is missing.
     """
-    from swin_dense.tools.report.data_folders import find_folder_kinds
+    from swin_dense.tools.report.folders.table import find_folder_kinds
 
     if options.backbone_only:
         raise ValueError(f"--backbone-only is for weights, got the folder {options.file}")

@@ -97,12 +97,14 @@ def _evaluate(options: Any) -> "Evaluation":
 
     from swin_dense.datasets.images import limit_pixels
     from swin_dense.tools.export.exported_models import open_model
+    from swin_dense.tools.runs.folder import with_known_scale
     from swin_dense.tools.tasks.evaluation import evaluate_model
 
     limit_pixels(options.max_megapixels)
     model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
+    flags = with_known_scale(flags, options.weights)
     predictor = task.predictor(flags, model)
     flags = _with_parts_of_run(flags, options)
     data = task.data_at(options.data, split=options.split, flags=flags)

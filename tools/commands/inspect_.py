@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from swin_dense.checkpoints.containers import Checkpoint
     from swin_dense.checkpoints.conversion import ConvertedState
-    from swin_dense.tools.report.data_folders import FolderFacts
+    from swin_dense.tools.report.folders.facts import FolderFacts
 
 _SHOWN_SIZES = ("kind", "name", "embed_dim", "depths", "num_heads", "window_size")
 _EXPORT_SUFFIXES = (".onnx", ".pt2")
@@ -110,7 +110,7 @@ def inspect_folder(
         ValueError: no layout fits, or several do, or the data have faults.
         FileNotFoundError: a file is missing.
     """
-    from swin_dense.tools.report.data_folders import find_folder_kinds
+    from swin_dense.tools.report.folders.table import find_folder_kinds
 
     if html is not None:
         make_file_writable(html)

@@ -115,12 +115,13 @@ def run(options: Any) -> None:
     from swin_dense.datasets.images import limit_pixels
     from swin_dense.tools.export.exported_models import open_model
     from swin_dense.tools.progress import ProgressLines
+    from swin_dense.tools.runs.folder import with_known_scale
     from swin_dense.tools.tasks.drawing import save_picture
 
     limit_pixels(options.max_megapixels)
     model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
-    flags = choose_flags(flags_of_tasks, task)
+    flags = with_known_scale(choose_flags(flags_of_tasks, task), options.weights)
     predictor = task.predictor(flags, model)
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)

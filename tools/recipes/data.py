@@ -77,10 +77,7 @@ class DetectionData(DataConfig):
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
 
     def __post_init__(self) -> None:
-        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
-        if self.val_fraction is not None and self.val_list is not None:
-            raise ValueError("only one of val_fraction and val_list can be given, got both")
+        _check_part(self.val_fraction, self.val_list)
 
     def check_root(self) -> None:
         """See `DataConfig`."""
@@ -152,10 +149,7 @@ class SegmentationData(DataConfig):
     """Distort brightness, contrast, saturation and hue; with `no-` colours stay as they are."""
 
     def __post_init__(self) -> None:
-        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
-        if self.val_fraction is not None and self.val_list is not None:
-            raise ValueError("only one of val_fraction and val_list can be given, got both")
+        _check_part(self.val_fraction, self.val_list)
 
     def check_root(self) -> None:
         """See `DataConfig`."""
@@ -196,6 +190,11 @@ class PanopticData(DataConfig):
     """Split to train on; a name that means the same will do."""
     val_split: str = "val2017"
     """Split to evaluate on; likewise."""
+    val_fraction: float | None = None
+    """Share of the training split's images to keep for evaluation, 0..1, in place of val_split; the
+    same images each time."""
+    val_list: Path | None = None
+    """File with the names of the images to keep instead, one a line."""
     scale: tuple[int, int] = (1333, 800)
     """LONG SHORT side of the keep-ratio resize in evaluation, px."""
     flip: float = 0.5
@@ -210,6 +209,9 @@ class PanopticData(DataConfig):
     """Largest long side then, px."""
     photometric: bool = False
     """Distort brightness, contrast, saturation and hue where `train_shorts` are given."""
+
+    def __post_init__(self) -> None:
+        _check_part(self.val_fraction, self.val_list)
 
     def check_root(self) -> None:
         """See `DataConfig`."""
@@ -267,10 +269,7 @@ class ClassificationData(DataConfig):
     """Alpha of cutmix, 0: none."""
 
     def __post_init__(self) -> None:
-        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
-            raise ValueError(f"val_fraction must be between 0 and 1, got {self.val_fraction}")
-        if self.val_fraction is not None and self.val_list is not None:
-            raise ValueError("only one of val_fraction and val_list can be given, got both")
+        _check_part(self.val_fraction, self.val_list)
         if self.scale[1] > self.scale[0]:
             raise ValueError(f"scale must be RESIZE and a CROP within it, got {self.scale}")
         for name in ("area", "ratio"):
@@ -281,3 +280,11 @@ class ClassificationData(DataConfig):
     def check_root(self) -> None:
         """See `DataConfig`."""
         check_folder(self.root, flag="--data.root")
+
+
+def _check_part(val_fraction: float | None, val_list: Path | None) -> None:
+    """See that at most one way to keep images for evaluation is given, and that it can be."""
+    if val_fraction is not None and not 0 < val_fraction < 1:
+        raise ValueError(f"val_fraction must be between 0 and 1, got {val_fraction}")
+    if val_fraction is not None and val_list is not None:
+        raise ValueError("only one of val_fraction and val_list can be given, got both")

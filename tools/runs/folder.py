@@ -1,15 +1,20 @@
 """A run read from its folder: recipe, log and evaluations."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from swin_dense.checkpoints.published import find_published
+from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
 from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE, check_run
+from swin_dense.tools.task_flags import Inference
 from swin_dense.tools.tasks.table import find_task_of_recipe
 from swin_dense.tools.tasks.task import Task
+
+_Flags = TypeVar("_Flags", bound=Inference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +114,44 @@ def find_kept_images(weights: Path, data: Path) -> Path | None:
     Returns:
         The list; None where the file belongs to no run, or the run kept none or had other data.
     """
-    run = weights.parent.parent
-    try:
-        root = Path(json.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))["data"]["root"])
-    except (OSError, ValueError, KeyError, TypeError):
+    root = _data_of_run(weights).get("root")
+    kept = weights.parent.parent / KEPT_FILE
+    if not isinstance(root, str) or Path(root).resolve() != data.resolve():
         return None
-    is_same = root.resolve() == data.resolve()
-    return run / KEPT_FILE if is_same and (run / KEPT_FILE).is_file() else None
+    return kept if kept.is_file() else None
+
+
+def with_known_scale(flags: _Flags, weights: Path) -> _Flags:
+    """The flags of a task, where they have no resize with the one of the recipe of the weights.
+
+    Args:
+        flags: of `evaluate` or `predict`; tiles without a resize keep the image's resolution.
+        weights: a file of one of a run's checkpoints, or a published file or its name.
+    """
+    if not flags.scale_of_recipe or flags.scale is not None:
+        return flags
+    if getattr(flags, "tiles", None) is not None:
+        return flags
+    return replace(flags, scale=_find_scale(weights))
+
+
+def _find_scale(weights: Path) -> tuple[int, int] | None:
+    """That of the run's recipe, or of ours for the published file; None where there is neither."""
+    match _data_of_run(weights).get("scale"):
+        case [int(long), int(short)]:
+            return long, short
+    known = find_published(weights.name) or find_published(str(weights))
+    recipe = None if known is None or known.recipe is None else RECIPES.get(known.recipe)
+    return None if recipe is None else recipe.data.scale
+
+
+def _data_of_run(weights: Path) -> dict[str, Any]:
+    """The data config of the run that a file belongs to; empty where it belongs to none."""
+    try:
+        recipe = json.loads((weights.parent.parent / RECIPE_FILE).read_text(encoding="utf-8"))
+        return dict(recipe["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def describe_run(run: RunFolder) -> str:

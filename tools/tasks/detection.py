@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swin_dense.datasets.formats.coco import CocoDetection
-from swin_dense.datasets.formats.detection_folder import Part, open_detection_folder
+from swin_dense.datasets.formats.detection_folder import open_detection_folder
+from swin_dense.datasets.formats.parts import Part
 from swin_dense.datasets.images import image_size
 from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.datasets.metrics.coco_eval import KINDS, CocoEvaluator

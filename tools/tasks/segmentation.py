@@ -18,7 +18,11 @@ from swin_dense.datasets.label_maps import IGNORED_LABEL
 from swin_dense.datasets.metrics.semantic_eval import SemanticEvaluator
 from swin_dense.datasets.transforms.panoptic import square_crops
 from swin_dense.datasets.transforms.pipeline import Pipeline
-from swin_dense.datasets.transforms.resizing import multi_scale_views
+from swin_dense.datasets.transforms.resizing import (
+    fit_image,
+    fit_multi_scale,
+    multi_scale_views,
+)
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.models import create_model
@@ -158,7 +162,7 @@ class SegmentationTask:
             flag = "crop" if flags.crop else "stride"
             raise ValueError(f"--{flag} is for --mode slide, got {flags.mode or 'whole'}")
         if flags.mode == "ms_flip":
-            return Predictor(scale=None, predict=_predict_multi_scale)
+            return Predictor(scale=None, predict=partial(_predict_multi_scale, scale=scale))
         if flags.mode != "slide":
             return Predictor(scale=scale, predict=_predict_whole)
         crop = flags.crop or _WINDOW
@@ -342,15 +346,25 @@ def _predict_multi_scale(
     model: UPerNet | Mask2Former,
     images: Sequence[Tensor],
     original_sizes: Sequence[tuple[int, int]],
+    *,
+    scale: tuple[int, int],
 ) -> list[Tensor]:
-    """As the published scores: ratios of the image's size, each with its mirror image."""
-    return [
-        model.predict_multi_scale(
-            [_as_tensor(view) for view in multi_scale_views(image.permute(1, 2, 0).numpy())],
-            original_size=size,
+    """As the published scores: several ratios, each with its mirror image.
+
+    UPerNet's are of the image's size, Mask2Former's of the resize by `scale`, and each view is made
+    of the resized image, as the released code does.
+    """
+    results = []
+    for image, size in zip(images, original_sizes, strict=True):
+        pixels = image.permute(1, 2, 0).numpy()
+        if isinstance(model, Mask2Former):
+            views = fit_multi_scale(fit_image(pixels, scale), scale[1])
+        else:
+            views = multi_scale_views(pixels)
+        results.append(
+            model.predict_multi_scale([_as_tensor(view) for view in views], original_size=size)
         )
-        for image, size in zip(images, original_sizes, strict=True)
-    ]
+    return results
 
 
 def _resizing(scale: tuple[int, int] | None) -> Pipeline:

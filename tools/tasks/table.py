@@ -15,6 +15,7 @@ from swin_dense.tools.task_flags import (
     DetectionEvaluation,
     DetectionPrediction,
     Inference,
+    PanopticEvaluation,
     PanopticInference,
     SegmentationEvaluation,
     SegmentationInference,
@@ -94,7 +95,7 @@ TASKS = TaskTable(
     panoptic=TaskEntry(
         module="swin_dense.tools.tasks.panoptic.panoptic_task",
         name="PanopticTask",
-        evaluation_flags=PanopticInference,
+        evaluation_flags=PanopticEvaluation,
         prediction_flags=PanopticInference,
     ),
     classification=TaskEntry(

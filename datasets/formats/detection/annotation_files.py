@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from swin_dense.datasets.formats.coco_file import CocoCategory, CocoFile, read_coco
 from swin_dense.datasets.formats.detection.box_forms import check_box_form
 from swin_dense.datasets.formats.detection.image_files import SizeFinder, locate_images
+from swin_dense.datasets.formats.panoptic.panoptic_file import is_panoptic_content
 
 _MAX_NAMED = 5
 
@@ -22,7 +23,7 @@ class CategoryTable(NamedTuple):
 
 
 def is_coco_content(path: Path) -> bool:
-    """Tell whether a file is JSON with COCO's three lists."""
+    """Tell whether a file is JSON with COCO's three lists, and not of panoptic segments."""
     return path.is_file() and _read_table(path) is not None
 
 
@@ -164,7 +165,7 @@ def _read_table_of(path: Path, modified: int, size: int) -> CategoryTable | None
     if not isinstance(content, dict):
         return None
     lists = [content.get(section) for section in ("images", "annotations", "categories")]
-    if not all(isinstance(entries, list) for entries in lists):
+    if not all(isinstance(entries, list) for entries in lists) or is_panoptic_content(content):
         return None
     categories = [
         (entry["id"], entry["name"])

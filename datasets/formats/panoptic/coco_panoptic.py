@@ -13,6 +13,7 @@ from swin_dense.datasets.formats.panoptic.panoptic_layout import (
     list_panoptic_splits,
 )
 from swin_dense.datasets.formats.panoptic.segment_pngs import read_segment_ids
+from swin_dense.datasets.formats.parts import Part, describe_part
 from swin_dense.datasets.formats.split_names import find_name
 from swin_dense.datasets.images import image_size, read_image
 from swin_dense.datasets.samples import PanopticSample, Segment
@@ -34,10 +35,13 @@ class CocoPanoptic(Dataset[PanopticSample]):
         is_thing: for each label.
         colours: `(K, 3)` uint8 RGB where every category has one, else None.
         image_ids: one per item; numbers, or names.
-        file_names: of the images.
+        file_names: of the images, in `image_folder`.
+        png_names: of their segments, in `png_folder`.
+        segment_counts: `(K,)`, segments of each class.
         sizes: `(height, width)` of each original image, px.
         description: a line on images, segments, classes, splits.
-        split_name: of the split.
+        split_name: of the split, with the part of it that this is.
+        kept_images: file names of a part that is kept for validation; empty for any other.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
         *,
         transforms: Pipeline,
         seed: int = 0,
+        part: Part | None = None,
     ) -> None:
         """Read and check the index and the headers of the PNGs.
 
@@ -55,19 +60,23 @@ class CocoPanoptic(Dataset[PanopticSample]):
             split: such as `val2017`; a name that means the same will do.
             transforms: a pipeline of `transforms.panoptic`.
             seed: of all that the transforms draw.
+            part: of the split; None: all of it.
 
         Raises:
             FileNotFoundError: no such root or split; the splits that exist are named.
             ValueError: the file has faults, all named (see `panoptic_file.read_panoptic`).
         """
         there = list_panoptic_splits(root)
-        self.split_name = find_name(split, there) or split
-        places = find_panoptic_split(root, self.split_name)
+        split = find_name(split, there) or split
+        self.split_name = split + describe_part(part)
+        places = find_panoptic_split(root, split)
         file = read_panoptic(
             places.annotation_file,
             png_folder=places.png_folder,
             image_folder=places.image_folder,
         )
+        if part is not None:
+            file = file.take(part.places([image.file_name for image in file.images], file.path))
         self.transforms = transforms
         self.seed = seed
         self.annotation_file = file.path
@@ -79,17 +88,20 @@ class CocoPanoptic(Dataset[PanopticSample]):
         self.image_ids: list[int | str] = [image.id for image in file.images]
         self.file_names = [image.file_name for image in file.images]
         self.sizes = [image.size for image in file.images]
-        self._places = places
-        self._png_names = file.png_names
+        is_kept = part is not None and part.is_for_validation
+        self.kept_images = tuple(self.file_names) if is_kept else ()
+        self.image_folder, self.png_folder = places.image_folder, places.png_folder
+        self.png_names = file.png_names
         self._segments = file.segments
         counts = file.segments.count_labels(len(self.class_names))
+        self.segment_counts = counts
         self.annotation_counts = {"segments": int(counts.sum())}
         self.description = (
             f"{root}: COCO panoptic layout, split {self.split_name}: {len(self.image_ids):,} "
             f"images, {sum(self.is_thing)} things and {len(counts) - sum(self.is_thing)} stuff, "
             f"{counts.sum():,} segments ({_name_counts(self.class_names, counts)})"
         )
-        others = [name for name in there if name != self.split_name]
+        others = [name for name in there if name != split]
         if others:
             self.description += f"; other splits: {', '.join(others)}"
 
@@ -122,7 +134,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
 
     def load_image(self, index: int) -> np.ndarray:
         """The image as annotated: `(H, W, 3)` uint8 RGB. Raises as `__getitem__`."""
-        path = self._places.image_folder / self.file_names[index]
+        path = self.image_folder / self.file_names[index]
         try:
             return read_image(path, stated_size=self.sizes[index])
         except (FileNotFoundError, ValueError) as error:
@@ -138,7 +150,7 @@ class CocoPanoptic(Dataset[PanopticSample]):
 
     def _load(self, index: int) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
         """Ids, places (see `place_segments`) and segments, checked against each other."""
-        path = self._places.png_folder / self._png_names[index]
+        path = self.png_folder / self.png_names[index]
         ids = read_segment_ids(path)
         size = self.sizes[index]
         if ids.shape != tuple(size):

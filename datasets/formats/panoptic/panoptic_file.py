@@ -4,6 +4,7 @@ All faults of a file are reported together, with ids, before a PNG is decoded.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +57,14 @@ class PanopticFile(NamedTuple):
     categories: list[PanopticCategory]
     segments: "SegmentTable"
 
+    def take(self, places: Sequence[int]) -> "PanopticFile":
+        """The file with the images at some places alone."""
+        return self._replace(
+            images=[self.images[place] for place in places],
+            png_names=[self.png_names[place] for place in places],
+            segments=self.segments.take(places),
+        )
+
 
 class SegmentTable:
     """The segments of all images in a few flat arrays, which worker processes share."""
@@ -72,6 +81,10 @@ class SegmentTable:
         """The segments of the image at `index`."""
         rows = self._rows[self._ends[index] : self._ends[index + 1]].tolist()
         return [Segment(i, label, area, bool(crowd)) for i, label, area, crowd in rows]
+
+    def take(self, places: Sequence[int]) -> "SegmentTable":
+        """The segments of the images at some places."""
+        return SegmentTable([self._rows[self._ends[i] : self._ends[i + 1]] for i in places])
 
     def count_labels(self, num_classes: int) -> np.ndarray:
         """`(K,)`: segments of each class."""

@@ -1,9 +1,17 @@
 """Where panoptic data are: COCO's folders, and ADE20K's in the same format."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from swin_dense.datasets.formats.split_names import ADE20K_NAMES, order_splits, published_name
+from swin_dense.datasets.formats.split_names import (
+    ADE20K_NAMES,
+    find_name,
+    find_training_split,
+    find_validation_split,
+    order_splits,
+    published_name,
+)
 
 
 class PanopticPlaces(NamedTuple):
@@ -50,9 +58,46 @@ def find_panoptic_split(root: str | Path, split: str) -> PanopticPlaces:
             there = f"splits there: {', '.join(order_splits(list(files)))}"
             raise FileNotFoundError(
                 f"no panoptic split '{split}' in {root}: {path} is missing; "
-                f"{there if files else 'no split is there'}"
+                f"{there if files else 'no split is there'}{_hint(split, files)}"
             )
     return PanopticPlaces(annotation_file, png_folder, image_folder)
+
+
+def _hint(split: str, there: Iterable[str]) -> str:
+    """Words for data that have no validation split."""
+    is_validation = find_validation_split([split]) is not None
+    if (
+        not is_validation
+        or find_validation_split(list(there))
+        or not find_training_split(list(there))
+    ):
+        return ""
+    return "; val-fraction 0.1 or val-list FILE keeps some of its images for validation"
+
+
+def find_split_to_divide(root: str | Path, name: str) -> str:
+    """The split for training, of which a part is kept for evaluation.
+
+    Args:
+        root: of the data.
+        name: asked for; a name that means the same will do, or the only one that is no test split.
+
+    Raises:
+        FileNotFoundError: there is none; the splits that exist are named.
+        ValueError: there is a validation split already.
+    """
+    there = list_panoptic_splits(root)
+    validation = find_validation_split(there)
+    if validation is not None:
+        raise ValueError(
+            "a fraction or a list for validation is for data without a validation split, got "
+            f"{validation} in {root}"
+        )
+    found = find_name(name, there) or find_training_split(there)
+    if found is None:
+        splits = f"splits there: {', '.join(there)}" if there else "no split is there"
+        raise FileNotFoundError(f"no panoptic split '{name}' to divide in {root}; {splits}")
+    return found
 
 
 def _annotation_files(root: Path) -> dict[str, Path]:

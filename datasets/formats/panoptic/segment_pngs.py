@@ -27,8 +27,7 @@ def read_segment_ids(path: str | Path) -> np.ndarray:
             f"a PNG of segments must have red, green and blue of 8 bits, got an {image.mode} image "
             f"in {path}"
         )
-    colours = np.asarray(image).astype(np.int32)  # (H, W, 3 or 4)
-    return colours[..., 0] + (colours[..., 1] << 8) + (colours[..., 2] << 16)
+    return _ids_of(np.asarray(image))
 
 
 def read_png_size(path: str | Path) -> Size:
@@ -39,6 +38,13 @@ def read_png_size(path: str | Path) -> Size:
         raise ValueError(f"{path} must be a PNG, got another kind of file or a part of one")
     width, height = struct.unpack(">II", start[16:24])
     return Size(height, width)
+
+
+def decode_segment_ids(png: bytes) -> np.ndarray:
+    """Undo `encode_segment_ids`: `(H, W)` int32."""
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return _ids_of(decoded[..., ::-1])
 
 
 def encode_segment_ids(ids: np.ndarray) -> bytes:
@@ -52,3 +58,9 @@ def encode_segment_ids(ids: np.ndarray) -> bytes:
         raise ValueError(f"ids of segments must be in 0..{MAX_SEGMENT_ID}, got {low}..{high}")
     channels = [(ids >> shift & 255).astype(np.uint8) for shift in (16, 8, 0)]  # as OpenCV: BGR
     return cv2.imencode(".png", np.stack(channels, axis=-1))[1].tobytes()
+
+
+def _ids_of(colours: np.ndarray) -> np.ndarray:
+    """Ids `(H, W)` int32 of colours `(H, W, 3 or more)` uint8 RGB."""
+    parts = colours.astype(np.int32)
+    return parts[..., 0] + (parts[..., 1] << 8) + (parts[..., 2] << 16)

@@ -1,13 +1,13 @@
 """Writing segmentation data as ADE20K is published."""
 
 import csv
-import os
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from swin_dense.datasets.formats.folders import whole_folder
 from swin_dense.datasets.formats.segmentation.label_encoding import Encoding
 from swin_dense.datasets.formats.segmentation.pairs import LabelledImage, check_headers
 from swin_dense.datasets.formats.segmentation.segmentation_folder import SegmentationFolder
@@ -34,8 +34,6 @@ def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
             two splits get one name, or files of a split are at fault, all named.
     """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"data are written into a new or empty folder, got {out}")
     num_classes = len(folder.reading.classes.names)
     if num_classes >= IGNORED_LABEL:
         raise ValueError(f"ADE20K's form has room for 254 classes, got {num_classes}")
@@ -44,21 +42,13 @@ def write_ade20k(folder: SegmentationFolder, out: str | Path) -> Path:
         raise ValueError(
             f"splits must have names of different meaning, got {', '.join(names)} in {folder.root}"
         )
-    for files in folder.splits.values():
-        check_headers(files, folder.reading.encoding.read_header)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(out) as partial:
+        for files in folder.splits.values():
+            check_headers(files, folder.reading.encoding.read_header)
         for split, files in folder.splits.items():
             for pair in files.images:
                 _write_pair(pair, partial, names[split], folder.reading.encoding)
         _write_classes(folder, partial)
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

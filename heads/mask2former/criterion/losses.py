@@ -21,10 +21,13 @@ from swin_dense.heads.mask2former.criterion.points import (
     choose_uncertain,
     draw_points,
     sample_bitmaps,
+    sample_features,
     sample_maps,
 )
 from swin_dense.heads.mask2former.criterion.targets import MaskTarget
 from swin_dense.heads.mask2former.decoders.query_decoder import mask_logits
+
+_POINTS_AT_ONCE = 2**14  # of one image in matching: beyond, memory costs more than calls
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class ImagePredictions:
 
     Attributes:
         class_logits: `(S, Q, K + 1)` float32.
-        mask_embeddings: `(S, Q, C)` float32.
-        mask_features: `(C, H/4, W/4)` float32.
+        mask_embeddings: `(S, Q, M)` float32.
+        mask_features: `(M, H/4, W/4)` float32.
         frame: height and width of the image with its padding, px.
     """
 
@@ -94,17 +97,23 @@ def _match_all(
     config: Mask2FormerConfig,
 ) -> list[tuple[Tensor, Tensor]]:
     """Matched queries and objects of each image, `(S, n)` each, on its device."""
-    costs = []
+    costs: list[Tensor] = []
+    num_sets, num_points = len(points), config.num_points
+    step = max(1, _POINTS_AT_ONCE // num_points)  # sets: few of many points, many of a few
     for image, (predicted, target) in enumerate(zip(predictions, targets, strict=True)):
-        for place, drawn in enumerate(points):
-            at = drawn.matching[image]  # (1, P, 2)
-            features = sample_maps(predicted.mask_features[None], at)[0]  # (C, P)
-            logits = predicted.mask_embeddings[place] @ features  # (Q, P)
-            masks = sample_bitmaps(target["masks"], at, predicted.frame)  # (G, P)
-            class_logits = predicted.class_logits[place]
-            costs.append(matching_cost(class_logits, logits, target["labels"], masks, config))
+        features = predicted.mask_features.movedim(0, -1).contiguous()  # once for all sets
+        for first in range(0, num_sets, step):
+            sets = slice(first, first + step)  # s sets
+            at = torch.cat([drawn.matching[image] for drawn in points[sets]], 1)  # (1, s*P, 2)
+            sampled = sample_features(features.movedim(-1, 0), at[0])  # (s*P, M)
+            masks = sample_bitmaps(target["masks"], at, predicted.frame)  # (G, s*P)
+            masks = masks.unflatten(1, (-1, num_points)).transpose(0, 1)  # (s, G, P)
+            sampled = sampled.unflatten(0, (-1, num_points))  # (s, P, M)
+            logits = predicted.mask_embeddings[sets] @ sampled.mT  # (s, Q, P)
+            class_logits = predicted.class_logits[sets]
+            costs += matching_cost(class_logits, logits, target["labels"], masks, config)
     pairs = match(costs)
-    num_sets, device = len(points), costs[0].device
+    device = costs[0].device
     return [
         _stack_pairs(pairs[first : first + num_sets], device)
         for first in range(0, len(pairs), num_sets)

@@ -24,21 +24,21 @@ def matching_cost(
     """Cost of taking each query for each object (Cheng et al. 2022, Section 3.3).
 
     Args:
-        class_logits: `(Q, K + 1)` float32.
-        mask_logits: `(Q, P)` float32 at points.
+        class_logits: `(..., Q, K + 1)` float32.
+        mask_logits: `(..., Q, P)` float32 at points.
         labels: `(G,)`.
-        masks: `(G, P)` float32, 0..1 at the same points.
+        masks: `(..., G, P)` float32, 0..1 at the same points.
         config: weights of class, cross-entropy and dice.
 
     Returns:
-        `(Q, G)` float32.
+        `(..., Q, G)` float32.
     """
-    cost_class = -class_logits.softmax(-1)[:, labels]  # (Q, G)
+    cost_class = -class_logits.softmax(-1)[..., labels]  # (..., Q, G)
     # The cross-entropy of s with y is softplus(s) - s*y.
-    certain = F.softplus(mask_logits).sum(-1, keepdim=True) - mask_logits @ masks.T
+    certain = F.softplus(mask_logits).sum(-1, keepdim=True) - mask_logits @ masks.mT
     scores = mask_logits.sigmoid()
-    overlap = 2 * (scores @ masks.T) + 1
-    cost_dice = 1 - overlap / (scores.sum(-1, keepdim=True) + masks.sum(-1) + 1)
+    overlap = 2 * (scores @ masks.mT) + 1
+    cost_dice = 1 - overlap / (scores.sum(-1, keepdim=True) + masks.sum(-1)[..., None, :] + 1)
     return (
         config.class_weight * cost_class
         + config.mask_weight * (certain / mask_logits.shape[-1])

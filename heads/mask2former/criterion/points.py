@@ -3,6 +3,7 @@
 Points are (x, y) in 0..1 of the frame that the network works in: the image with its padding.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
+from swin_dense.heads.mask2former.decoders.weighted_rows import sum_rows
 
 
 def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
@@ -36,17 +38,39 @@ def sample_bitmaps(
     num, height, width = masks.shape
     if which is None:
         which = torch.arange(num, device=masks.device)
-    x = points[..., 0] * frame[1] - 0.5  # (N or 1, P)
-    y = points[..., 1] * frame[0] - 0.5
-    left, top = x.floor(), y.floor()
     flat, first = masks.flatten(), which[:, None] * (height * width)  # (N, 1)
-    total = x.new_zeros(len(which), points.shape[1])
+    total = points.new_zeros(len(which), points.shape[1])
+    for pixels, shares in _corners(points, frame, (height, width)):  # (N or 1, P) each
+        total += flat[first + pixels] * shares
+    return total
+
+
+@torch.no_grad()
+def sample_features(features: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values of `(M, H, W)` float32 features at `(P, 2)` points, 0 beyond: `(P, M)`.
+
+    On the CPU the features of a cell are read as a whole: ten times as fast as `grid_sample`.
+    """
+    if features.device.type != "cpu":
+        return sample_maps(features[None], points[None])[0].T
+    corners = list(_corners(points, features.shape[1:], features.shape[1:]))
+    cells, shares = (torch.stack(parts, dim=-1) for parts in zip(*corners, strict=True))  # (P, 4)
+    return sum_rows(features.flatten(1).T.contiguous(), cells, shares)
+
+
+def _corners(
+    points: Tensor, frame: Sequence[int], size: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The four cells around `(..., 2)` points of a frame, as int64 within a map of another size
+    at the frame's top left, row by row, and the share of each: 0 of those beyond the map."""
+    height, width = size
+    x, y = points[..., 0] * frame[1] - 0.5, points[..., 1] * frame[0] - 0.5
+    left, top = x.floor(), y.floor()
     for row, share_y in ((top, 1 - (y - top)), (top + 1, y - top)):
         for column, share_x in ((left, 1 - (x - left)), (left + 1, x - left)):
             is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            pixels = row.long().clamp(0, height - 1) * width + column.long().clamp(0, width - 1)
-            total += flat[first + pixels] * (share_x * share_y * is_inside)
-    return total
+            cells = row.long().clamp(0, height - 1) * width + column.long().clamp(0, width - 1)
+            yield cells, share_x * share_y * is_inside
 
 
 @dataclass(frozen=True)

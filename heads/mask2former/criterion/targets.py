@@ -6,6 +6,8 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
+from swin_dense.heads.detection.targets import RunLengths
+
 IGNORED_LABEL = 255
 
 
@@ -37,7 +39,8 @@ def mask_targets(
     """Check the objects of each image and move them to a device.
 
     Args:
-        targets: `MaskTarget`s, what else they hold being passed over: a detector's will do.
+        targets: `MaskTarget`s, what else they hold being passed over: a detector's will do. Masks
+            may be COCO's uncompressed run lengths too, as `predict` gives them: `RunLengths`.
         sizes: (height, width) of each image, px.
         num_classes: classes K.
         device: where to.
@@ -59,6 +62,8 @@ def mask_targets(
         if missing:
             raise ValueError(f"target of image {i} must have {', '.join(missing)}")
         labels, masks = target["labels"], target["masks"]
+        if not isinstance(masks, Tensor):
+            masks = _expand(masks, size, index=i)
         shape = (len(labels), *size)
         if tuple(masks.shape) != shape:
             raise ValueError(
@@ -81,6 +86,31 @@ def mask_targets(
             )
         )
     return moved
+
+
+def _expand(masks: Sequence[RunLengths], size: tuple[int, int], *, index: int) -> Tensor:
+    """Bitmaps `(G, H, W)` bool of run lengths, which go down the columns."""
+    bitmaps = torch.zeros(len(masks), size[1], size[0], dtype=torch.bool)
+    for bitmap, mask in zip(bitmaps, masks, strict=True):
+        counts = mask.get("counts") if isinstance(mask, Mapping) else None
+        if not isinstance(counts, list) or tuple(mask["size"]) != tuple(size):
+            got = (
+                f"a {type(mask).__name__}"
+                if not isinstance(mask, Mapping)
+                else f"size {mask.get('size')} and counts that are a {type(counts).__name__}"
+            )
+            raise ValueError(
+                f"masks of image {index} must be a tensor, or run lengths of size {list(size)} "
+                f"with a list of counts, got {got}"
+            )
+        runs = torch.tensor(counts, dtype=torch.int64)
+        if int(runs.sum()) != bitmap.numel() or bool((runs < 0).any()):
+            raise ValueError(
+                f"run lengths of image {index} must sum to {bitmap.numel()} px, got {sum(counts)}"
+            )
+        is_inside = torch.arange(len(runs)) % 2 == 1
+        bitmap.view(-1).copy_(is_inside.repeat_interleave(runs))
+    return bitmaps.transpose(1, 2)  # (G, H, W)
 
 
 def semantic_targets(

@@ -9,8 +9,8 @@ V between cells being bilinear and 0 beyond the map. The offsets d, in cells of 
 weights A, which sum to 1 over levels and points together, are linear in the query.
 
 On the CPU the sum is one `embedding_bag`: the values of a head are rows of a table, and a bag has
-the four corners of each of its points with their weights. So no sampled value is ever in memory,
-and rows are read as a whole. Elsewhere it is a `grid_sample` for each level.
+the four corners of each of its points with their weights (`weighted_rows.py`). So no sampled value
+is ever in memory, and rows are read as a whole. Elsewhere it is a `grid_sample` for each level.
 """
 
 import math
@@ -20,13 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from swin_dense.heads.mask2former.decoders.weighted_rows import sum_rows
+from swin_dense.kernels.kept_values import KeepsValues
+from swin_dense.kernels.linear import linear
+
 Size = tuple[int, int]
 
 NUM_POINTS = 4
 """Points per head and level, in all released models."""
 
 
-class DeformableAttention(nn.Module):
+class DeformableAttention(KeepsValues):
     """Attention to a few points of several maps.
 
     Args:
@@ -84,11 +88,13 @@ class DeformableAttention(nn.Module):
         """
         batch, num_queries, channels = queries.shape
         shape = batch, num_queries, self.num_heads, self.num_levels, self.num_points
-        offsets = self.sampling_offsets(queries).view(*shape, 2)
-        weights = self.attention_weights(queries).view(*shape[:3], -1).softmax(-1).view(shape)
-        values = self.value_proj(tokens).view(batch, -1, self.num_heads, channels // self.num_heads)
-        sampled = sample_values(values, references, offsets, weights, sizes)  # (B, T, C)
-        return self.output_proj(sampled)
+        offsets = linear(self.sampling_offsets, queries).view(*shape, 2)
+        weights = linear(self.attention_weights, queries).view(*shape[:3], -1).softmax(-1)
+        values = linear(self.value_proj, tokens).view(
+            batch, -1, self.num_heads, channels // self.num_heads
+        )
+        sampled = sample_values(values, references, offsets, weights.view(shape), sizes)
+        return linear(self.output_proj, sampled)  # (B, T, C)
 
 
 def sample_values(
@@ -139,45 +145,41 @@ def sample_by_rows(
 ) -> Tensor:
     """`sample_values` by one `embedding_bag`."""
     batch, num_cells, num_heads, head_channels = values.shape
-    rows, shares = [], []
-    start = 0
-    for level, (height, width) in enumerate(sizes):
-        x = references[:, None, None, 0] * width - 0.5 + offsets[:, :, :, level, :, 0]
-        y = references[:, None, None, 1] * height - 0.5 + offsets[:, :, :, level, :, 1]
-        left, right, column = _cells_beside(x, width)
-        above, below, row = _cells_beside(y, height)
-        above, below = above * weights[:, :, :, level], below * weights[:, :, :, level]
-        first = row * width + column + start  # (B, T, nH, points)
-        right_of, under = (column < width - 1).int(), (row < height - 1).int() * width
-        rows += [first, first + right_of, first + under, first + under + right_of]
-        shares += [above * left, above * right, below * left, below * right]
-        start += height * width
+    heights, widths = torch.tensor(sizes, dtype=torch.int32).T[..., None]  # (levels, 1) each
+    areas = heights * widths
+    starts = areas.cumsum(0, dtype=torch.int32) - areas
+    left, right, *columns = _cells_beside(
+        references[:, None, None, :1] * widths - 0.5 + offsets[..., 0], widths
+    )
+    above, below, *lines = _cells_beside(
+        references[:, None, None, 1:] * heights - 0.5 + offsets[..., 1], heights
+    )  # (B, T, nH, levels, points) each
+    above, below = above * weights, below * weights
+    lines = [line * widths + starts for line in lines]
+    rows = [line + column for line in lines for column in columns]
+    shares = [above * left, above * right, below * left, below * right]
     heads = torch.arange(num_heads, dtype=torch.int32)[:, None]  # (nH, 1)
     images = torch.arange(batch, dtype=torch.int32).view(-1, 1, 1, 1) * (num_cells * num_heads)
-    bags = torch.stack(rows, dim=-1).flatten(3) * num_heads + (heads + images)
-    bags = bags.flatten(0, 2)  # (B*T*nH, 4*levels*points)
-    sums = F.embedding_bag(
-        bags,
+    cells = torch.cat([row.flatten(3) for row in rows], dim=-1) * num_heads + (heads + images)
+    sums = sum_rows(
         values.flatten(0, 2),  # (B*S*nH, D)
-        per_sample_weights=torch.stack(shares, dim=-1).view(bags.shape),
-        mode="sum",
+        cells.flatten(0, 2),  # (B*T*nH, 4*levels*points)
+        torch.cat([share.flatten(3) for share in shares], dim=-1).flatten(0, 2),
     )  # (B*T*nH, D)
     return sums.view(batch, -1, num_heads * head_channels)  # (B, T, nH*D)
 
 
-def _cells_beside(places: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights of the cell before a place and of the one after it along an axis, and the former.
+def _cells_beside(places: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights of the cell before a place and of the one after it along an axis, and both cells.
 
-    Places are in cells from the centre of the first. The cell, int32, is within the map, and so is
-    the one after it where there is one; weights of cells beyond the map are 0.
+    Places are in cells from the centre of the first. Cells, int32, are within the map; weights of
+    those beyond it are 0.
     """
     floor = places.detach().floor()
     after = places - floor
-    before = 1 - after
-    # Only the cell after the place -1..0 and the one before length-1..length are in the map alone.
-    is_low, is_high = floor == -1, floor == length - 1
-    is_inside = (floor >= 0) & ~is_high & (floor < length)
-    weight_first = torch.where(is_inside | is_high, before, torch.where(is_low, after, 0))
-    weight_second = torch.where(is_inside, after, 0)
     # Whole numbers first: what is not finite has a place in the map then, too.
-    return weight_first, weight_second, floor.int().clamp(0, length - 1)
+    before_cell = floor.int()
+    after_cell = before_cell + 1
+    last = lengths - 1
+    first, second = before_cell.clamp(0).minimum(last), after_cell.clamp(0).minimum(last)
+    return (1 - after) * (first == before_cell), after * (second == after_cell), first, second

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from swin_dense.heads.mask2former.config import NUM_LEVELS
 from swin_dense.heads.mask2former.decoders.deformable_attention import DeformableAttention, Size
 from swin_dense.heads.mask2former.decoders.position_encoding import sine_encoding
+from swin_dense.kernels.convolution import convolve
+from swin_dense.kernels.kept_values import KeepsValues
+from swin_dense.kernels.linear import linear
 
 _NUM_GROUPS = 32  # of GroupNorm
 
@@ -22,7 +25,7 @@ class DecodedPixels(NamedTuple):
     """Maps that the query decoder looks at.
 
     Attributes:
-        mask_features: `(B, C, H/4, W/4)`; a query's mask is its product with them.
+        mask_features: `(B, M, H/4, W/4)`; a query's mask is its product with them.
         memory: `(B, H_l*W_l, C)` of strides 32, 16, 8.
         sizes: height and width of each of these.
     """
@@ -32,12 +35,13 @@ class DecodedPixels(NamedTuple):
     sizes: tuple[Size, ...]
 
 
-class PixelDecoder(nn.Module):
+class PixelDecoder(KeepsValues):
     """From four maps of the backbone to the features of the masks and three maps for the queries.
 
     Args:
         in_channels: of the backbone's maps, fine to coarse.
         channels: C of everything else.
+        mask_channels: M of the features of masks.
         num_heads: attention heads.
         num_layers: of the encoder.
         ffn_channels: hidden width of its feed-forward networks.
@@ -48,6 +52,7 @@ class PixelDecoder(nn.Module):
         in_channels: Sequence[int],
         channels: int,
         *,
+        mask_channels: int,
         num_heads: int,
         num_layers: int,
         ffn_channels: int,
@@ -63,7 +68,7 @@ class PixelDecoder(nn.Module):
         )
         self.lateral_conv = ProjectionNorm(in_channels[0], channels)
         self.output_conv = ProjectionNorm(channels, channels, kernel_size=3)
-        self.mask_features = nn.Conv2d(channels, channels, 1)
+        self.mask_features = nn.Conv2d(channels, mask_channels, 1)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -93,8 +98,8 @@ class PixelDecoder(nn.Module):
         memory = tokens.split([height * width for height, width in sizes], dim=1)
         joined = memory[-1].transpose(1, 2).unflatten(2, sizes[-1])  # (B, C, H/8, W/8)
         enlarged = F.interpolate(joined, size=finest.shape[-2:], mode="bilinear")
-        masks = self.output_conv(self.lateral_conv(finest) + enlarged).relu()
-        return DecodedPixels(self.mask_features(masks), memory, sizes)
+        masks = self.output_conv(self.lateral_conv(finest) + enlarged).relu_()
+        return DecodedPixels(convolve(self.mask_features, masks), memory, sizes)
 
     def _positions(self, sizes: Sequence[Size]) -> Tensor:
         """Places of the cells in their maps and of the maps among each other: `(S, C)`."""
@@ -107,7 +112,7 @@ class PixelDecoder(nn.Module):
         )
 
 
-class ProjectionNorm(nn.Module):
+class ProjectionNorm(KeepsValues):
     """Convolution and GroupNorm, without an activation."""
 
     def __init__(
@@ -129,11 +134,17 @@ class ProjectionNorm(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)` to `(B, channels, H, W)`."""
-        return self.norm(self.conv(maps))
+        """`(B, in_channels, H, W)` to `(B, channels, H, W)`.
+
+        A group of a single value, of a map of one cell with as many channels as groups, is its own
+        mean; `nn.GroupNorm` refuses one such image.
+        """
+        norm = self.norm
+        maps = convolve(self.conv, maps)
+        return torch.group_norm(maps, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
-class EncoderLayer(nn.Module):
+class EncoderLayer(KeepsValues):
     """Deformable attention of every cell to the cells of all levels; then a network each."""
 
     def __init__(self, channels: int, *, num_heads: int, ffn_channels: int) -> None:
@@ -152,7 +163,8 @@ class EncoderLayer(nn.Module):
         """`(B, S, C)` tokens at positions `(S, C)` and places `(S, 2)` to the same."""
         attended = self.self_attn(tokens + positions, tokens, references, sizes)
         tokens = self.norm1(tokens + attended)
-        return self.norm2(tokens + self.linear2(self.linear1(tokens).relu()))
+        hidden = linear(self.linear1, tokens).relu_()
+        return self.norm2(tokens + linear(self.linear2, hidden))
 
 
 def _centres(size: Size, device: torch.device) -> Tensor:

@@ -22,7 +22,7 @@ class QueryState(NamedTuple):
 
     Attributes:
         class_logits: `(B, Q, K + 1)`, "no object" last.
-        mask_embeddings: `(B, Q, C)`; `mask_logits` makes masks of them.
+        mask_embeddings: `(B, Q, M)`; `mask_logits` makes masks of them.
     """
 
     class_logits: Tensor
@@ -30,9 +30,9 @@ class QueryState(NamedTuple):
 
 
 def mask_logits(mask_embeddings: Tensor, features: Tensor) -> Tensor:
-    """Logits `(..., H, W)` of the masks of `(..., C)` embeddings in `(C, H, W)` features.
+    """Logits `(..., H, W)` of the masks of `(..., M)` embeddings in `(M, H, W)` features.
 
-    With a batch in front of both: `(B, Q, C)` and `(B, C, H, W)` to `(B, Q, H, W)`.
+    With a batch in front of both: `(B, Q, M)` and `(B, M, H, W)` to `(B, Q, H, W)`.
     """
     return (mask_embeddings @ features.flatten(-2)).unflatten(-1, features.shape[-2:])
 
@@ -41,12 +41,15 @@ class QueryDecoder(nn.Module):
     """Layers of masked attention, and what is predicted before the first and after each.
 
     Args:
-        channels: C of queries and maps.
+        channels: C of queries.
         num_classes: classes K.
+        mask_channels: M of the features of masks.
+        in_channels: of the maps that are looked at, which are projected to C; None: they have C.
         num_queries: queries Q.
         num_heads: attention heads.
         num_layers: layers.
         ffn_channels: hidden width of the feed-forward networks.
+        pre_norm: see `DecoderLayer`.
     """
 
     def __init__(
@@ -54,22 +57,34 @@ class QueryDecoder(nn.Module):
         channels: int,
         num_classes: int,
         *,
+        mask_channels: int,
+        in_channels: int | None = None,
         num_queries: int,
         num_heads: int,
         num_layers: int,
         ffn_channels: int,
+        pre_norm: bool = False,
     ) -> None:
         super().__init__()
         self.query_feat = nn.Embedding(num_queries, channels)
         self.query_embed = nn.Embedding(num_queries, channels)
         self.level_embed = nn.Embedding(NUM_LEVELS, channels)
+        self.input_projs = nn.ModuleList(
+            _make_projection(in_channels, channels)
+            for _ in range(0 if in_channels is None else NUM_LEVELS)
+        )
         self.layers = nn.ModuleList(
-            DecoderLayer(channels, num_heads=num_heads, ffn_channels=ffn_channels)
+            DecoderLayer(
+                channels, num_heads=num_heads, ffn_channels=ffn_channels, pre_norm=pre_norm
+            )
             for _ in range(num_layers)
         )
         self.decoder_norm = nn.LayerNorm(channels)
         self.class_embed = nn.Linear(channels, num_classes + 1)
-        self.mask_embed = nn.ModuleList(nn.Linear(channels, channels) for _ in range(_MASK_LAYERS))
+        self.mask_embed = nn.ModuleList(
+            nn.Linear(channels, mask_channels if i == _MASK_LAYERS - 1 else channels)
+            for i in range(_MASK_LAYERS)
+        )
 
     def forward(self, pixels: DecodedPixels, *, last_only: bool = False) -> list[QueryState]:
         """Decode the queries of a batch of images of one size.
@@ -84,6 +99,11 @@ class QueryDecoder(nn.Module):
         """
         batch = len(pixels.mask_features)
         maps = [level.to(self.query_feat.weight.dtype) for level in pixels.memory]
+        if self.input_projs:
+            maps = [
+                F.linear(level, conv.weight.flatten(1), conv.bias)
+                for level, conv in zip(maps, self.input_projs, strict=True)
+            ]
         values = [level + self.level_embed.weight[i] for i, level in enumerate(maps)]
         channels = values[0].shape[-1]
         keys = [
@@ -118,10 +138,20 @@ class QueryDecoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Masked cross-attention, self-attention, feed-forward network; a norm after each."""
+    """Masked cross-attention, self-attention, feed-forward network; a norm after each.
 
-    def __init__(self, channels: int, *, num_heads: int, ffn_channels: int) -> None:
+    Args:
+        channels: C of queries, keys and values.
+        num_heads: attention heads.
+        ffn_channels: hidden width of the feed-forward network.
+        pre_norm: normalise what goes into each part instead of the sum that comes out.
+    """
+
+    def __init__(
+        self, channels: int, *, num_heads: int, ffn_channels: int, pre_norm: bool = False
+    ) -> None:
         super().__init__()
+        self.pre_norm = pre_norm
         self.cross_attn = Attention(channels, num_heads=num_heads)
         self.cross_norm = nn.LayerNorm(channels)
         self.self_attn = Attention(channels, num_heads=num_heads)
@@ -147,11 +177,27 @@ class DecoderLayer(nn.Module):
         Returns:
             `(B, Q, C)`.
         """
-        attended = self.cross_attn(queries + places, keys, values, is_open)
-        queries = self.cross_norm(queries + attended)
-        placed = queries + places
-        queries = self.self_norm(queries + self.self_attn(placed, placed, queries))
-        return self.ffn_norm(queries + self.linear2(self.linear1(queries).relu()))
+
+        def attend_cells(queries: Tensor) -> Tensor:
+            return self.cross_attn(queries + places, keys, values, is_open)
+
+        def attend_queries(queries: Tensor) -> Tensor:
+            placed = queries + places
+            return self.self_attn(placed, placed, queries)
+
+        def feed_forward(queries: Tensor) -> Tensor:
+            return self.linear2(self.linear1(queries).relu())
+
+        for part, norm in (
+            (attend_cells, self.cross_norm),
+            (attend_queries, self.self_norm),
+            (feed_forward, self.ffn_norm),
+        ):
+            if self.pre_norm:
+                queries = queries + part(norm(queries))
+            else:
+                queries = norm(queries + part(queries))
+        return queries
 
 
 class Attention(nn.Module):
@@ -179,6 +225,15 @@ class Attention(nn.Module):
         mask = None if is_open is None else is_open[:, None]
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, nH, Q, D)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+def _make_projection(in_channels: int, channels: int) -> nn.Conv2d:
+    """1 x 1 convolution, as files have it, with Caffe2's initial values, as released."""
+    conv = nn.Conv2d(in_channels, channels, 1)
+    assert conv.bias is not None
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    nn.init.zeros_(conv.bias)
+    return conv
 
 
 @torch.no_grad()

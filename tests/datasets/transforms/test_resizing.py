@@ -10,6 +10,7 @@ from swin_dense.datasets.transforms.resizing import (
     KeepRatioResizeImage,
     RandomRatioResize,
     fit_image,
+    fit_multi_scale,
     keep_ratio_size,
     multi_scale_views,
 )
@@ -82,6 +83,15 @@ def test_views_have_the_published_ratios_of_the_image():
     assert [view.shape[:2] for view in views] == [
         (3, 4), (4, 5), (5, 7), (6, 9), (8, 11), (9, 12),
     ]  # fmt: skip
+
+
+def test_views_of_mask2former_have_ratios_of_a_short_side() -> None:
+    views = fit_multi_scale(np.zeros((10, 15, 3), dtype=np.uint8), 8)
+    assert [view.shape[:2] for view in views] == [
+        (4, 6), (6, 9), (8, 12), (10, 15), (12, 18), (14, 21),
+    ]  # fmt: skip
+    (narrow,) = fit_multi_scale(np.zeros((2, 100, 3), dtype=np.uint8), 8, ratios=(1.75,))
+    assert narrow.shape[:2] == (1, 56)  # not 14 x 700
 
 
 def test_bitmaps_are_resized_by_the_centres_of_pixels() -> None:

@@ -34,27 +34,33 @@ def test_all_sizes_are_read() -> None:
     assert is_mask2former(weights())
     assert read_mask2former_config(weights(), RELEASED) == CONFIG
     few = {"encoder_layers": 0, "num_heads": 8, "encoder_ffn_channels": 1024}
+    few |= {"decoder_layers": 0, "decoder_ffn_channels": 2048}
     read = read_mask2former_config(weights(**few), RELEASED)
     assert read == dataclasses.replace(CONFIG, **few)
 
 
 @pytest.mark.parametrize(
-    ("num_classes", "num_queries", "task", "num_stuff"),
-    [
-        (80, 100, "instance", 0),
-        (133, 100, "panoptic", 53),
-        (150, 100, "semantic", 50),
-        (150, 200, "panoptic", 50),
-        (100, 200, "instance", 0),
-    ],
+    ("mask_channels", "query_channels", "is_projected"),
+    [(None, None, True), (20, None, False), (None, 48, False), (24, 16, False)],
 )
-def test_the_task_of_a_released_file_follows_from_its_numbers(
-    num_classes: int, num_queries: int, task: str, num_stuff: int
+def test_widths_of_their_own_are_read(
+    mask_channels: int | None, query_channels: int | None, is_projected: bool
 ) -> None:
-    state = weights(num_classes=num_classes, num_queries=num_queries)
-    read = read_mask2former_config(state, RELEASED)
-    assert read.task == task
-    assert len(read.stuff_classes) == num_stuff
+    config = dataclasses.replace(
+        CONFIG,
+        mask_channels=mask_channels,
+        query_channels=query_channels,
+        enforce_input_projection=is_projected,
+    )
+    with torch.device("meta"):
+        state = create_model(config).state_dict()
+    assert read_mask2former_config(state, RELEASED) == config
+    assert read_mask2former_config(state, config) == config
+
+
+def test_widths_that_a_config_states_as_they_would_be_are_no_others() -> None:
+    stored = dataclasses.replace(CONFIG, mask_channels=32, query_channels=32)
+    assert read_mask2former_config(weights(), stored) == stored
 
 
 def test_a_stored_task_is_believed() -> None:

@@ -11,7 +11,7 @@ from swin_dense.datasets.masks import bitmaps_from_runs
 from swin_dense.heads.mask2former import results
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.mask2former.query_masks import QueryMasks
-from swin_dense.heads.mask2former.results import instance_result, panoptic_result, semantic_result
+from swin_dense.heads.mask2former.results import instance_result, panoptic_result, semantic_scores
 
 CONFIG = Mask2FormerConfig(
     backbone=SWIN_VARIANTS["swin_t"],
@@ -135,12 +135,14 @@ def test_a_score_threshold_leaves_out_what_scores_less() -> None:
     assert found["scores"].tolist() == scores[scores >= middle].tolist()
 
 
-def test_semantic_results_are_the_class_with_the_highest_mean_score() -> None:
+def test_semantic_scores_are_sums_of_class_score_times_mask_score() -> None:
     first, second = make(seed=0), make(seed=1)
     config = dataclasses.replace(CONFIG, task="semantic")
     scores = [
         torch.einsum("qk,qhw->khw", m.class_logits.softmax(-1)[:, :-1], m.mask_logits.sigmoid())
         for m in (first, second)
     ]
-    assert torch.equal(semantic_result([first], config), scores[0].argmax(0))
-    assert torch.equal(semantic_result([first, second], config), sum(scores).argmax(0))
+    rows = (0, SIZE[0])
+    for masks, expected in zip((first, second), scores, strict=True):
+        found = semantic_scores(masks, config)(rows)
+        torch.testing.assert_close(found, expected.permute(1, 2, 0))

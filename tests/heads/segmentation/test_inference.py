@@ -9,6 +9,7 @@ from swin_dense.heads.segmentation import inference
 from swin_dense.heads.segmentation.inference import (
     averaged_scores,
     label_map,
+    probabilities,
     whole_scores,
     window_logits,
     window_origins,
@@ -61,14 +62,14 @@ def test_probabilities_of_views_are_averaged(generator):
     views = [torch.randn(5, 10, 15, generator=generator), torch.randn(5, 4, 6, generator=generator)]
     size = (40, 60)
     expected = sum(enlarge(view, size).softmax(dim=0) for view in views).argmax(dim=0)
-    scores = averaged_scores([whole_scores(view, [size]) for view in views])
+    scores = averaged_scores([probabilities(whole_scores(view, [size])) for view in views])
     actual = label_map(scores, size, num_classes=5, device=CPU)
     assert (actual == expected).float().mean() >= 0.999
 
 
 def test_averaged_probabilities_sum_to_one(generator):
     views = [whole_scores(torch.randn(3, 2, 2, generator=generator), [(4, 4)]) for _ in range(3)]
-    sums = averaged_scores(views)((1, 3)).sum(dim=-1)
+    sums = averaged_scores([*map(probabilities, views)])((1, 3)).sum(dim=-1)
     torch.testing.assert_close(sums, torch.ones(2, 4))
 
 

@@ -219,7 +219,7 @@ def test_autocast_predicts_nearly_the_same(generator):
     [
         ({"mode": "tiles"}, "unknown mode 'tiles'; choose one of whole, slide"),
         ({"mode": "slide", "crop": (8, 8), "stride": (9, 8)}, r"stride must be in 1..crop"),
-        ({"original_sizes": []}, "one entry per image, got 0 for 1"),
+        ({"original_sizes": []}, "must be one an image, got 0 for 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message, generator):

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 from run_writer import detection_evaluation, segmentation_evaluation, write_run
 
-from swin_dense.tools.runs.folder import describe_progress, describe_run, read_run
+from swin_dense.tools.runs.folder import (
+    describe_progress,
+    describe_run,
+    read_run,
+    with_known_scale,
+)
 from swin_dense.tools.runs.names import suggest_runs
+from swin_dense.tools.task_flags import DetectionEvaluation, PanopticEvaluation
 
 
 @pytest.mark.parametrize("names_task", [True, False])
@@ -83,3 +89,18 @@ def test_runs_beside_a_path_that_is_none_are_named_the_nearest_first(tmp_path: P
     with pytest.raises(ValueError, match=r"it has no recipe.json; the runs there are: \S*/alpha, "):
         read_run(tmp_path)
     assert suggest_runs(tmp_path / "alpha" / "last") == ""
+
+
+def test_weights_are_resized_for_as_their_run_or_published_recipe_does(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", detection_evaluation())
+    weights = folder / "last" / "model.safetensors"
+    plain = DetectionEvaluation()
+    assert with_known_scale(plain, weights).scale == (1333, 800)
+    recipe = json.loads((folder / "recipe.json").read_text())
+    recipe["data"]["scale"] = [96, 64]
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    assert with_known_scale(plain, weights).scale == (96, 64)
+    assert with_known_scale(DetectionEvaluation(scale=(8, 4)), weights).scale == (8, 4)
+    assert with_known_scale(DetectionEvaluation(tiles=64, overlap=0), weights).scale is None
+    published = Path("mask2former_swin_l_ade20k_panoptic")
+    assert with_known_scale(PanopticEvaluation(), published).scale == (2560, 640)

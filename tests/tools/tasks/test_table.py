@@ -12,7 +12,7 @@ from swin_dense.tools.task_flags import (
     ClassificationEvaluation,
     DetectionEvaluation,
     Inference,
-    PanopticInference,
+    PanopticEvaluation,
     SegmentationEvaluation,
 )
 from swin_dense.tools.tasks.table import (
@@ -59,7 +59,7 @@ def test_flags_of_all_tasks_are_joined_and_split_again() -> None:
     assert flags == {
         "detection": DetectionEvaluation(scale=(8, 8)),
         "segmentation": SegmentationEvaluation(scale=(8, 8), mode="slide"),
-        "panoptic": PanopticInference(scale=(8, 8)),
+        "panoptic": PanopticEvaluation(scale=(8, 8)),
         "classification": ClassificationEvaluation(scale=(8, 8)),
     }
     assert choose_flags(flags, TASKS["segmentation"]) == flags["segmentation"]

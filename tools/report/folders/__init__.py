@@ -1,1 +1,1 @@
-"""Kinds of data folders, each in a file of its own."""
+"""Folders of data as `inspect` and `convert` see them, one file a kind."""

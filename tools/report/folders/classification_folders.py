@@ -17,16 +17,15 @@ from swin_dense.datasets.formats.classification.class_folders import (
 )
 from swin_dense.datasets.formats.classification.image_reading import read_rgb
 from swin_dense.datasets.formats.split_names import is_training_name
-from swin_dense.tools.report.folders.folder_facts import FolderFacts
+from swin_dense.tools.report.folders.facts import FolderFacts
 from swin_dense.tools.tasks.classification.score_pictures import draw_label
 from swin_dense.tools.tasks.drawing import Picture
 
 
 class ClassificationFolders:
-    """Images in folders of their classes; any two folders could be classes, so it comes last."""
+    """Images in folders of their classes; any folders could be, so it is the last resort."""
 
     written_as = "image_folder"
-    is_fallback = True
 
     def layouts(self) -> list[str]:
         """The only one."""

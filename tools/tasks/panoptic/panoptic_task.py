@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swin_dense.datasets.formats.panoptic.coco_panoptic import CocoPanoptic
+from swin_dense.datasets.formats.panoptic.panoptic_layout import find_split_to_divide
+from swin_dense.datasets.formats.parts import Part
 from swin_dense.datasets.metrics.panoptic_eval import (
     PanopticEvaluator,
     SegmentMap,
@@ -26,9 +28,10 @@ from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.recipes.data import DataConfig, PanopticData
-from swin_dense.tools.task_flags import Inference, PanopticInference
+from swin_dense.tools.task_flags import Inference, PanopticEvaluation, PanopticInference
 from swin_dense.tools.tasks.drawing import Picture, side_by_side
 from swin_dense.tools.tasks.panoptic.panoptic_pictures import draw_segments, segment_colours
+from swin_dense.tools.tasks.panoptic.panoptic_results import PackedSegments, write_panoptic
 from swin_dense.tools.tasks.panoptic.panoptic_scores import (
     add_confusions,
     panoptic_score_name,
@@ -36,7 +39,7 @@ from swin_dense.tools.tasks.panoptic.panoptic_scores import (
     score_panoptic,
 )
 from swin_dense.tools.tasks.panoptic.panoptic_writer import PanopticWriter
-from swin_dense.tools.tasks.scores import KeptResults, ScoredImage, ScoreTable
+from swin_dense.tools.tasks.scores import ScoredImage, ScoreTable
 from swin_dense.tools.tasks.task import Evaluation, Gather, Predictor, Sample
 
 
@@ -45,15 +48,17 @@ class PanopticTask:
 
     name = "panoptic"
     data_type: type[DataConfig] = PanopticData
-    evaluation_flags: type[Inference] = PanopticInference
+    evaluation_flags: type[Inference] = PanopticEvaluation
     prediction_flags: type[Inference] = PanopticInference
     annotation_unit = "segments"
 
     def data_at(self, root: Path, *, split: str | None, flags: Inference) -> PanopticData:
-        """Data in a folder."""
-        del flags
-        data = PanopticData(root=root)
-        return data if split is None else replace(data, val_split=split)
+        """Data in a folder; `flags` are `PanopticEvaluation`, of exports `PanopticInference`."""
+        kept = {name: getattr(flags, name, None) for name in ("val_fraction", "val_list")}
+        data = PanopticData(root=root, **kept)
+        if split is None:
+            return data
+        return replace(data, **{"train_split" if _is_divided(data) else "val_split": split})
 
     def training_data(self, data: PanopticData, *, seed: int) -> CocoPanoptic:
         """The recipe's training split with its augmentation."""
@@ -67,7 +72,7 @@ class PanopticTask:
             )
         else:
             transforms = panoptic_jitter(size=data.size, ratios=data.jitter, flip=data.flip)
-        return CocoPanoptic(data.root, data.train_split, transforms=transforms, seed=seed)
+        return _open(data, transforms, is_for_validation=False, seed=seed)
 
     def evaluation_data(
         self, data: PanopticData, *, scale: tuple[int, int] | None, model: Model | None = None
@@ -75,7 +80,7 @@ class PanopticTask:
         """The split to evaluate on: images resized, segments as they are."""
         del model
         transforms = Pipeline([]) if scale is None else panoptic_eval(scale)
-        return CocoPanoptic(data.root, data.val_split, transforms=transforms)
+        return _open(data, transforms, is_for_validation=True)
 
     def aspect_ratios(self, dataset: CocoPanoptic) -> Sequence[float]:
         """All alike: what is trained on is square."""
@@ -173,29 +178,29 @@ class PanopticTask:
         evaluator = PanopticEvaluator(dataset.is_thing)
         matrix = np.zeros((len(dataset.class_names) + 1,) * 2, np.int64)
         places = {image_id: place for place, image_id in enumerate(dataset.image_ids)}
-        kept = KeptResults()
+        images = list[ScoredImage]()
+        packed = dict[int, PackedSegments]()
         for samples, results in predictions:
             for sample, result in zip(samples, results, strict=True):
                 image_id = sample["image_id"]
                 found = _as_map(result)
                 counts = evaluator.update(_truth(sample), found, where=image_id)
                 add_confusions(matrix, counts)
-                image = ScoredImage(places[image_id], image_id, image_quality(counts))
-                kept.add(image, partial(_pack, found))
-        images, maps = kept.images, kept.results
+                images.append(ScoredImage(places[image_id], image_id, image_quality(counts)))
+                packed[places[image_id]] = PackedSegments.of(result)
         if gather is not None:
-            parts = gather([(evaluator.iou, evaluator.counts, matrix, images, maps)])
+            parts = gather([(evaluator.iou, evaluator.counts, matrix, images, packed)])
             evaluator = PanopticEvaluator(dataset.is_thing)
             for iou, numbers, *_ in parts:
                 evaluator.merge(iou, numbers)
             matrix = sum((part[2] for part in parts[1:]), parts[0][2])
             images = [image for part in parts for image in part[3]]
-            maps = {place: found for part in parts for place, found in part[4].items()}
+            packed = {place: found for part in parts for place, found in part[4].items()}
 
         def draw(image: ScoredImage) -> Picture:
-            return _draw(dataset, image.place, maps[image.place])
+            return _draw(dataset, image.place, packed[image.place].unpack())
 
-        return score_panoptic(
+        evaluation = score_panoptic(
             evaluator,
             matrix,
             dataset.class_names,
@@ -203,9 +208,13 @@ class PanopticTask:
             draw,
             colours=segment_colours(len(dataset.class_names), dataset.colours),
         )
+        return replace(evaluation, write_results=partial(write_panoptic, dataset, packed))
 
     def write_results(self, evaluation: Evaluation, flags: Inference) -> None:
-        """Nothing: `predict` writes segments."""
+        """COCO's panoptic JSON and its PNGs, with `--results`."""
+        path = getattr(flags, "results", None)
+        if path is not None and evaluation.write_results is not None:
+            evaluation.write_results(path)
 
     def writer(self, out: Path, model: Model, flags: Inference) -> PanopticWriter:
         """Writer of `predictions.json` and its PNGs."""
@@ -233,6 +242,26 @@ class PanopticTask:
         return _draw_map(dataset, sample["image"], truth)
 
 
+def _is_divided(data: PanopticData) -> bool:
+    """Tell whether images of the training split are kept for evaluation."""
+    return data.val_fraction is not None or data.val_list is not None
+
+
+def _open(
+    data: PanopticData, transforms: Pipeline, *, is_for_validation: bool, seed: int = 0
+) -> CocoPanoptic:
+    """The split to train or to evaluate on, or the part for it."""
+    split, part = data.val_split if is_for_validation else data.train_split, None
+    if _is_divided(data):
+        split = find_split_to_divide(data.root, data.train_split)
+        part = Part(
+            is_for_validation=is_for_validation,
+            fraction=data.val_fraction,
+            list_file=data.val_list,
+        )
+    return CocoPanoptic(data.root, split, transforms=transforms, seed=seed, part=part)
+
+
 def _predict(
     model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
 ) -> list[dict[str, Any]]:
@@ -243,10 +272,6 @@ def _as_map(result: Mapping[str, Any]) -> SegmentMap:
     """A model's result."""
     segments = [Segment(segment["id"], segment["label"]) for segment in result["segments"]]
     return SegmentMap(result["panoptic"].cpu().numpy(), segments)
-
-
-def _pack(found: SegmentMap) -> SegmentMap:
-    return found._replace(ids=found.ids.astype(np.int32))
 
 
 def _truth(sample: Sample) -> SegmentMap:

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from torch import Tensor
 
 from swin_dense.datasets.formats.panoptic.segment_pngs import encode_segment_ids
@@ -14,6 +12,7 @@ from swin_dense.heads.whole_model import Model
 from swin_dense.tools.files import UniqueNames, atomic_write
 from swin_dense.tools.tasks.drawing import Picture
 from swin_dense.tools.tasks.panoptic.panoptic_pictures import draw_segments, segment_colours
+from swin_dense.tools.tasks.panoptic.panoptic_results import describe_segments
 
 
 class PanopticWriter:
@@ -52,7 +51,7 @@ class PanopticWriter:
             {
                 "image_id": image_id,
                 "file_name": path.relative_to(self._path.parent / "panoptic").as_posix(),
-                "segments_info": [self._describe(ids, segment) for segment in result["segments"]],
+                "segments_info": describe_segments(ids, result["segments"], self._ids),
             }
         )
         return draw_segments(
@@ -79,14 +78,3 @@ class PanopticWriter:
             "categories": categories,
         }
         atomic_write(self._path, json.dumps(content))
-
-    def _describe(self, ids: np.ndarray, segment: dict[str, Any]) -> dict[str, Any]:
-        bitmap = (ids == segment["id"]).astype(np.uint8)
-        return {
-            "id": segment["id"],
-            "category_id": self._ids[segment["label"]],
-            "score": segment["score"],
-            "area": int(bitmap.sum()),
-            "bbox": list(cv2.boundingRect(bitmap)),
-            "iscrowd": 0,
-        }

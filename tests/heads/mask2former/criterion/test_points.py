@@ -8,6 +8,7 @@ from swin_dense.heads.mask2former.criterion.points import (
     choose_uncertain,
     draw_points,
     sample_bitmaps,
+    sample_features,
     sample_maps,
 )
 
@@ -19,6 +20,16 @@ def test_a_map_has_its_own_values_at_the_centres_of_its_cells() -> None:
     maps = torch.arange(6.0).view(1, 1, 2, 3)
     points = torch.tensor([[[1 / 6, 1 / 4], [5 / 6, 3 / 4], [1 / 2, 1 / 2]]])
     torch.testing.assert_close(sample_maps(maps, points), torch.tensor([[[0.0, 5, 2.5]]]))
+
+
+def test_features_are_sampled_as_maps(generator: torch.Generator) -> None:
+    features = torch.randn(6, 3, 5, generator=generator)
+    points = torch.rand(40, 2, generator=generator)
+    points[:4] = torch.tensor([[0.0, 0], [1, 1], [0, 1], [0.5, 0.5]])
+    expected = sample_maps(features[None], points[None])[0].T
+    torch.testing.assert_close(sample_features(features, points), expected)
+    channels_last = features.movedim(0, -1).contiguous().movedim(-1, 0)
+    torch.testing.assert_close(sample_features(channels_last, points), expected)
 
 
 def test_bitmaps_are_sampled_as_maps_padded_with_zeros(generator: torch.Generator) -> None:

@@ -77,3 +77,35 @@ def test_there_is_one_target_an_image() -> None:
         mask_targets([], [(2, 3)], num_classes=3, device=CPU)
     with pytest.raises(ValueError, match="targets must be one label map per image, got 0 for 1"):
         semantic_targets([], [(2, 3)], num_classes=3, device=CPU)
+
+
+def test_masks_may_be_run_lengths() -> None:
+    masks = torch.tensor([[[1, 0, 1], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]], dtype=torch.bool)
+    runs = [{"size": [2, 3], "counts": [0, 2, 2, 1, 1]}, {"size": [2, 3], "counts": [6]}]
+    target = {"labels": torch.tensor([0, 2]), "masks": runs}
+    (moved,) = mask_targets([target], [(2, 3)], num_classes=3, device=CPU)
+    assert torch.equal(moved["masks"], masks)
+    (none,) = mask_targets(
+        [{"labels": torch.zeros(0, dtype=torch.int64), "masks": []}],
+        [(2, 3)],
+        num_classes=3,
+        device=CPU,
+    )
+    assert none["masks"].shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            {"size": [3, 3], "counts": [9]},
+            r"run lengths of size \[2, 3\] with .*, got size \[3, 3\]",
+        ),
+        ({"size": [2, 3], "counts": b"6"}, "got size .* and counts that are a bytes"),
+        ([6], "got a list"),
+        ({"size": [2, 3], "counts": [4]}, "run lengths of image 0 must sum to 6 px, got 4"),
+    ],
+)
+def test_run_lengths_that_do_not_fit_are_refused(mask: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check({"labels": torch.tensor([0]), "masks": [mask]})

@@ -14,7 +14,9 @@ SIZES = ((1, 2), (2, 4), (4, 8))
 
 
 def make() -> QueryDecoder:
-    return QueryDecoder(32, 3, num_queries=5, num_heads=4, num_layers=4, ffn_channels=8)
+    return QueryDecoder(
+        32, 3, mask_channels=32, num_queries=5, num_heads=4, num_layers=4, ffn_channels=8
+    )
 
 
 def pixels() -> DecodedPixels:

@@ -6,7 +6,7 @@ import pytest
 
 import swin_dense as sd
 from swin_dense.datasets.drawn.shape_classes import write_shape_classes
-from swin_dense.tools.report.data_folders import FOLDER_KINDS, find_folder_kinds
+from swin_dense.tools.report.folders.table import FOLDER_KINDS, find_folder_kinds
 
 
 @pytest.fixture(scope="module")

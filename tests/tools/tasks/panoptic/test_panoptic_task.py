@@ -17,7 +17,7 @@ from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.models import create_model
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.recipes.data import PanopticData
-from swin_dense.tools.task_flags import PanopticInference
+from swin_dense.tools.task_flags import PanopticEvaluation, PanopticInference
 from swin_dense.tools.tasks.panoptic.panoptic_task import PanopticTask
 
 TASK = PanopticTask()
@@ -167,3 +167,37 @@ def test_what_is_written_is_cocos_panoptic_format(
     assert (person["category_id"], person["area"], person["bbox"]) == (7, 300, [0, 0, 30, 10])
     assert (sky["category_id"], sky["area"], sky["score"]) == (3, 155, 0.9)
     assert [(c["id"], c["isthing"]) for c in content["categories"]] == [(3, 0), (7, 1)]
+
+
+def test_results_are_written_with_an_evaluation(
+    dataset: CocoPanoptic, model: Model, tmp_path: Path
+) -> None:
+    samples = [dataset[0], dataset[1]]
+    results = [_perfect(sample) for sample in samples]
+    evaluation = TASK.evaluate(model, dataset, [(samples, results)])
+    path = tmp_path / "found.json"
+    TASK.write_results(evaluation, PanopticInference())
+    TASK.write_results(evaluation, PanopticEvaluation(results=path))
+    content = json.loads(path.read_text())
+    assert [entry["image_id"] for entry in content["annotations"]] == [5, 9]
+    for entry, result in zip(content["annotations"], results, strict=True):
+        ids = read_segment_ids(tmp_path / "found" / entry["file_name"])
+        assert np.array_equal(ids, result["panoptic"].numpy())
+        assert [segment["category_id"] for segment in entry["segments_info"]] == [7, 3]
+    assert [c["isthing"] for c in content["categories"]] == [0, 1]
+
+
+def test_images_may_be_kept_from_training_for_evaluation(tmp_path: Path) -> None:
+    write_panoptic(tmp_path, panoptic_content(), split="train2017")
+    data = PanopticData(root=tmp_path, val_fraction=0.5, size=32)
+    kept = TASK.evaluation_data(data, scale=None)
+    others = TASK.training_data(data, seed=0)
+    assert sorted([*kept.file_names, *others.file_names]) == ["five.jpg", "nine.jpg"]
+    assert (kept.kept_images, others.kept_images) == (tuple(kept.file_names), ())
+    assert kept.split_name == "train2017 (kept for validation: 50% by name)"
+    (tmp_path / "kept.txt").write_text("nine.jpg")
+    flags = PanopticEvaluation(val_list=tmp_path / "kept.txt")
+    again = TASK.evaluation_data(TASK.data_at(tmp_path, split="train", flags=flags), scale=None)
+    assert again.file_names == ["nine.jpg"]
+    with pytest.raises(FileNotFoundError, match=r"no panoptic split 'val2017'.*val-fraction"):
+        TASK.evaluation_data(PanopticData(root=tmp_path), scale=None)

@@ -1,4 +1,4 @@
-"""Folders of data as `inspect` and `convert` see them: both tasks' layouts in one root."""
+"""Folders of data as `inspect` and `convert` see them: every task's layouts in one root."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 import swin_dense as sd
 from swin_dense.datasets.formats.segmentation.table import open_segmentation
 from swin_dense.datasets.shapes import write_shapes
-from swin_dense.tools.report.data_folders import FOLDER_KINDS, find_folder_kinds
+from swin_dense.tools.report.folders.table import FOLDER_KINDS, find_folder_kinds
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +18,13 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_root_may_hold_data_of_both_tasks(shapes: Path) -> None:
-    kinds = [FOLDER_KINDS["detection"], FOLDER_KINDS["segmentation"]]
-    assert find_folder_kinds(shapes, None) == kinds
+def test_a_root_may_hold_data_of_every_task(shapes: Path) -> None:
+    assert find_folder_kinds(shapes, None) == [
+        FOLDER_KINDS[task] for task in ("detection", "segmentation", "panoptic")
+    ]
     assert find_folder_kinds(shapes, "coco") == [FOLDER_KINDS["detection"]]
     assert find_folder_kinds(shapes, "ade20k") == [FOLDER_KINDS["segmentation"]]
+    assert find_folder_kinds(shapes, "coco_panoptic") == [FOLDER_KINDS["panoptic"]]
     facts = {entry["task"]: entry for entry in sd.tools.inspect(shapes)["data"]}
     assert facts["detection"]["layout"] == "coco"
     segmentation = facts["segmentation"]
@@ -77,7 +79,7 @@ def test_segmentation_data_are_written_as_ade20k_is(
 
 def test_a_folder_without_data_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(ValueError, match=r"must hold data for detection or .*notes"):
+    with pytest.raises(ValueError, match=r"data for detection or segmentation or panoptic .*notes"):
         find_folder_kinds(tmp_path, None)
     with pytest.raises(FileNotFoundError, match="no data folder"):
         find_folder_kinds(tmp_path / "gone", None)

@@ -1,4 +1,4 @@
-"""Content of a folder of data, and what a kind of data must be able to do with one."""
+"""What is told of a folder of data, and what a kind of data is."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from swin_dense.datasets.formats.detection_folder import name_counts
+from swin_dense.datasets.formats.parts import Part
 from swin_dense.tools.tasks.drawing import Picture
 
 
@@ -54,11 +55,9 @@ class FolderKind(Protocol):
 
     Attributes:
         written_as: name of that form, as `convert --to` has it.
-        is_fallback: whether a folder is of this kind only where it is of no other.
     """
 
     written_as: str
-    is_fallback: bool
 
     def layouts(self) -> list[str]:
         """Names of the layouts."""
@@ -71,3 +70,11 @@ class FolderKind(Protocol):
 
     def write(self, root: Path, out: Path, flags: Any) -> None:
         """Write the data in the published form; `flags` are those of `convert`."""
+
+
+def two_parts(flags: Any) -> dict[str, Part | None]:
+    """The parts of a split to write, by COCO's names; `flags` are those of `convert`."""
+    return {
+        name: Part(is_for_validation=is_kept, fraction=flags.val_fraction, list_file=flags.val_list)
+        for name, is_kept in (("train2017", False), ("val2017", True))
+    }
