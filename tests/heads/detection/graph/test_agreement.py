@@ -52,6 +52,19 @@ def test_what_is_wrong_is_named() -> None:
     assert names(expected, expected | {"masks": expected["masks"][:, :2]}) == ["masks"]
 
 
+def test_fewer_bits_may_move_the_edge_of_a_mask_but_not_the_mask() -> None:
+    expected = detections()
+    edge, mask = expected["masks"].copy(), 1 - expected["masks"]
+    edge[:, 0, 0] = 1 - edge[:, 0, 0]
+    for masks, differing in ((edge, []), (mask, ["masks"])):
+        found = expected | {"masks": masks}
+        assert names(expected, found) == ["masks"]
+        differences = detection_differences(
+            expected, found, score_threshold=0.05, tolerance=100 * 1e-3
+        )
+        assert [name for name, _ in differences] == differing
+
+
 def test_a_detection_is_paired_once_with_the_nearest_of_its_label() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60]], dtype=np.float32)
     first = {"boxes": boxes, "labels": np.array([1, 1, 2])}
