@@ -4,7 +4,7 @@ import importlib.util
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from swin_dense.checkpoints.download import find_source
 from swin_dense.datasets.files import MAX_MEGAPIXELS, MEGAPIXELS
@@ -91,11 +91,14 @@ def _serve(options: Any, *, may_exit: bool) -> None:
         from swin_dense.datasets.images import limit_pixels
         from swin_dense.tools.export.exported_models import open_model
         from swin_dense.tools.serve.app import make_app
-        from swin_dense.tools.serve.served_model import ServedModel
+        from swin_dense.tools.serve.served_model import Servable, ServedModel
         from swin_dense.tools.serve.service import Service
 
         limit_pixels(options.max_megapixels)
-        model = open_model(options.weights, device=options.device, precision=options.precision)
+        model = cast(
+            Servable,
+            open_model(options.weights, device=options.device, precision=options.precision),
+        )
         task = find_task(model.task)
         flags = choose_flags(flags_of_tasks, task)
         predictor = task.predictor(_without_threshold(flags), model)

@@ -119,6 +119,7 @@ def test_an_exported_segmentor_gives_what_its_model_gives(
     torch.nn.init.normal_(model.decode_head.conv_seg.weight)
     exported = opened(model, LogitsGraph(model), monkeypatch)
     assert isinstance(exported, sd.heads.UPerNet)
+    assert exported.title == "upernet, exported in float32"
     images, sizes = [noise_image((64, 96)), noise_image((50, 37), seed=1)], [(100, 150), (50, 37)]
     flags = {"mode": mode, "crop": (48, 48), "stride": (32, 32)}
     for expected, found in zip(

@@ -74,7 +74,7 @@ def test_a_model_that_cannot_be_traced_is_one_line_and_leaves_no_file(
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-@pytest.mark.parametrize("kind", ["mask2former", "classifier"])
+@pytest.mark.parametrize("kind", ["mask2former"])
 def test_a_kind_without_a_graph_is_refused_before_work(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
