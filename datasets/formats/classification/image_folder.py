@@ -118,7 +118,8 @@ class ImageFolder(Dataset[ClassificationSample]):
         index, epoch = key if isinstance(key, tuple) else (key, 0)
         image = self.load_image(index)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mix_seed(self.seed, epoch, index))
+            # Of the CPU alone: `torch.manual_seed` would also set what a GPU draws next.
+            torch.default_generator.manual_seed(_mix_seed(self.seed, epoch, index))
             pixels = self.transforms(image)
         return {
             "image": pixels,  # (3, H, W)

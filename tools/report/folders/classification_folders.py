@@ -23,10 +23,9 @@ from swin_dense.tools.tasks.drawing import Picture
 
 
 class ClassificationFolders:
-    """Images in folders of their classes; any two folders could be classes, so it comes last."""
+    """Images in folders of their classes; any folders could be, so it is the last resort."""
 
     written_as = "image_folder"
-    is_fallback = True
 
     def layouts(self) -> list[str]:
         """The only one."""

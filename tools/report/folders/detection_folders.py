@@ -25,7 +25,6 @@ class DetectionFolders:
     """Detection data: the layouts of `datasets.formats.table`."""
 
     written_as = "coco"
-    is_fallback = False
 
     def layouts(self) -> list[str]:
         """Names in `DETECTION_FORMATS`."""

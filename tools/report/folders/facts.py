@@ -55,11 +55,9 @@ class FolderKind(Protocol):
 
     Attributes:
         written_as: name of that form, as `convert --to` has it.
-        is_fallback: whether a folder is of this kind only where it is of no other.
     """
 
     written_as: str
-    is_fallback: bool
 
     def layouts(self) -> list[str]:
         """Names of the layouts."""

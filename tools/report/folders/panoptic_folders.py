@@ -30,7 +30,6 @@ class PanopticFolders:
     """Panoptic data in COCO's format."""
 
     written_as = _LAYOUT
-    is_fallback = False
 
     def layouts(self) -> list[str]:
         """The one format."""

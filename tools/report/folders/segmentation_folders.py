@@ -26,7 +26,6 @@ class SegmentationFolders:
     """Images and label maps: the layouts of `datasets.formats.segmentation.table`."""
 
     written_as = "ade20k"
-    is_fallback = False
 
     def layouts(self) -> list[str]:
         """Names in `SEGMENTATION_FORMATS`, and that of pairs of folders."""

@@ -14,6 +14,7 @@ FOLDER_KINDS: dict[str, FolderKind] = {
     "panoptic": PanopticFolders(),
     "classification": ClassificationFolders(),
 }
+_LAST_RESORT = "classification"  # any folders with images could be classes
 
 
 def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
@@ -25,8 +26,9 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}")
-    kinds = [kind for kind in FOLDER_KINDS.values() if kind.fits(root, layout)]
-    kinds = [kind for kind in kinds if not kind.is_fallback] or kinds
+    fitting = {name: kind for name, kind in FOLDER_KINDS.items() if kind.fits(root, layout)}
+    others = [kind for name, kind in fitting.items() if name != _LAST_RESORT]
+    kinds = others or list(fitting.values())
     if not kinds and layout is not None:
         raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_layouts())}")
     if not kinds:

@@ -18,9 +18,10 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_root_may_hold_data_of_several_tasks(shapes: Path) -> None:
-    kinds = [FOLDER_KINDS[task] for task in ("detection", "segmentation", "panoptic")]
-    assert find_folder_kinds(shapes, None) == kinds
+def test_a_root_may_hold_data_of_every_task(shapes: Path) -> None:
+    assert find_folder_kinds(shapes, None) == [
+        FOLDER_KINDS[task] for task in ("detection", "segmentation", "panoptic")
+    ]
     assert find_folder_kinds(shapes, "coco") == [FOLDER_KINDS["detection"]]
     assert find_folder_kinds(shapes, "ade20k") == [FOLDER_KINDS["segmentation"]]
     assert find_folder_kinds(shapes, "coco_panoptic") == [FOLDER_KINDS["panoptic"]]
@@ -78,7 +79,7 @@ def test_segmentation_data_are_written_as_ade20k_is(
 
 def test_a_folder_without_data_says_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(ValueError, match=r"data for detection or segmentation or .*notes"):
+    with pytest.raises(ValueError, match=r"data for detection or segmentation or panoptic .*notes"):
         find_folder_kinds(tmp_path, None)
     with pytest.raises(FileNotFoundError, match="no data folder"):
         find_folder_kinds(tmp_path / "gone", None)
