@@ -145,6 +145,7 @@ def run_eager(model: sd.heads.Model, image: np.ndarray) -> np.ndarray:
     return logits.numpy()
 
 
+@torch.no_grad()
 def export_fixed(model: torch.nn.Module, image: np.ndarray, path: Path) -> None:
     """transformers' model for images of one size."""
     pixels = torch.from_numpy(normalised(image))

@@ -85,6 +85,19 @@ class SegmentationSample(TypedDict):
     label_map: Tensor
 
 
+class ClassificationSample(TypedDict):
+    """One image with its class: `label`, 0..K-1.
+
+    `image`: `(3, H, W)` uint8 RGB, already transformed. `original_size` is the image's as it is
+    read. `image_id` is the file's path below the split's folder.
+    """
+
+    image: Tensor
+    image_id: str
+    original_size: Size
+    label: int
+
+
 Sample = TypeVar("Sample")
 
 

@@ -41,8 +41,14 @@ _TEXTURES: tuple[Texture, ...] = (
     lambda u, v: np.clip(0.5 + 0.6 * v, 0, 1),  # gradient
     lambda u, v: (np.sin(8 * np.arctan2(v, u)) > 0).astype(np.float32),  # rays
     lambda u, v: np.maximum(np.cos(12 * u), np.cos(12 * v)).clip(0, 1),  # grid
+    # Of the further classes that are drawn for classification.
+    lambda u, v: (np.sin(14 * np.hypot(u, v)) > 0).astype(np.float32),  # rings
+    lambda u, v: np.clip(0.5 - 0.6 * u, 0, 1),  # gradient, crosswise
+    lambda u, v: (np.sin(9 * (u + v)) > 0).astype(np.float32),  # slanting stripes
+    lambda u, v: np.full_like(u, 0.2),  # plain
 )
-_HUES = (4, 104, 50, 25, 145, 80)  # of OpenCV's 0..179: red, blue, green, yellow, violet, cyan
+# Of OpenCV's 0..179: red, blue, green, yellow, violet, cyan; and pink, lime, orange, indigo.
+_HUES = (4, 104, 50, 25, 145, 80, 165, 38, 14, 125)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def write_shapes(
         for index in range(count):
             drawn = draw_shapes(np.random.default_rng((seed, stream, index)), size=size)
             name = f"{index:06d}"
-            jpeg = _encode_jpeg(drawn.pixels)
+            jpeg = encode_jpeg(drawn.pixels)
             (root / coco_split / f"{name}.jpg").write_bytes(jpeg)
             (root / "images" / ade_split / f"{name}.jpg").write_bytes(jpeg)
             label_map = np.array([_GROUND_LABEL, *(2 + label for label in drawn.labels)], np.uint8)
@@ -146,7 +152,7 @@ def write_shapes(
 def draw_shapes(random: np.random.Generator, *, size: int) -> DrawnImage:
     """Draw one image of `size` x `size` px with 3 to 8 shapes, later ones over earlier ones."""
     side = size * _OVERSAMPLING
-    ground = _draw_ground(random, size)
+    ground = draw_ground(random, size)
     canvas = cv2.resize(ground, (side, side), interpolation=cv2.INTER_LINEAR)
     fine_map = np.zeros((side, side), np.uint8)
     labels: list[int] = []
@@ -159,14 +165,16 @@ def draw_shapes(random: np.random.Generator, *, size: int) -> DrawnImage:
         radius = side * float(np.exp(random.uniform(*np.log(_RADIUS_RANGE))))
         centre = random.uniform(0.5 * radius, side - 0.5 * radius, 2)
         angle = random.uniform(0, 2 * np.pi)
-        mask = _draw_outline(SHAPE_NAMES[label], centre, radius, angle, side)
+        mask = draw_outline(shape_outline(SHAPE_NAMES[label]), centre, radius, angle, side)
+        if SHAPE_NAMES[label] == "ring":
+            mask &= ~draw_outline(shape_outline("ring"), centre, 0.5 * radius, angle, side)
         new_map = np.where(mask, len(labels) + 1, fine_map).astype(np.uint8)
         areas = np.bincount(new_map.ravel(), minlength=len(labels) + 2)[1:]
         new_full_areas = [*full_areas, int(mask.sum())]
         if (areas < _MIN_VISIBLE * np.array(new_full_areas)).any():
             continue
         look = label if random.random() < _TYPICAL_LOOK else int(random.integers(len(SHAPE_NAMES)))
-        _paint(canvas, mask, look, centre, radius, angle, random)
+        paint_shape(canvas, mask, look, centre, radius, angle, random)
         fine_map = new_map
         labels.append(label)
         full_areas = new_full_areas
@@ -186,7 +194,7 @@ def draw_shapes(random: np.random.Generator, *, size: int) -> DrawnImage:
     )
 
 
-def _outline(name: str) -> np.ndarray:
+def shape_outline(name: str) -> np.ndarray:
     """A shape's outline `(P, 2)` within the unit circle; a ring's is its outer circle."""
     if name == "star":
         angles = np.arange(10) * np.pi / 5
@@ -202,20 +210,18 @@ def _outline(name: str) -> np.ndarray:
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 
-def _draw_outline(
-    name: str, centre: np.ndarray, radius: float, angle: float, side: int
+def draw_outline(
+    outline: np.ndarray, centre: np.ndarray, radius: float, angle: float, side: int
 ) -> np.ndarray:
-    """The shape as a `(side, side)` bool mask."""
+    """An outline `(P, 2)` in the unit circle, turned and filled, as a `(side, side)` bool mask."""
     cos, sin = np.cos(angle), np.sin(angle)
-    rotated = _outline(name) @ np.array([[cos, sin], [-sin, cos]])
+    rotated = outline @ np.array([[cos, sin], [-sin, cos]])
     mask = np.zeros((side, side), np.uint8)
     cv2.fillPoly(mask, [np.round(centre + radius * rotated).astype(np.int32)], 1)
-    if name == "ring":
-        cv2.fillPoly(mask, [np.round(centre + 0.5 * radius * rotated).astype(np.int32)], 0)
     return mask.astype(bool)
 
 
-def _paint(
+def paint_shape(
     canvas: np.ndarray,
     mask: np.ndarray,
     look: int,
@@ -250,7 +256,7 @@ def _paint(
     canvas[mask] = painted[mask]
 
 
-def _draw_ground(random: np.random.Generator, side: int) -> np.ndarray:
+def draw_ground(random: np.random.Generator, side: int) -> np.ndarray:
     """Muted ground `(side, side, 3)` float32 in 0..1: clouds, planks, tiles or gravel."""
     coarse = random.random((6, 6)).astype(np.float32)
     clouds = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
@@ -282,7 +288,7 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 
 
-def _encode_jpeg(pixels: np.ndarray) -> bytes:
+def encode_jpeg(pixels: np.ndarray) -> bytes:
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         95,

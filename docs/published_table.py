@@ -33,7 +33,7 @@ _TITLES = {  # by task, in the order of the page
     "detection": "Detection: COCO val2017",
     "segmentation": "Segmentation: ADE20K validation",
     "panoptic": "Panoptic segmentation: COCO val2017",
-    "classification": "Backbones: ImageNet-1K validation",
+    "classification": "Classification: ImageNet-1K validation",
 }
 _REMARKS = {
     "detection": "Box and mask AP in %; on ADE20K or Cityscapes where the name says so.",
@@ -47,7 +47,8 @@ _REMARKS = {
     ),
     "classification": (
         "Top-1 and top-5 accuracy in %, at 224 px, or at 384 px where the window is 12 (`_w12`).\n"
-        "A file with the 21841 classes of ImageNet-22K has no such score."
+        "A file with the 21841 classes of ImageNet-22K has no such score. The backbones of\n"
+        "detectors and segmentors start from these files."
     ),
 }
 _COLUMNS = ("name", "model", "published scores", "size and address", "recipe", "licence", "note")

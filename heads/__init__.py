@@ -1,4 +1,5 @@
-"""Whole models on a pyramid of features: detectors with and without masks, UPerNet, Mask2Former.
+"""Whole models on a backbone: detectors with and without masks, UPerNet, U-Net, Mask2Former,
+classifiers.
 
 Each name is imported when it is first asked for, the configs and their table without torch.
 """
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from swin_dense.heads.checkpoints import from_checkpoint, save_model
+    from swin_dense.heads.classification.classifier import Classifier
+    from swin_dense.heads.classification.config import ClassifierConfig, ViewConfig
     from swin_dense.heads.detection.cascade import CascadeMaskRCNN, CascadeRCNN
     from swin_dense.heads.detection.config import (
         CascadeMaskRCNNConfig,
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
     from swin_dense.heads.pretrained import from_pretrained, push_to_hub, save_pretrained
     from swin_dense.heads.segmentation.config import UPerNetConfig
+    from swin_dense.heads.segmentation.unet.config import UNetConfig
+    from swin_dense.heads.segmentation.unet.unet import UNet
     from swin_dense.heads.segmentation.upernet import UPerNet
     from swin_dense.heads.variants import MODEL_VARIANTS
     from swin_dense.heads.whole_model import Model
@@ -33,6 +38,8 @@ __all__ = [
     "CascadeMaskRCNNConfig",
     "CascadeRCNN",
     "CascadeRCNNConfig",
+    "Classifier",
+    "ClassifierConfig",
     "FasterRCNN",
     "FasterRCNNConfig",
     "Mask2Former",
@@ -42,8 +49,11 @@ __all__ = [
     "Model",
     "ModelConfig",
     "ModelSpec",
+    "UNet",
+    "UNetConfig",
     "UPerNet",
     "UPerNetConfig",
+    "ViewConfig",
     "add_model",
     "create_model",
     "from_checkpoint",
@@ -60,6 +70,8 @@ _PLACES = {
     "CascadeMaskRCNNConfig": "detection.config",
     "CascadeRCNN": "detection.cascade",
     "CascadeRCNNConfig": "detection.config",
+    "Classifier": "classification.classifier",
+    "ClassifierConfig": "classification.config",
     "FasterRCNN": "detection.mask_rcnn",
     "FasterRCNNConfig": "detection.config",
     "MaskRCNN": "detection.mask_rcnn",
@@ -69,8 +81,11 @@ _PLACES = {
     "Model": "whole_model",
     "ModelConfig": "model_config",
     "ModelSpec": "models",
+    "UNet": "segmentation.unet.unet",
+    "UNetConfig": "segmentation.unet.config",
     "UPerNet": "segmentation.upernet",
     "UPerNetConfig": "segmentation.config",
+    "ViewConfig": "classification.config",
     "add_model": "models",
     "create_model": "models",
     "from_checkpoint": "checkpoints",

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.architecture import build_loaded, read_backbone_config, read_shape
+from swin_dense.checkpoints.classification.whole_classifiers import whole_classifier
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
@@ -43,10 +44,10 @@ def from_checkpoint(source: str | os.PathLike[str]) -> Model:
             not known here.
     """
     checkpoint = read_checkpoint(source)
-    converted = convert_checkpoint(checkpoint)
+    converted = whole_classifier(convert_checkpoint(checkpoint))
     try:
-        config = read_model_config(checkpoint, converted.state)
-        class_names = _read_names(checkpoint, config.num_classes)
+        config = read_model_config(checkpoint, converted.state, layout=converted.layout.name)
+        class_names = _read_names(checkpoint, config)
         category_ids = _read_ids(checkpoint, config.num_classes)
     except ValueError as error:
         raise ValueError(f"{checkpoint.source}: {error}") from error
@@ -117,7 +118,9 @@ def find_kind(state: Mapping[str, Tensor]) -> ModelSpec | None:
     return next((spec for spec in MODEL_SPECS.values() if spec.fits(state)), None)
 
 
-def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> ModelConfig:
+def read_model_config(
+    checkpoint: Checkpoint, state: Mapping[str, Tensor], *, layout: str = "microsoft"
+) -> ModelConfig:
     """Read a whole model's config off its weights.
 
     What weights do not tell is as in the config that the file stores, if it is one of ours, else as
@@ -126,6 +129,7 @@ def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> Mo
     Args:
         checkpoint: the file.
         state: its weights under our names.
+        layout: name of the layout that they came in; not every publisher released the same.
 
     Raises:
         ValueError: there is no whole model, it has parts that are not known here, or the config
@@ -141,7 +145,10 @@ def read_model_config(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> Mo
     if spec is None:
         raise ValueError(_describe_headless(state, backbone))
     if stored is None:
-        read = spec.read_config(state, spec.config(backbone=backbone))  # type: ignore[call-arg]
+        released = spec.config(backbone=backbone)  # type: ignore[call-arg]
+        if spec.released is not None:
+            released = spec.released(backbone, layout)
+        read = spec.read_config(state, released)
         return read if spec.add_told is None else spec.add_told(read, checkpoint)
     if type(stored) is not spec.config:
         raise ValueError(
@@ -206,9 +213,13 @@ def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str
 # ---------------------------------------------------------------------------- names and configs
 
 
-def _read_names(checkpoint: Checkpoint, num_classes: int) -> tuple[str, ...] | None:
+def _read_names(checkpoint: Checkpoint, config: ModelConfig) -> tuple[str, ...] | None:
     """The names that the file stores; none if a file that is not ours has another data set's."""
-    names = checkpoint.class_names
+    names, num_classes = checkpoint.class_names, config.num_classes
+    released_names = find_spec(config).released_names
+    if released_names is not None and not _is_ours(checkpoint):
+        fitting = names if names is not None and len(names) == num_classes else None
+        return released_names(num_classes, fitting)
     if names is not None and len(names) == num_classes:
         return names
     if "class_names" in checkpoint.metadata and _is_ours(checkpoint):

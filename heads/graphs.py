@@ -7,13 +7,15 @@ size runs at every other.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from swin_dense.padding import PIXEL_MEAN, PIXEL_STD
+
+_MOST_UNITS = 4096  # of a padded side
 
 
 class Graph(nn.Module):
@@ -84,8 +86,24 @@ def pad_to_multiple(pixels: Tensor, divisor: int) -> Tensor:
     """
     for axis in (-2, -1):
         side = pixels.shape[axis]
-        places = torch.arange((side + divisor - 1) // divisor * divisor, device=pixels.device)
+        units = (side + divisor - 1) // divisor
+        if torch.compiler.is_exporting() and isinstance(pixels.shape[0], int):
+            units = _fresh_size(units)
+        places = torch.arange(units * divisor, device=pixels.device)
         pixels = pixels.index_select(axis, places.clamp(max=side - 1))
         is_real = (places < side).to(pixels.dtype)
         pixels = pixels * (is_real[:, None] if axis == -2 else is_real)
     return pixels
+
+
+def _fresh_size(size: int) -> int:
+    """The same size of a graph that is exported, as a symbol of its own.
+
+    All that follows is then multiples of that symbol, in place of formulas of the image's sides:
+    these take a tracer and a compiler minutes, and a map of one cell would be another graph. Where
+    the number of images is a symbol too, the compiler cannot divide such maps into windows.
+    """
+    fresh = cast(int, torch.full((), size, dtype=torch.int64).item())
+    torch._check(fresh >= 1)
+    torch._check(fresh <= _MOST_UNITS)
+    return fresh

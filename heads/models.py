@@ -12,6 +12,13 @@ from torch import Tensor
 
 from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.configs import BackboneConfig
+from swin_dense.heads.classification.architecture import (
+    is_classifier,
+    read_classifier_config,
+    released_class_names,
+)
+from swin_dense.heads.classification.classifier import Classifier
+from swin_dense.heads.classification.config import ClassifierConfig, released_classifier
 from swin_dense.heads.detection.architecture import (
     is_cascade_mask_rcnn,
     is_cascade_rcnn,
@@ -38,6 +45,9 @@ from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.graph import UPerNetGraph
+from swin_dense.heads.segmentation.unet.architecture import is_unet, read_unet_config
+from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.unet.unet import UNet
 from swin_dense.heads.segmentation.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model
@@ -60,6 +70,10 @@ class ModelSpec:
         add_told: adds to a config that `read_config` gave what else a file tells that is not ours;
             None: nothing. Raises ValueError as `read_config`.
         graph: makes of a model of this kind the graph that is exported; None: it has none.
+        released: config for a backbone's and the name of a layout, before weights are looked at;
+            None: the defaults of `config`.
+        released_names: names of the classes of a file that is not ours, from their number and the
+            names that it stores, if any; None: those that it stores.
     """
 
     name: str
@@ -70,6 +84,8 @@ class ModelSpec:
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
     add_told: Callable[[Any, Checkpoint], ModelConfig] | None = None
     graph: Callable[[Any], Graph] | None = None
+    released: Callable[[BackboneConfig, str], ModelConfig] | None = None
+    released_names: Callable[[int, Sequence[str] | None], tuple[str, ...] | None] | None = None
 
     @property
     def class_layers(self) -> tuple[str, ...]:
@@ -135,6 +151,16 @@ add_model(
 )
 add_model(
     ModelSpec(
+        name="unet",
+        config=UNetConfig,
+        model=UNet,
+        variants=variants_of(UNetConfig),
+        fits=is_unet,
+        read_config=read_unet_config,
+    )
+)
+add_model(
+    ModelSpec(
         name="mask2former",
         config=Mask2FormerConfig,
         model=Mask2Former,
@@ -142,6 +168,18 @@ add_model(
         fits=is_mask2former,
         read_config=read_mask2former_config,
         add_told=add_told,
+    )
+)
+add_model(
+    ModelSpec(
+        name="classifier",
+        config=ClassifierConfig,
+        model=Classifier,
+        variants=variants_of(ClassifierConfig),
+        fits=is_classifier,
+        read_config=read_classifier_config,
+        released=released_classifier,
+        released_names=released_class_names,
     )
 )
 

@@ -1,6 +1,6 @@
 """A whole model: a backbone of any kind and its heads, with two doors, losses and results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
@@ -79,6 +79,11 @@ class Model(HubMethods, nn.Module):
 
     def _undecayed_backbone(self) -> set[str]:
         return {f"backbone.{name}" for name in self.pyramid.no_weight_decay()}
+
+    def adapt_weights(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a file that a training starts from, as this model takes them over; these are
+        taken as they are. `state` is under our names."""
+        return state
 
     def forward(
         self, images: Sequence[Tensor] | ImageBatch, targets: Sequence[Any]

@@ -356,7 +356,7 @@ class CountingTask:
 
     # Results
 
-    def predictor(self, flags: Inference) -> Predictor:
+    def predictor(self, flags: Inference, model: ToyCounter) -> Predictor:
         return Predictor(
             scale=flags.scale or CountingData().scale,
             predict=lambda model, images, sizes: model.predict(images),

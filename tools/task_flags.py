@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from swin_dense.heads.classification.config import Publisher
 from swin_dense.ranges import LENGTHS, Ranges
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import Switch
@@ -20,7 +21,8 @@ class Inference:
     scale: tuple[int, int] | None = None
     """LONG SHORT side of the keep-ratio resize, px; None: that of the run or of the published
     recipe of the weights, else the task's (1333 800 for detection and panoptic, 2048 512 for
-    segmentation)."""
+    segmentation). Classification: RESIZE CROP, of the short side and then of the centre, px; None:
+    the model's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,3 +134,36 @@ class SegmentationEvaluation(SegmentationInference):
     val_list: Path | None = None
     """File with the names of the images that were kept from training, one a line; None: those that
     the run of the weights kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationInference(Inference):
+    """Flags of `evaluate` and `predict` for classifiers."""
+
+    protocol: Publisher | None = None
+    """Classification: resize and crop images as this publisher does for a model of its size; None:
+    as the publisher of the file did, or as the recipe that trained it says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationEvaluation(ClassificationInference):
+    """Flags of `evaluate` for classifiers."""
+
+    upright: bool = True
+    """Classification: turn images as their cameras say (EXIF); published scores are measured with
+    --no-upright."""
+    val_fraction: float | None = None
+    """Share of the images that were kept from training, 0..1: the same images as in training."""
+    val_list: Path | None = None
+    """File with the names of the images that were kept from training, one a line; None: those that
+    the run of the weights kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationPrediction(ClassificationInference):
+    """Flags of `predict` for classifiers."""
+
+    ranges: ClassVar[Ranges] = {"top": (1, 1000)}
+
+    top: int = 5
+    """Classification: scores that are written for each image, the highest first."""

@@ -15,6 +15,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
     clip_boxes,
     decode_boxes,
     is_nonempty,
+    topk_in_order,
 )
 from swin_dense.heads.detection.config import RPNConfig
 from swin_dense.heads.detection.losses import objectness_loss, smooth_l1_loss
@@ -317,9 +318,10 @@ def propose(
     start = 0
     for level, length in enumerate(outputs.level_lengths):
         part = slice(start, start := start + length)
-        level_scores, topk = outputs.logits[:, part].sigmoid().topk(min(nms_pre, length))  # (B, n)
+        # By logits, which differ where large scores are rounded to one and the same number.
+        logits, topk = topk_in_order(outputs.logits[:, part], min(nms_pre, length))  # (B, n)
         deltas = outputs.deltas[:, part].gather(1, topk[..., None].expand(-1, -1, 4))  # (B, n, 4)
-        scores.append(level_scores)
+        scores.append(logits.sigmoid())
         boxes.append(decode_boxes(outputs.anchors[part][topk], deltas, stds=ANCHOR_DELTA_STDS))
         levels.append(torch.full_like(topk[0], level))
     all_levels = torch.cat(levels)  # (n of all levels,)

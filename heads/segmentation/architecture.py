@@ -7,11 +7,12 @@ from torch import Tensor
 
 from swin_dense.checkpoints.architecture import count_numbers, read_shape
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.unet.architecture import is_unet
 
 
 def is_upernet(state: Mapping[str, Tensor]) -> bool:
     """Tell whether weights under our names are those of a UPerNet."""
-    return any(key.startswith("decode_head.") for key in state)
+    return any(key.startswith("decode_head.") for key in state) and not is_unet(state)
 
 
 def read_upernet_config(state: Mapping[str, Tensor], released: UPerNetConfig) -> UPerNetConfig:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.backbone import SwinTransformer
+from swin_dense.checkpoints.classification.whole_classifiers import bare_classifier
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import ConvertedState, convert_checkpoint, table_window
 from swin_dense.checkpoints.key_maps import BACKBONE
@@ -32,7 +33,7 @@ def backbone_from_checkpoint(source: str | os.PathLike[str]) -> SwinTransformer:
         ValueError: the file cannot be read safely, or holds no Swin Transformer.
     """
     checkpoint = read_checkpoint(source)
-    converted = convert_checkpoint(checkpoint)
+    converted = bare_classifier(convert_checkpoint(checkpoint))
     try:
         config = read_backbone_config(converted.state)
     except ValueError as error:

@@ -15,6 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from swin_dense.checkpoints.classification.whole_classifiers import (
+    bare_classifier,
+    is_whole_classifier,
+    whole_classifier,
+)
 from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import (
     ConvertedState,
@@ -123,10 +128,13 @@ def initialise(
         ValueError: see `load_weights`.
     """
     name, converted = _read(source, model)
+    converted = _in_form_of(model.state_dict(), converted)
     has_same_parts = _parts(converted.state) == _parts(model.state_dict())
     target = model if has_same_parts else model.get_submodule("backbone")
     if has_same_parts:
         converted = _without_parts(converted, getattr(model, "optional_parts", ()))
+        if (adapt := getattr(model, "adapt_weights", None)) is not None and not new_classes:
+            converted = replace(converted, state=dict(adapt(converted.state)))
     return load_converted(target, converted, source=name, new_classes=new_classes)
 
 
@@ -180,6 +188,7 @@ def fit_weights(
 ) -> tuple[dict[str, Tensor], LoadReport]:
     """The weights that `load_converted` would load, the module untouched, and its report."""
     targets = module.state_dict()
+    converted = _in_form_of(targets, converted)
     is_whole = any(key.startswith(BACKBONE) for key in targets)
     if is_whole and not converted.is_whole:
         raise ValueError(
@@ -204,6 +213,14 @@ def fit_weights(
     return state, LoadReport(
         source, converted.layout.name, len(state), tuple(dropped), tuple(resampled), tuple(new)
     )
+
+
+def _in_form_of(targets: Mapping[str, Tensor], converted: ConvertedState) -> ConvertedState:
+    """A classifier's weights as a whole model for a classifier, else as classification files are:
+    their final norm is no output norm of a detector's backbone."""
+    if is_whole_classifier(targets):
+        return whole_classifier(converted)
+    return bare_classifier(converted)
 
 
 def _read(

@@ -31,8 +31,8 @@ class PublishedFile:
     Attributes:
         name: name here; accepted wherever a file is.
         url: address; `hf://OWNER/NAME` on the Hugging Face hub.
-        model: our name of the model: a backbone's variant for classification files and for those
-            whose heads we do not have, else a name that `create_model` knows.
+        model: our name of the model: a name that `create_model` knows, or a backbone's variant for
+            files whose heads we do not have.
         layout: a name in `key_maps.KEY_MAPS`.
         task: `classification`, `detection`, `segmentation` or `panoptic`.
         num_classes: classes K.
@@ -105,15 +105,27 @@ def _classifier(
     return PublishedFile(
         name=name,
         url=url,
-        model=model,
+        model=f"classifier_{model}",
         layout=layout,
         task="classification",
         num_classes=21841 if is_22k else 1000,
         parameters=_PARAMETERS[model][is_22k],
         scores=dict(zip(("top-1", "top-5"), scores, strict=True)) if scores else {},
+        recipe=None if layout == "torchvision" else _classifier_recipe(name, model),
         licence=licence,
         note=note,
     )
+
+
+def _classifier_recipe(name: str, model: str) -> str | None:
+    """Name of the recipe that makes such a file, where that is one of ours: all but those of 384 px
+    with ImageNet-22K's classes, whose configuration is not public."""
+    if name.endswith("22k"):
+        return None if model.endswith("w12") else f"classifier_{model}_imagenet22k_90e"
+    side = "_384" if model.endswith("w12") else ""
+    if "22k" in name or "large" in name:  # which was trained on ImageNet-22K alone
+        return f"classifier_{model}_22kto1k{side}_30e"
+    return f"classifier_{model}_imagenet{side}_{'30' if side else '300'}e"
 
 
 def _microsoft_classifiers() -> Iterator[PublishedFile]:

@@ -4,6 +4,9 @@ Liu et al. 2021, section 3.2 and Equation 4. Which bias and which mask a pair of
 geometry, in `windows.py`; here both become one term that is added to the logits.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,6 +42,7 @@ class WindowAttention(KeepsValues):
         self.proj = nn.Linear(channels, channels)
         num_offsets = (2 * window_size - 1) ** 2
         self.relative_position_bias_table = nn.Parameter(torch.zeros(num_offsets, num_heads))
+        self._constants: tuple[Tensor, Tensor] | None = None
 
     def forward(
         self,
@@ -75,9 +79,29 @@ class WindowAttention(KeepsValues):
             `(4, nH, L, L)`, or `(1, nH, L, L)` where windows are not shifted.
         """
         table = self.relative_position_bias_table
+        if self._constants is not None:
+            bias, masks = self._constants
+            return bias + masks if self.shifted else bias
         if not can_keep(table):
             return self._gather_bias(dtype)
         return kept_value(table, dtype, lambda: self._gather_bias(dtype).detach())
+
+    @contextmanager
+    def constant_bias(self) -> Iterator[None]:
+        """Take what `bias` is made of as constants, which a graph that is exported then stores.
+
+        Else it would hold the geometry of a window, in each block, as arithmetic.
+        """
+        table, window = self.relative_position_bias_table, self.window_size
+        with torch.no_grad():
+            index = window_table(relative_position_index, window, device=table.device)
+            masks = window_table(shift_masks, window, device=table.device)  # (4, L, L)
+            bias = table[index].permute(2, 0, 1)[None].contiguous()  # (1, nH, L, L)
+        self._constants = bias, masks[:, None].to(bias.dtype).contiguous()
+        try:
+            yield
+        finally:
+            self._constants = None
 
     def _gather_bias(self, dtype: torch.dtype) -> Tensor:
         table = self.relative_position_bias_table

@@ -133,6 +133,17 @@ def test_tables_of_a_window_are_those_of_the_planned_way(window: int) -> None:
     assert torch.equal(masks, torch.from_numpy(shift_masks(window)))
 
 
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_constant_bias_is_the_gathered_one(shifted: bool) -> None:
+    block = make_backbone().layers[0].blocks[int(shifted)]
+    assert block.attn.shifted == shifted
+    gathered = block.attn.bias(torch.float32)
+    with block.attn.constant_bias():
+        assert torch.equal(block.attn.bias(torch.float32), gathered)
+        assert not block.attn.bias(torch.float32).requires_grad
+    assert block.attn.bias(torch.float32).requires_grad
+
+
 def test_tracing_leaves_nothing_behind_that_eager_inference_reads(generator) -> None:
     backbone = make_backbone(depths=(2,), num_heads=(1,), out_indices=(0,), window_size=5).eval()
     pixels = torch.randn(1, 3, 24, 24, generator=generator)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.architecture import read_backbone_config
+from swin_dense.checkpoints.classification.whole_classifiers import whole_classifier
 from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.checkpoints.conversion import convert_state_dict
 from swin_dense.checkpoints.key_maps import KEY_MAPS
@@ -20,6 +21,7 @@ from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_publ
 from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import read_model_config
+from swin_dense.heads.classification.config import ClassifierConfig
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 
 _GOLDEN = SwinConfig(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16))
@@ -39,11 +41,12 @@ def _shapes(file: PublishedFile) -> keys.Shapes:
     """Keys and shapes of a published file."""
     if not file.has_our_heads:
         config = SWIN_VARIANTS[file.model]
-        if file.task == "detection":
-            prefix, foreign = "backbone.", "bbox_head.reppoints_cls_conv.weight"
-            if file.layout == "detectron2":
-                prefix, foreign = "backbone.bottom_up.", "backbone.fpn_lateral2.weight"
-            return keys.under(prefix, keys.microsoft(config)) | {foreign: (1,)}
+        prefix, foreign = "backbone.", "bbox_head.reppoints_cls_conv.weight"
+        if file.layout == "detectron2":
+            prefix, foreign = "backbone.bottom_up.", "backbone.fpn_lateral2.weight"
+        return keys.under(prefix, keys.microsoft(config)) | {foreign: (1,)}
+    if file.task == "classification":
+        config = SWIN_VARIANTS[file.model.removeprefix("classifier_")]
         write = {
             "microsoft": keys.microsoft,
             "timm": keys.timm,
@@ -119,14 +122,19 @@ def test_keys_as_written_down_are_those_of_real_files(
 
 @pytest.mark.parametrize("file", _distinct(whole=True), ids=lambda file: file.name)
 def test_whole_model_is_recognised_and_fits(file: PublishedFile) -> None:
-    translation = convert_state_dict(_empty(_shapes(file)))
+    translation = whole_classifier(convert_state_dict(_empty(_shapes(file))))
     assert translation.layout.name == file.layout
-    config = read_model_config(Checkpoint(file.name, "torch", {}), translation.state)
+    config = read_model_config(
+        Checkpoint(file.name, "torch", {}), translation.state, layout=file.layout
+    )
     expected = replace(MODEL_VARIANTS[file.model], num_classes=file.num_classes)
     if isinstance(config, Mask2FormerConfig) and isinstance(expected, Mask2FormerConfig):
         # what its number of classes tells is for the tests of its architecture
         read = {name: getattr(config, name) for name in ("task", "stuff_classes", "num_queries")}
         expected = replace(expected, **read)
+    if isinstance(config, ClassifierConfig) and isinstance(expected, ClassifierConfig):
+        assert config.view.crop == (384 if "384" in file.name else 224)
+        expected = replace(expected, view=config.view)  # for the tests of its config
     assert config == expected
     with torch.device("meta"):
         model = create_model(config)
@@ -139,12 +147,18 @@ def test_whole_model_is_recognised_and_fits(file: PublishedFile) -> None:
     assert num_parameters / 1e6 == pytest.approx(file.parameters, abs=1.01)  # published rounded
 
 
-@pytest.mark.parametrize("file", _distinct(whole=False), ids=lambda file: file.name)
+_BACKBONES = [
+    *_distinct(whole=False),
+    *(file for file in _distinct(whole=True) if file.task == "classification"),
+]
+
+
+@pytest.mark.parametrize("file", _BACKBONES, ids=lambda file: file.name)
 def test_backbone_is_recognised_and_fits(file: PublishedFile) -> None:
     translation = convert_state_dict(_empty(_shapes(file)))
     assert translation.layout.name == file.layout
     config = read_backbone_config(translation.state)
-    assert config == SWIN_VARIANTS[file.model]
+    assert config == SWIN_VARIANTS[file.model.removeprefix("classifier_")]
     with torch.device("meta"):
         backbone = SwinTransformer(config)
     report = load_converted(backbone, translation, source=file.name)
@@ -163,7 +177,7 @@ def test_table_is_consistent() -> None:
         assert file.model in (MODEL_VARIANTS if file.has_our_heads else SWIN_VARIANTS)
         assert re.match(r"https://.*\.(pth|pkl)$|hf://[\w.-]+/[\w.-]+$", file.url)
         assert file.licence
-        assert file.has_our_heads or file.task == "classification" or "backbone loads" in file.note
+        assert file.has_our_heads or "backbone loads" in file.note
         assert all(0 < score < 100 for score in file.scores.values())
 
 

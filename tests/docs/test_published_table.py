@@ -48,7 +48,7 @@ def test_tables_are_whole_and_grouped_by_task(script: ModuleType) -> None:
         "Detection",
         "Segmentation",
         "Panoptic segmentation",
-        "Backbones",
+        "Classification",
     ]
     for task, section in zip(
         ("detection", "segmentation", "panoptic", "classification"), sections[1:], strict=False

@@ -12,6 +12,7 @@ from swin_dense.checkpoints.loading import initialise, load_weights
 from swin_dense.configs import SwinConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
+from swin_dense.heads.classification.config import ClassifierConfig
 from swin_dense.heads.detection.config import (
     BoxConfig,
     CascadeMaskRCNNConfig,
@@ -23,6 +24,7 @@ from swin_dense.heads.detection.config import (
 )
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3
@@ -57,8 +59,12 @@ CONFIGS = {
     "upernet": UPerNetConfig(
         backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=8, auxiliary_channels=8
     ),
+    "unet": UNetConfig(
+        backbone=BACKBONE, num_classes=NUM_CLASSES, decoder_channels=(16, 8, 8, 4, 4)
+    ),
     "mask2former": MASK2FORMER,
     "mask2former_semantic": dataclasses.replace(MASK2FORMER, task="semantic"),
+    "classifier": ClassifierConfig(backbone=BACKBONE, num_classes=NUM_CLASSES),
     "mask2former_panoptic": dataclasses.replace(MASK2FORMER, task="panoptic", stuff_classes=(2,)),
 }
 DETECTORS = ["mask_rcnn", "cascade_mask_rcnn", "faster_rcnn", "cascade_rcnn"]
@@ -82,7 +88,9 @@ def images(generator: torch.Generator) -> list[Tensor]:
 
 
 def targets_for(model: nn.Module, sizes: Sequence[tuple[int, int]] = SIZES) -> list:
-    """Two objects, or a label map, per image."""
+    """Two objects, a label map, or a label per image."""
+    if model.task == "classification":
+        return [index % NUM_CLASSES for index, _ in enumerate(sizes)]
     if model.task == "segmentation":
         return [torch.arange(h * w).view(h, w) % NUM_CLASSES for h, w in sizes]
     targets = []
@@ -97,6 +105,8 @@ def targets_for(model: nn.Module, sizes: Sequence[tuple[int, int]] = SIZES) -> l
 
 def empty_targets_for(model: nn.Module) -> list:
     """Nothing to learn from in any image."""
+    if model.task == "classification":
+        return torch.zeros(len(SIZES), NUM_CLASSES)
     if model.task == "segmentation":
         return [torch.full(size, 255) for size in SIZES]
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -117,6 +127,11 @@ def check_losses(model: nn.Module, losses: dict[str, Tensor]) -> None:
 
 def check_result(model: nn.Module, result: dict | Tensor, size: tuple[int, int]) -> None:
     """The shapes and types that predict promises for an image of that size."""
+    if model.task == "classification":
+        assert result.shape == (NUM_CLASSES,)
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result.sum(), torch.tensor(1.0))
+        return
     if model.task == "segmentation":
         assert result.shape == size
         assert result.dtype == torch.int64
@@ -281,7 +296,9 @@ def test_images_of_any_size_train_and_predict(
     image = torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator)
     (result,) = model.eval().predict([image])
     check_result(model, result, size)
-    if model.task != "segmentation":
+    if model.task == "classification":
+        target = 1
+    elif model.task != "segmentation":
         target = {
             "boxes": torch.tensor([[0.0, 0, size[1], size[0]]]),
             "labels": torch.tensor([1]),

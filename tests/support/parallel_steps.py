@@ -166,7 +166,7 @@ def evaluate_in_parts(recipe: Recipe, folder: Path) -> None:
     task = find_task(recipe.task)
     torch.manual_seed(0)
     model = task.create_model(recipe.model, task.training_data(recipe.data, seed=0))
-    predictor = task.predictor(task.evaluation_flags(scale=recipe.data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=recipe.data.scale), model)
     dataset = task.evaluation_data(recipe.data, scale=predictor.scale, model=model)
     assert len(dataset) == 3
     whole = evaluate_model(model, dataset, task, predict=predictor.predict)

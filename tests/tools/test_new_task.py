@@ -157,7 +157,7 @@ class LightTask:
         images = batch_images([sample["image"] for sample in samples], device)
         return images, [sample["light"] for sample in samples]
 
-    def predictor(self, flags: _LightFlags) -> Predictor:
+    def predictor(self, flags: _LightFlags, model: Any) -> Predictor:
         def predict(model: Any, images: Sequence[Tensor], sizes: Any) -> list[Tensor]:
             seen = [image // 8 if flags.is_dark else image for image in images]
             return model.predict(seen, original_sizes=sizes)

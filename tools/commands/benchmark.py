@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-_SIZES = {"detection": (800, 1216), "segmentation": (512, 512)}
+_SIZES = {"detection": (800, 1216), "segmentation": (512, 512), "classification": (224, 224)}
 WayName = Literal[
     "eager", "compiled", "onnxruntime", "aotinductor", "openvino", "torchvision", "transformers"
 ]

@@ -40,7 +40,7 @@ LayoutName = Literal[
 ]
 
 
-DataLayoutName = Literal["coco", "ade20k", "coco_panoptic"]
+DataLayoutName = Literal["coco", "ade20k", "coco_panoptic", "image_folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +165,10 @@ def convert_file(
     _check_suffix(out, layout)
     find_source(file)
 
+    from swin_dense.checkpoints.classification.whole_classifiers import (
+        bare_classifier,
+        whole_classifier,
+    )
     from swin_dense.checkpoints.containers import read_checkpoint
     from swin_dense.checkpoints.conversion import convert_checkpoint, to_layout
     from swin_dense.checkpoints.loading import check_values
@@ -172,6 +176,10 @@ def convert_file(
 
     checkpoint = read_checkpoint(file)
     converted = convert_checkpoint(checkpoint)
+    if layout == "swin_dense" and not backbone_only:
+        converted = whole_classifier(converted)
+    else:
+        converted = bare_classifier(converted)
     state = converted.state
     left_out: list[str] = []
     if backbone_only:

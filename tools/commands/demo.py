@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swin_dense.ranges import Ranges, check_ranges
 from swin_dense.tools.files import make_writable
@@ -20,15 +20,21 @@ if TYPE_CHECKING:
     from swin_dense.heads.whole_model import Model
     from swin_dense.tools.report.page import Section
 
-_RECIPES = ("mask_rcnn_demo", "upernet_demo")
+_RECIPES = {
+    "detection": "mask_rcnn_demo",
+    "segmentation": "upernet_demo",
+    "classification": "classifier_demo",
+}
+_NUM_TRAIN = 800
+_NUM_TRAIN_CLASSES = 2000  # images to classify are smaller, and learn one thing each
 _NUM_PICTURES = 12
 _LEAST = {"train_images": 1, "val_images": 1, "size": 32, "steps": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Draw a small data set, train a detector and a segmentor on it, evaluate them on held-out
-    images, write a report."""
+    """Draw a small data set, train a detector and a segmentor on it (or a classifier), evaluate
+    them on held-out images, write a report."""
 
     ranges: ClassVar[Ranges] = {
         "train_images": (1, 10**6),
@@ -40,8 +46,14 @@ class Options:
 
     out: Path = Path("demo")
     """Folder for everything."""
-    train_images: int = 800
-    """Drawn images to train on."""
+    tasks: tuple[Literal["detection", "segmentation", "classification"], ...] = (
+        "detection",
+        "segmentation",
+    )
+    """Models to train. Classification has a data set of its own, one shape an image, in half the
+    size."""
+    train_images: int | None = None
+    """Drawn images to train on; None: 800, for classification 2000."""
     val_images: int = 100
     """Drawn images to evaluate on; drawn from another random source, never trained on."""
     size: int = 128
@@ -52,6 +64,10 @@ class Options:
     """Of the drawings and of the training."""
 
     def __post_init__(self) -> None:
+        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(
+                f"--tasks must be different ones, got {' '.join(self.tasks) or 'none'}"
+            )
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
@@ -84,32 +100,61 @@ def run(options: Options) -> None:
     check_ranges(options, as_flags=True)
     make_writable(options.out)
 
-    from swin_dense.datasets.shapes import write_shapes
     from swin_dense.tools.report import page
     from swin_dense.tools.runs.log import clock
 
-    data = options.out / "data"
-    write_line(f"drawing {options.train_images} + {options.val_images} images")
-    write_shapes(
-        data,
-        num_train=options.train_images,
-        num_val=options.val_images,
-        size=options.size,
-        seed=options.seed,
+    data = _draw_data(options)
+    numbers = ", ".join(
+        f"{_count(options, task)} of {_size(options, task)} px for {task}" for task in options.tasks
     )
     blocks: list[str | Section] = [
         page.paragraph(
-            f"Trained from random weights on {options.train_images} drawn images of "
-            f"{options.size} x {options.size} px; scores are of {options.val_images} others."
+            f"Trained from random weights on drawn images: {numbers}. Scores are of "
+            f"{options.val_images} others."
         )
     ]
-    for name in _RECIPES:
-        blocks.append(_run_recipe(find_recipe(name), data, options))
+    for task in options.tasks:
+        blocks.append(_run_recipe(find_recipe(_RECIPES[task]), data[task], options))
     seconds = time.perf_counter() - start
     blocks.insert(1, page.paragraph(f"Everything took {clock(seconds)} minutes.", kind="muted"))
     path = options.out / REPORT_FILE
     page.write_page(path, "Swin on drawn shapes", blocks)
     write_line(f"done in {clock(seconds)}; see {path}")
+
+
+def _draw_data(options: Options) -> dict[str, Path]:
+    """Draw what the tasks are trained on; the folder of each task's data."""
+    from swin_dense.datasets.drawn.shape_classes import write_shape_classes
+    from swin_dense.datasets.shapes import write_shapes
+
+    folders = {"classification": options.out / "classes"}
+    folders |= dict.fromkeys(("detection", "segmentation"), options.out / "data")
+    draw = {options.out / "classes": write_shape_classes, options.out / "data": write_shapes}
+    for task in options.tasks:
+        write = draw.pop(folders[task], None)
+        if write is not None:
+            count = _count(options, task)
+            write_line(f"drawing {count} + {options.val_images} images")
+            write(
+                folders[task],
+                num_train=count,
+                num_val=options.val_images,
+                size=_size(options, task),
+                seed=options.seed,
+            )
+    return folders
+
+
+def _count(options: Options, task: str) -> int:
+    """Images to train a task on."""
+    if options.train_images is not None:
+        return options.train_images
+    return _NUM_TRAIN_CLASSES if task == "classification" else _NUM_TRAIN
+
+
+def _size(options: Options, task: str) -> int:
+    """Side of a task's images, px."""
+    return options.size // 2 if task == "classification" else options.size
 
 
 def _run_recipe(recipe: Recipe, data: Path, options: Options) -> "Section":
@@ -145,11 +190,12 @@ def _draw_pictures(model: "Model", data: DataConfig, folder: Path) -> None:
 
     task = find_task(model.task)
     make_writable(folder)
-    predictor = task.predictor(task.evaluation_flags(scale=data.scale))
+    predictor = task.predictor(task.evaluation_flags(scale=data.scale), model)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)
     chosen = torch.utils.data.Subset(dataset, range(min(_NUM_PICTURES, len(dataset))))
     loader = evaluation_loader(chosen, batch_size=1, num_workers=0)
     for samples, results in predict_batches(model, loader, predict=predictor.predict):
         for sample, result in zip(samples, results, strict=True):
             drawn = task.draw_beside_truth(dataset, sample, result, model)
-            save_picture(drawn, folder / f"{sample['image_id']}.png")
+            name = str(sample["image_id"]).replace("/", "_")
+            save_picture(drawn, folder / f"{name}.png")

@@ -21,7 +21,7 @@ _KIND = "evaluation_flags"
 
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """The scores of a model on a split of a data set: COCO's 12 numbers, or mIoU."""
+    """The scores of a model on a split of a data set: COCO's 12 numbers, mIoU, PQ, or top-1."""
 
     ranges: ClassVar[Ranges] = {
         "batch_size": (1, 256),
@@ -34,7 +34,7 @@ class CommonOptions:
     data: Path
     """Folder of the data set."""
     split: str | None = None
-    """Part of the data set; None: the task's (val2017, validation)."""
+    """Part of the data set; None: the task's (val2017, validation, val)."""
     json: Path | None = None
     """File for the scores."""
     batch_size: int = 1
@@ -68,6 +68,7 @@ def evaluate(weights: str | PathLike[str], **flags: Any) -> dict[str, Any]:
         model and data have masks, with COCO's 12 numbers each, fractions, -1 where a size has no
         object. Segmentation: `mIoU`,
         `mAcc`, `aAcc`, `IoU` of each class, fractions, and the areas behind them, pixels.
+        Classification: `top1`, `top5`, `mean_top1`, of each class too, fractions, and `images`.
 
     Raises:
         ValueError: a flag, the data or the weights are wrong, or do not fit each other.
@@ -104,7 +105,7 @@ def _evaluate(options: Any) -> "Evaluation":
     task = find_task(model.task)
     flags = choose_flags(flags_of_tasks, task)
     flags = with_known_scale(flags, options.weights)
-    predictor = task.predictor(flags)
+    predictor = task.predictor(flags, model)
     flags = _with_parts_of_run(flags, options)
     data = task.data_at(options.data, split=options.split, flags=flags)
     dataset = task.evaluation_data(data, scale=predictor.scale, model=model)

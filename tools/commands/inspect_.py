@@ -184,12 +184,13 @@ def inspect_file(file: Path) -> dict[str, Any]:
     """
     find_source(file)
 
+    from swin_dense.checkpoints.classification.whole_classifiers import whole_classifier
     from swin_dense.checkpoints.containers import read_checkpoint
     from swin_dense.checkpoints.conversion import convert_checkpoint
     from swin_dense.checkpoints.stored_configs import config_as_json
 
     checkpoint = read_checkpoint(file)
-    converted = convert_checkpoint(checkpoint)
+    converted = whole_classifier(convert_checkpoint(checkpoint))
     try:
         backbone = _read_backbone(checkpoint, converted)
     except ValueError as error:
@@ -271,7 +272,8 @@ def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> di
     from swin_dense.heads.models import find_spec
 
     try:
-        config = read_model_config(checkpoint, converted.state)
+        layout = converted.layout.name
+        config = read_model_config(checkpoint, converted.state, layout=layout)
     except ValueError as error:
         head = converted.state.get("head.weight")
         holds = "backbone" if head is None else "classifier"

@@ -84,8 +84,8 @@ def predict(
             explains each.
 
     Returns:
-        The folder of the results: `overlays`, and a detector's `predictions.json` or a segmentor's
-        `label_maps` and `classes.txt`.
+        The folder of the results: `overlays`, and a detector's or a classifier's
+        `predictions.json` or a segmentor's `label_maps` and `classes.txt`.
 
     Raises:
         ValueError: a flag is out of range, or there is no input; or, when all is done, an input
@@ -122,7 +122,7 @@ def run(options: Any) -> None:
     model = open_model(options.weights, device=options.device, precision=options.precision)
     task = find_task(model.task)
     flags = with_known_scale(choose_flags(flags_of_tasks, task), options.weights)
-    predictor = task.predictor(flags)
+    predictor = task.predictor(flags, model)
     writer = task.writer(options.out, model, flags)
     names = UniqueNames(pictures)
     videos = _VideoWriter(names)

@@ -89,15 +89,16 @@ def _serve(options: Any, *, may_exit: bool) -> None:
         temporary_files(folder) as path,  # before gradio is imported, which makes one
     ):
         from swin_dense.datasets.images import limit_pixels
+        from swin_dense.tools.export.exported_models import open_model
         from swin_dense.tools.serve.app import make_app
-        from swin_dense.tools.serve.served_model import ServedModel, open_model
+        from swin_dense.tools.serve.served_model import ServedModel
         from swin_dense.tools.serve.service import Service
 
         limit_pixels(options.max_megapixels)
         model = open_model(options.weights, device=options.device, precision=options.precision)
         task = find_task(model.task)
         flags = choose_flags(flags_of_tasks, task)
-        predictor = task.predictor(_without_threshold(flags))
+        predictor = task.predictor(_without_threshold(flags), model)
         served = ServedModel(model, task, predictor, precision=options.precision)
         app = make_app(
             Service(served, flags=flags, folder=path),

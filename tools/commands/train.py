@@ -1,7 +1,7 @@
 """`swin-dense train`: a recipe from data to a trained model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from swin_dense.checkpoints.download import find_source
 from swin_dense.tools.flags import document_flags, make_options, replace_fields
 from swin_dense.tools.recipes.recipe import Recipe, with_backbone
 from swin_dense.tools.recipes.table import RECIPES, find_recipe
-from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE
+from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE, find_run_weights
 from swin_dense.tools.training.options import Options
 
 __all__ = ["Options", "Run", "choose_default", "describe_choices", "run", "train"]
@@ -123,7 +123,9 @@ def run(options: Options) -> None:
 def _train(options: Options) -> Run:
     options.recipe.data.check_root()
     if options.init is not None:
-        find_source(options.init)
+        init = find_run_weights(options.init)
+        find_source(init)
+        options = replace(options, init=init)
 
     from torch import distributed
 

@@ -136,6 +136,11 @@ class ExportedModel(Model):
         """Description that the file carries."""
         return self.runtime.metadata
 
+    @property
+    def title(self) -> str:
+        """The model in words: "upernet, exported in float32"."""
+        return f"{self.metadata.kind}, exported in {self.metadata.precision}"
+
     def forward(self, images: Any, targets: Any) -> NoReturn:
         """Refuse: an exported model has no losses."""
         raise ValueError(

@@ -110,7 +110,7 @@ def describe(module: nn.Module, graph: Graph, *, part: str, precision: str) -> E
         config=config_as_json(module.config),
         class_names=module.class_names,
         category_ids=module.category_ids,
-        scale=task.predictor(task.prediction_flags()).scale,
+        scale=task.predictor(task.prediction_flags(), module).scale,
         **shared,
     )
 

@@ -89,6 +89,7 @@ class PackageRuntime:
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
         import torch
+        import torchvision  # noqa: F401  (operators that detectors call)
         from torch._inductor import aoti_load_package
 
         try:

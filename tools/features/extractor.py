@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.architecture import backbone_from_checkpoint
+from swin_dense.checkpoints.classification.whole_classifiers import is_whole_classifier
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint
 from swin_dense.checkpoints.loading import describe_module
+from swin_dense.configs import SwinConfig
 from swin_dense.datasets.features.layout import StoreDescription
 from swin_dense.datasets.features.members import array_names
 from swin_dense.heads.checkpoints import find_kind, from_checkpoint, read_stored_config
@@ -197,11 +199,17 @@ def _as_array(value: Tensor) -> np.ndarray:
 
 
 def _load(source: str) -> tuple[nn.Module, Path]:
-    """The whole model of a file, or its backbone where there is no more; and the file."""
+    """The whole model of a file, or its backbone where there is no more; and the file.
+
+    A classifier on a Swin Transformer is its backbone, with all levels, as published ones are.
+    """
     checkpoint = read_checkpoint(source)
-    if read_stored_config(checkpoint) is not None or find_kind(
-        convert_checkpoint(checkpoint).state
-    ):
+    stored = read_stored_config(checkpoint)
+    is_swin = stored is None or isinstance(stored.backbone, SwinConfig)
+    state = convert_checkpoint(checkpoint).state if is_swin else None
+    if state is not None and is_whole_classifier(state):
+        return backbone_from_checkpoint(source), Path(checkpoint.source)
+    if stored is not None or (state is not None and find_kind(state)):
         return from_checkpoint(source), Path(checkpoint.source)
     return backbone_from_checkpoint(source), Path(checkpoint.source)
 
@@ -245,7 +253,7 @@ def _scale_of_task(module: nn.Module) -> tuple[int, int] | None:
     if not isinstance(module, Model):
         return None
     task = find_task(module.task)
-    return task.predictor(task.prediction_flags()).scale
+    return task.predictor(task.prediction_flags(), module).scale
 
 
 def _size_divisor(module: nn.Module) -> int:

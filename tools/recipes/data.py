@@ -218,6 +218,70 @@ class PanopticData(DataConfig):
         check_folder(self.root, flag="--data.root")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassificationData(DataConfig):
+    """Images in folders of their classes, and their augmentation (Microsoft's, as released)."""
+
+    task: ClassVar[str] = "classification"
+    ranges: ClassVar[Ranges] = {
+        "size": LENGTHS,
+        "area": (0, 1),
+        "ratio": (1e-3, 1e3),
+        "flip": (0, 1),
+        "magnitude": (0, 10),
+        "erasing": (0, 1),
+        "mixup": (0, 1000),
+        "cutmix": (0, 1000),
+    }
+
+    root: Path = Path("data/imagenet")
+    """Folder with {split}/CLASS/*.jpg, or with CLASS/*.jpg."""
+    train_split: str = "train"
+    """Split to train on; a name that means the same will do."""
+    val_split: str = "val"
+    """Split to evaluate on; likewise."""
+    val_fraction: float | None = None
+    """Share of each class's images to keep for evaluation, 0..1, in data without a validation
+    split; the same images each time."""
+    val_list: Path | None = None
+    """File with the paths of the images to keep instead, CLASS/NAME, one a line."""
+    upright: bool = True
+    """Turn images as their cameras say (EXIF)."""
+    scale: tuple[int, int] = (256, 224)
+    """RESIZE CROP in evaluation, px: the short side is resized, then the centre is cut out."""
+    keep_ratio: bool = True
+    """Keep the ratio of the sides in that resize; without, RESIZE is that of both."""
+    size: int = 224
+    """Side of the square images that are trained on, px."""
+    area: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest share of an image that is cut out for it."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Smallest and largest width / height of that part."""
+    flip: float = 0.5
+    """Probability of the mirror image."""
+    magnitude: int | None = 9
+    """Magnitude of RandAugment's two operations, 0..10; None: none."""
+    erasing: float = 0.25
+    """Probability of a rectangle of noise in an image."""
+    mixup: float = 0.8
+    """Alpha of mixup, 0: none; with cutmix one of the two is drawn for each batch."""
+    cutmix: float = 1.0
+    """Alpha of cutmix, 0: none."""
+
+    def __post_init__(self) -> None:
+        _check_part(self.val_fraction, self.val_list)
+        if self.scale[1] > self.scale[0]:
+            raise ValueError(f"scale must be RESIZE and a CROP within it, got {self.scale}")
+        for name in ("area", "ratio"):
+            lowest, highest = getattr(self, name)
+            if not 0 < lowest <= highest:
+                raise ValueError(f"{name} must be positive and rise, got {lowest} and {highest}")
+
+    def check_root(self) -> None:
+        """See `DataConfig`."""
+        check_folder(self.root, flag="--data.root")
+
+
 def _check_part(val_fraction: float | None, val_list: Path | None) -> None:
     """See that at most one way to keep images for evaluation is given, and that it can be."""
     if val_fraction is not None and not 0 < val_fraction < 1:

@@ -1,8 +1,9 @@
-"""Configs of AdamW and of the two published learning rate schedules.
+"""Configs of AdamW and of the published learning rate schedules.
 
 The schedules are pure functions of the step: nothing of them has to be saved to continue a run.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -93,6 +94,36 @@ class PolySchedule(Schedule):
         """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
         decay = (1 - step / num_steps) ** self.power
         return decay * _warmup(step, self.warmup_steps, self.warmup_ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineSchedule(Schedule):
+    """Learning rate that falls along half a cosine to `floor_ratio`, after a warm-up.
+
+    Lengths are shares of the whole training, so that they stay what they are with fewer epochs.
+    Loshchilov and Hutter 2017, equation 5, with one period.
+    """
+
+    ranges: ClassVar[Ranges] = {
+        "warmup": (0, 1),
+        "warmup_ratio": (0, 1),
+        "floor_ratio": (0, 1),
+    }
+
+    warmup: float = 20 / 300
+    """Share of the training that is linear warm-up; the cosine is over the rest."""
+    warmup_ratio: float = 1e-3
+    """Factor of the learning rate at step 0."""
+    floor_ratio: float = 1e-2
+    """Factor of the learning rate at the end."""
+
+    def factor(self, step: int, *, num_steps: int) -> float:
+        """Factor of the base learning rate at `step`, counted from 0, of `num_steps`."""
+        warmup_steps = round(self.warmup * num_steps)
+        if step < warmup_steps:
+            return _warmup(step, warmup_steps, self.warmup_ratio)
+        done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+        return self.floor_ratio + (1 - self.floor_ratio) * (1 + math.cos(math.pi * done)) / 2
 
 
 def _warmup(step: int, num_steps: int, ratio: float) -> float:

@@ -1,9 +1,11 @@
 """The segmentation recipes: ADE20K's as published, one for small sets, the demo's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule
 from swin_dense.tools.recipes.recipe import Recipe, published_model
@@ -125,4 +127,28 @@ _DEMO = Recipe(
     schedule=PolySchedule(warmup_steps=50, warmup_ratio=1e-3),
 )
 
-SEGMENTATION_RECIPES = (*_PUBLISHED, _FINETUNE, _DEMO)
+# U-Net has no published score on a Swin Transformer; these are UPerNet's recipes with its decoder.
+_UNETS = (
+    replace(
+        _PUBLISHED[0],
+        name="unet_swin_t_ade20k_160k",
+        source="not published; the schedule of upernet_swin_t_ade20k_160k",
+        published=(),
+        note="",
+        model=published_model("unet_swin_t", drop_path=0.3),
+    ),
+    replace(
+        _FINETUNE,
+        name="unet_swin_t_finetune",
+        note="for --init FILE, FILE being a published backbone, or a U-Net with --new-classes",
+        model=published_model("unet_swin_t", drop_path=0.1, frozen_stages=1),
+    ),
+    replace(
+        _DEMO,
+        name="unet_demo",
+        source="not published; upernet_demo with another decoder",
+        model=UNetConfig(backbone=_DEMO.model.backbone, decoder_channels=(64, 64, 32, 16, 16)),
+    ),
+)
+
+SEGMENTATION_RECIPES = (*_PUBLISHED, _FINETUNE, _DEMO, *_UNETS)

@@ -4,6 +4,7 @@ The numbers of the published recipes are those of the released configurations, w
 published weights; where the paper has others, the recipe's note has them.
 """
 
+from swin_dense.tools.recipes.classification import CLASSIFICATION_RECIPES
 from swin_dense.tools.recipes.detection import DETECTION_RECIPES
 from swin_dense.tools.recipes.mask2former import MASK2FORMER_RECIPES
 from swin_dense.tools.recipes.recipe import Recipe
@@ -11,7 +12,12 @@ from swin_dense.tools.recipes.segmentation import SEGMENTATION_RECIPES
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (*DETECTION_RECIPES, *SEGMENTATION_RECIPES, *MASK2FORMER_RECIPES)
+    for recipe in (
+        *DETECTION_RECIPES,
+        *SEGMENTATION_RECIPES,
+        *MASK2FORMER_RECIPES,
+        *CLASSIFICATION_RECIPES,
+    )
 }
 
 

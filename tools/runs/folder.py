@@ -10,7 +10,7 @@ from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.runs.evaluations import EvaluationRecord, list_records, read_record
 from swin_dense.tools.runs.log import LOG_FILE, find_damaged_lines, read_log
 from swin_dense.tools.runs.names import KEPT_FILE, RECIPE_FILE, check_run
-from swin_dense.tools.task_flags import Inference
+from swin_dense.tools.task_flags import ClassificationInference, Inference
 from swin_dense.tools.tasks.table import find_task_of_recipe
 from swin_dense.tools.tasks.task import Task
 
@@ -125,10 +125,12 @@ def with_known_scale(flags: _Flags, weights: Path) -> _Flags:
     """The flags of a task, where they have no resize with the one of the recipe of the weights.
 
     Args:
-        flags: of `evaluate` or `predict`; tiles without a resize keep the image's resolution.
+        flags: of `evaluate` or `predict`; tiles without a resize keep the image's resolution, and
+            classifiers know theirs.
         weights: a file of one of a run's checkpoints, or a published file or its name.
     """
-    if flags.scale is not None or getattr(flags, "tiles", None) is not None:
+    is_settled = flags.scale is not None or getattr(flags, "tiles", None) is not None
+    if is_settled or isinstance(flags, ClassificationInference):
         return flags
     return replace(flags, scale=_find_scale(weights))
 

@@ -11,6 +11,18 @@ REPORT_FILE = "report.html"
 _MOST_NAMED = 5
 
 
+def find_run_weights(path: Path) -> Path:
+    """The weights of a run whose folder is given: of its best checkpoint, else of its last, the
+    averaged ones where it keeps some; any other path as it is."""
+    if not (path / RECIPE_FILE).is_file():
+        return path
+    for checkpoint in ("best", "last"):
+        for name in (EMA_FILE, WEIGHTS_FILE):
+            if (path / checkpoint / name).is_file():
+                return path / checkpoint / name
+    return path
+
+
 def check_run(path: Path) -> None:
     """See that a folder is that of a run.
 

@@ -4,43 +4,39 @@ A weights file of ours, a published one and an exported one serve alike: what is
 its task, the names of its classes, and `predict`. One that has a backbone shows its pyramid too.
 """
 
-import os
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import swin_dense.tools
 from swin_dense.checkpoints.loading import describe_module
 from swin_dense.datasets.images import image_size
-from swin_dense.heads.checkpoints import from_checkpoint
 from swin_dense.padding import batch_images
 from swin_dense.pyramids import Pyramids
-from swin_dense.tools.tasks.evaluation import autocast, choose_device
+from swin_dense.tools.tasks.evaluation import autocast
 from swin_dense.tools.tasks.task import Predictor, Task
-
-_EXPORTED = (".onnx", ".pt2")
 
 
 class Servable(Protocol):
     """Protocol of a model that is served.
 
     Attributes:
-        task: name of its task.
         config: with `num_classes`.
         class_names: name of each label, if known.
         category_ids: id that each label is written with, if known.
     """
 
-    task: str
     config: Any
     class_names: tuple[str, ...] | None
     category_ids: tuple[int, ...] | None
+
+    @property
+    def task(self) -> str:
+        """Name of its task."""
 
     def predict(
         self,
@@ -49,33 +45,6 @@ class Servable(Protocol):
         original_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> list[Any]:
         """Give the results, one an image `(3, H, W)` uint8 RGB."""
-
-
-def open_model(
-    weights: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32"
-) -> Servable:
-    """Open a weights file, a published model by its name, or an exported file.
-
-    Args:
-        weights: the file, or the name.
-        device: "cpu", "cuda", or "auto": a GPU where there is one.
-        precision: of the computation; an exported file has its own.
-
-    Raises:
-        FileNotFoundError: there is no such file or name.
-        ValueError: it cannot be read, or is no whole model; or there is no such device.
-    """
-    if Path(weights).suffix.lower() not in _EXPORTED:
-        return cast(Servable, from_checkpoint(weights).to(choose_device(device)).eval())
-    load = getattr(swin_dense.tools, "load_exported", None)
-    if load is None:
-        raise ValueError(f"--weights must be a weights file, got the exported file {weights}")
-    if precision != "fp32":
-        raise ValueError(
-            "--precision must not be given with an exported file, which has its own, got "
-            f"{precision}"
-        )
-    return load(weights, device=device)
 
 
 class ServedModel:

@@ -140,7 +140,7 @@ class DetectionTask:
         """Raises as `match_classes`."""
         match_classes(model, dataset)
 
-    def predictor(self, flags: Inference) -> Predictor:
+    def predictor(self, flags: Inference, model: Any = None) -> Predictor:
         """Whole images, resized, or tiles as well; masks as compressed run lengths."""
         threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
         predict: Predict = partial(predict_compactly, score_threshold=threshold)

@@ -163,7 +163,7 @@ def draw_legend(
         `(height, width, 3)`; the width depends on `class_names` alone, so that all frames of a
         video have one.
     """
-    font, row = _font(_LEGEND_FONT), _LEGEND_FONT + 8
+    font, row = find_font(_LEGEND_FONT), _LEGEND_FONT + 8
     names = [
         name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
         for name in map(printable, class_names)
@@ -197,7 +197,7 @@ def side_by_side(pictures: Sequence[Picture], titles: Sequence[str], *, gap: int
     Returns:
         `(H + title, sum of widths and gaps, 3)`.
     """
-    font = _font(18)
+    font = find_font(18)
     head = 28
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
@@ -297,7 +297,7 @@ def draw_captions(
     height, width = picture.shape[:2]
     # Sizes of texts do not depend on what they are written on.
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    font = _font(int(np.clip(max(height, width) / 48, 12, 40)))
+    font = find_font(int(np.clip(max(height, width) / 48, 12, 40)))
     taken: list[tuple[float, float, float, float]] = []
     for index in reversed(order):  # the smallest object has the first choice of place
         _, _, text_width, text_height = measure.textbbox((0, 0), captions[index], font=font)
@@ -362,6 +362,6 @@ def _caption(class_names: Sequence[str], label: int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def find_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib ships: it has letters of most scripts."""
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)

@@ -151,7 +151,7 @@ class SegmentationTask:
                 f"{theirs!r} instead of {ours!r} for label {place}"
             )
 
-    def predictor(self, flags: SegmentationInference) -> Predictor:
+    def predictor(self, flags: SegmentationInference, model: Any = None) -> Predictor:
         """Whole images, windows, or several scales with mirror images.
 
         Raises:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from swin_dense.ranges import check_ranges
 from swin_dense.tools.task_flags import (
+    ClassificationEvaluation,
+    ClassificationPrediction,
     DetectionEvaluation,
     DetectionPrediction,
     Inference,
@@ -95,6 +97,12 @@ TASKS = TaskTable(
         name="PanopticTask",
         evaluation_flags=PanopticEvaluation,
         prediction_flags=PanopticInference,
+    ),
+    classification=TaskEntry(
+        module="swin_dense.tools.tasks.classification.classification_task",
+        name="ClassificationTask",
+        evaluation_flags=ClassificationEvaluation,
+        prediction_flags=ClassificationPrediction,
     ),
 )
 

@@ -40,12 +40,15 @@ class Predictor:
     """An `Inference` that fits its task.
 
     Attributes:
-        scale: LONG SHORT side of the resize that images need before, px; None: none.
+        scale: of the resize that images need before, as the task's own `resize` takes it: LONG
+            SHORT side, px, or what else a task needs to know; None: none.
         predict: gives the results.
+        batch_size: images predicted together in the evaluations of a training.
     """
 
-    scale: tuple[int, int] | None
+    scale: Any
     predict: Predict
+    batch_size: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +125,8 @@ class Task(Protocol):
         A data set has a length, items that are samples, `class_names` and `image_ids`.
         """
 
-    def evaluation_data(
-        self, data: Any, *, scale: tuple[int, int] | None, model: Any = None
-    ) -> Any:
-        """Data set of a recipe's `data` as it is, resized to LONG SHORT px keeping the ratio.
+    def evaluation_data(self, data: Any, *, scale: Any, model: Any = None) -> Any:
+        """Data set of a recipe's `data` as it is, resized by the `scale` of a predictor.
 
         The model names the classes where the data does not.
         """
@@ -151,10 +152,13 @@ class Task(Protocol):
 
     # Results
 
-    def predictor(self, flags: Any) -> Predictor:
-        """The way to predict by flags of either kind; ValueError where they do not fit together."""
+    def predictor(self, flags: Any, model: Any) -> Predictor:
+        """The way to predict by flags of either kind; ValueError where they do not fit together.
 
-    def resize(self, image: Any, scale: tuple[int, int] | None) -> Tensor:
+        The model may bring what the flags leave open.
+        """
+
+    def resize(self, image: Any, scale: Any) -> Tensor:
         """`(H, W, 3)` uint8 array to the `(3, h, w)` uint8 tensor that a model takes."""
 
     def evaluate(

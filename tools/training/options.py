@@ -41,7 +41,7 @@ class Options:
     out: Path | None = None
     """Folder of the run; None: runs/RECIPE."""
     init: Path | None = None
-    """Weights to start from: of a backbone or of a whole model."""
+    """Weights to start from: of a backbone or of a whole model; or the folder of a run."""
     model_from_init: bool = False
     """Take the architecture from --init, the file of a whole model, and of the recipe's model only
     what matters in training: drop path, frozen stages and gradient checkpointing."""

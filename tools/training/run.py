@@ -203,7 +203,7 @@ class _Job:
         self._trained = trained
         self._run_state = run_state
         data = options.recipe.data
-        self._predictor = task.predictor(task.evaluation_flags(scale=data.scale))
+        self._predictor = task.predictor(task.evaluation_flags(scale=data.scale), trained.model)
         self._data = task.evaluation_data(data, scale=self._predictor.scale, model=trained.model)
         _note_description(log, "to evaluate on", self._data)
         task.check_classes(trained.model, self._data)
@@ -256,6 +256,7 @@ class _Job:
                 self._data,
                 self._task,
                 predict=self._predictor.predict,
+                batch_size=self._predictor.batch_size,
                 num_workers=self._options.workers,
                 part=(self._accelerator.process_index, self._accelerator.num_processes),
                 gather=gather_object if self._accelerator.num_processes > 1 else None,

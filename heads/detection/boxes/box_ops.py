@@ -155,6 +155,27 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold:
     return indices[scores[indices].argsort(descending=True)]
 
 
+def topk_in_order(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest scores, of equal ones the first: the same on every device, in every runtime.
+
+    Scores are equal where the image is: in a black border, an overexposed sky. `topk` may choose
+    any of them.
+
+    Args:
+        scores: `(..., N)` float32, finite.
+        k: number, at most N, which is at most 2**22.
+
+    Returns:
+        Scores and indices, `(..., k)` each, best first.
+    """
+    places = torch.arange(scores.shape[-1], device=scores.device, dtype=torch.float64)
+    exact = scores.double()
+    # Less than float32 resolves, more than float64 does.
+    keys = exact - exact.abs().clamp(min=1e-30) * (places * 2.0**-48)
+    best = keys.topk(k).indices
+    return scores.gather(-1, best), best
+
+
 def joint_nms(boxes: Tensor, scores: Tensor, groups: Tensor, *, iou_threshold: float) -> Tensor:
     """`batched_nms` in one go, whatever the number of boxes: nothing depends on their values."""
     return nms(shift_groups(boxes, groups), scores, iou_threshold)

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.detection.boxes.anchors import ANCHOR_DELTA_STDS
@@ -17,6 +18,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
     decode_boxes,
     is_nonempty,
     joint_nms,
+    topk_in_order,
 )
 from swin_dense.heads.detection.config import (
     CascadeRCNNConfig,
@@ -30,6 +32,8 @@ from swin_dense.heads.detection.roi_heads.postprocessing import Detections, sele
 from swin_dense.heads.detection.rpn import RPNHead
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.graphs import Graph, normalise, pad_to_multiple
+
+_WORST = -1e30  # below any logit
 
 
 class DetectorGraph(Graph):
@@ -142,18 +146,26 @@ def propose_best(
         size: true (height, width) of the image, px.
         config: numbers of boxes and overlap.
     """
-    all_scores, all_boxes, all_levels = [], [], []
+    all_boxes, all_scores, all_levels, all_valid = [], [], [], []
     for level, (maps, stride) in enumerate(zip(pyramid, rpn_head.strides, strict=True)):
         logits, deltas, anchors = rpn_head.forward_level(maps, stride)
-        num_best = torch.sym_min(config.test_nms_pre, logits.shape[1])
-        scores, best = logits[0].sigmoid().topk(num_best)  # (n,)
-        all_scores.append(scores)
-        all_boxes.append(decode_boxes(anchors[best], deltas[0, best], stds=ANCHOR_DELTA_STDS))
+        # As many of each level, whatever its size: those that a small one lacks come last.
+        num_anchors = logits.shape[1]
+        padded = F.pad(logits[0], (0, config.test_nms_pre), value=_WORST)
+        logits, best = topk_in_order(padded, config.test_nms_pre)  # (n,)
+        is_anchor = best < num_anchors
+        best = best.clamp(max=num_anchors - 1)
+        boxes = clip_boxes(
+            decode_boxes(anchors[best], deltas[0, best], stds=ANCHOR_DELTA_STDS), size
+        )
+        all_boxes.append(boxes)
+        all_scores.append(logits.sigmoid())
         all_levels.append(torch.full_like(best, level))
-    boxes = clip_boxes(torch.cat(all_boxes), size)
-    valid = is_nonempty(boxes).nonzero()[:, 0]
-    boxes, scores = boxes[valid], torch.cat(all_scores)[valid]
-    levels = torch.cat(all_levels)[valid]
+        all_valid.append(is_anchor & is_nonempty(boxes))
+    valid = torch.cat(all_valid).nonzero()[:, 0]
+    boxes, scores, levels = (
+        torch.cat(parts)[valid] for parts in (all_boxes, all_scores, all_levels)
+    )
     keep = joint_nms(boxes, scores, levels, iou_threshold=config.nms_iou)
     return boxes[keep[: config.test_max_proposals]]
 

@@ -69,10 +69,10 @@ class QueryDecoder(nn.Module):
         self.query_feat = nn.Embedding(num_queries, channels)
         self.query_embed = nn.Embedding(num_queries, channels)
         self.level_embed = nn.Embedding(NUM_LEVELS, channels)
-        self.input_projs = nn.ModuleList(
-            _make_projection(in_channels, channels)
-            for _ in range(0 if in_channels is None else NUM_LEVELS)
-        )
+        self.input_projs = nn.ModuleList()
+        if in_channels is not None:
+            projections = (_make_projection(in_channels, channels) for _ in range(NUM_LEVELS))
+            self.input_projs.extend(projections)
         self.layers = nn.ModuleList(
             DecoderLayer(
                 channels, num_heads=num_heads, ffn_channels=ffn_channels, pre_norm=pre_norm
@@ -102,7 +102,7 @@ class QueryDecoder(nn.Module):
         if self.input_projs:
             maps = [
                 F.linear(level, conv.weight.flatten(1), conv.bias)
-                for level, conv in zip(maps, self.input_projs, strict=True)
+                for level, conv in zip(maps, map(_as_conv, self.input_projs), strict=True)
             ]
         values = [level + self.level_embed.weight[i] for i, level in enumerate(maps)]
         channels = values[0].shape[-1]
@@ -225,6 +225,11 @@ class Attention(nn.Module):
         mask = None if is_open is None else is_open[:, None]
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, nH, Q, D)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+def _as_conv(module: nn.Module) -> nn.Conv2d:
+    assert isinstance(module, nn.Conv2d)
+    return module
 
 
 def _make_projection(in_channels: int, channels: int) -> nn.Conv2d:

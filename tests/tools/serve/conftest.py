@@ -14,8 +14,9 @@ from PIL import Image
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.models import create_model
+from swin_dense.tools.export.exported_models import open_model
 from swin_dense.tools.recipes.table import find_recipe
-from swin_dense.tools.serve.served_model import ServedModel, open_model
+from swin_dense.tools.serve.served_model import ServedModel
 from swin_dense.tools.serve.service import Service
 from swin_dense.tools.task_flags import DetectionPrediction, SegmentationInference
 from swin_dense.tools.tasks.table import find_task

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-import swin_dense.tools
-from swin_dense.tools.serve.served_model import ServedModel, open_model
+from swin_dense.tools.export.exported_models import open_model
+from swin_dense.tools.serve.served_model import ServedModel
 from swin_dense.tools.task_flags import SegmentationInference
 from swin_dense.tools.tasks.table import find_task
 
@@ -28,19 +28,15 @@ class Exported:
         return [torch.ones(size, dtype=torch.int64) for size in original_sizes]
 
 
-def test_an_exported_file_serves_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(vars(swin_dense.tools), "load_exported", lambda path, device: Exported())
-    model = open_model("model.onnx", device="cpu")
+def test_a_model_without_a_backbone_serves_alike() -> None:
     task = find_task("segmentation")
     predictor = task.predictor(SegmentationInference(scale=(32, 32)))
-    served = ServedModel(model, task, predictor)
+    served = ServedModel(Exported(), task, predictor)
     result, input_size, seconds = served.predict(np.zeros((40, 60, 3), np.uint8))
     assert result.shape == (40, 60)
     assert input_size == (21, 32)
     assert seconds > 0
     assert served.pyramids == ()
-    with pytest.raises(ValueError, match="--precision must not be given with an exported file"):
-        open_model("model.onnx", device="cpu", precision="bf16")
     with pytest.raises(ValueError, match="pyramid must be none, as exported files keep theirs"):
         served.pyramid(np.zeros((40, 60, 3), np.uint8), "backbone")
 

@@ -9,6 +9,7 @@ import pytest
 from swin_dense.tools.commands.evaluate import CommonOptions
 from swin_dense.tools.recipes.table import RECIPES
 from swin_dense.tools.task_flags import (
+    ClassificationEvaluation,
     DetectionEvaluation,
     Inference,
     PanopticEvaluation,
@@ -59,6 +60,7 @@ def test_flags_of_all_tasks_are_joined_and_split_again() -> None:
         "detection": DetectionEvaluation(scale=(8, 8)),
         "segmentation": SegmentationEvaluation(scale=(8, 8), mode="slide"),
         "panoptic": PanopticEvaluation(scale=(8, 8)),
+        "classification": ClassificationEvaluation(scale=(8, 8)),
     }
     assert choose_flags(flags, TASKS["segmentation"]) == flags["segmentation"]
 
@@ -70,6 +72,8 @@ def test_flags_of_all_tasks_are_joined_and_split_again() -> None:
         ({"crop": (8, 8)}, "detection", "--crop is for segmentation"),
         ({"reduce_zero_label": False}, "detection", "--reduce-zero-label is for segmentation"),
         ({"results": Path("r.json")}, "segmentation", "--results is for detection, got a model"),
+        ({"protocol": "timm"}, "detection", "--protocol is for classification, got a model for d"),
+        ({"upright": False}, "panoptic", "--no-upright is for classification"),
     ],
 )
 def test_a_flag_of_another_task_is_refused(

@@ -2,15 +2,19 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 import torch.fx.experimental._config
+import torchvision  # noqa: F401  (its operators)
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from swin_dense.heads.graphs import Graph
 from swin_dense.tools.export.metadata import LARGEST_SIDE, SMALLEST_SIDE
+from swin_dense.windowing.window_attention import WindowAttention
 
 # Neither square nor even: what holds of such numbers by chance must not become part of the graph.
 TRACED_SIZE = (101, 142)
@@ -35,8 +39,14 @@ def trace(graph: Graph, device: torch.device) -> ExportedProgram:
     shape: dict[int, object] = {2: side, 3: side}
     if graph.any_batch:
         shape[0] = Dim.DYNAMIC(min=1, max=_LARGEST_BATCH)
+    _allow_few_boxes()
     try:
-        with torch.no_grad(), warnings.catch_warnings(), _sides_of_one():
+        with (
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            _sides_of_one(),
+            _constant_biases(graph),
+        ):
             warnings.simplefilter("ignore")
             return torch.export.export(
                 graph,
@@ -48,6 +58,26 @@ def trace(graph: Graph, device: torch.device) -> ExportedProgram:
     except Exception as error:  # whatever a backbone of others does while it is traced
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"the model cannot be traced for images of any size: {reason}") from error
+
+
+@contextmanager
+def _constant_biases(graph: Graph) -> Iterator[None]:
+    """Trace with the position biases of all blocks as constants."""
+    with ExitStack() as stack:
+        for module in graph.modules():
+            if isinstance(module, WindowAttention):
+                stack.enter_context(module.constant_bias())
+        yield
+
+
+@lru_cache(maxsize=1)
+def _allow_few_boxes() -> None:
+    """Tell tracers that suppression may keep one box, or none; torchvision says at least two."""
+
+    @torch.library.register_fake("torchvision::nms")
+    def nms(dets: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        count = torch.library.get_ctx().new_dynamic_size()
+        return dets.new_empty(count, dtype=torch.int64)
 
 
 @contextmanager

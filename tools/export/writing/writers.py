@@ -10,6 +10,12 @@ from torch.export import ExportedProgram
 from swin_dense.tools.export.metadata import METADATA_KEY, ExportMetadata
 
 OPSET = 18
+_COMPILER_OPTIONS = {
+    # Else the geometry of windows, which is arithmetic on tensors, becomes formulas of symbols,
+    # which take minutes to simplify.
+    "constant_and_index_propagation": False,
+    "aot_inductor.compile_wrapper_opt_level": "O0",
+}
 
 
 def write_onnx(program: ExportedProgram, path: Path, metadata: ExportMetadata) -> None:
@@ -79,7 +85,10 @@ def write_package(program: ExportedProgram, path: Path, metadata: ExportMetadata
             aoti_compile_and_package(
                 program,
                 package_path=str(path),
-                inductor_configs={"aot_inductor.metadata": {METADATA_KEY: metadata.to_json()}},
+                inductor_configs={
+                    "aot_inductor.metadata": {METADATA_KEY: metadata.to_json()},
+                    **_COMPILER_OPTIONS,
+                },
             )
     except exc.InvalidCxxCompiler as error:
         raise ValueError(

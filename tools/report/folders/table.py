@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from swin_dense.tools.report.folders.classification_folders import ClassificationFolders
 from swin_dense.tools.report.folders.detection_folders import DetectionFolders
 from swin_dense.tools.report.folders.facts import FolderKind
 from swin_dense.tools.report.folders.panoptic_folders import PanopticFolders
@@ -11,7 +12,9 @@ FOLDER_KINDS: dict[str, FolderKind] = {
     "detection": DetectionFolders(),
     "segmentation": SegmentationFolders(),
     "panoptic": PanopticFolders(),
+    "classification": ClassificationFolders(),
 }
+_LAST_RESORT = "classification"  # any folders with images could be classes
 
 
 def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
@@ -23,7 +26,9 @@ def find_folder_kinds(root: Path, layout: str | None) -> list[FolderKind]:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}")
-    kinds = [kind for kind in FOLDER_KINDS.values() if kind.fits(root, layout)]
+    fitting = {name: kind for name, kind in FOLDER_KINDS.items() if kind.fits(root, layout)}
+    others = [kind for name, kind in fitting.items() if name != _LAST_RESORT]
+    kinds = others or list(fitting.values())
     if not kinds and layout is not None:
         raise ValueError(f"unknown layout {layout!r}; choose one of {', '.join(_layouts())}")
     if not kinds:

@@ -54,11 +54,16 @@ class PanopticTask:
 
     def data_at(self, root: Path, *, split: str | None, flags: Inference) -> PanopticData:
         """Data in a folder; `flags` are `PanopticEvaluation`, of exports `PanopticInference`."""
-        kept = {name: getattr(flags, name, None) for name in ("val_fraction", "val_list")}
-        data = PanopticData(root=root, **kept)
+        data = PanopticData(
+            root=root,
+            val_fraction=getattr(flags, "val_fraction", None),
+            val_list=getattr(flags, "val_list", None),
+        )
         if split is None:
             return data
-        return replace(data, **{"train_split" if _is_divided(data) else "val_split": split})
+        if _is_divided(data):
+            return replace(data, train_split=split)
+        return replace(data, val_split=split)
 
     def training_data(self, data: PanopticData, *, seed: int) -> CocoPanoptic:
         """The recipe's training split with its augmentation."""
@@ -135,7 +140,7 @@ class PanopticTask:
                 f"{one!r} for label {place}"
             )
 
-    def predictor(self, flags: Inference) -> Predictor:
+    def predictor(self, flags: Inference, model: Any = None) -> Predictor:
         """Whole images, resized."""
         return Predictor(scale=flags.scale or PanopticData().scale, predict=_predict)
 

@@ -16,6 +16,7 @@ from swin_dense.heads.detection.boxes.box_ops import (
     encode_boxes,
     is_nonempty,
     pairwise_iou,
+    topk_in_order,
 )
 
 STDS = (0.1, 0.1, 0.2, 0.2)
@@ -113,3 +114,20 @@ def test_nms_leaves_equal_boxes_of_different_groups() -> None:
         boxes, torch.tensor([0.5, 0.9, 0.7]), torch.tensor([0, 1, 0]), iou_threshold=0.5
     )
     assert kept.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_of_equal_scores_the_first_are_the_best(k: int, generator: torch.Generator) -> None:
+    for scale in (1.0, 1e-3, 20.0):
+        scores = scale * torch.randint(-3, 4, (2, 400), generator=generator).float()
+        best, indices = topk_in_order(scores, k)
+        expected = scores.sort(descending=True, stable=True)
+        assert torch.equal(best, expected.values[:, :k])
+        assert torch.equal(indices, expected.indices[:, :k])
+
+
+def test_scores_that_hardly_differ_keep_their_order_however_many_there_are() -> None:
+    scores = torch.full((2**18,), 0.7)
+    scores[-1] = torch.nextafter(scores[-1], torch.tensor(1.0))
+    assert topk_in_order(scores, 3)[1].tolist() == [2**18 - 1, 0, 1]
+    assert topk_in_order(-scores, 2)[1].tolist() == [0, 1]

@@ -99,7 +99,7 @@ def test_masks_may_be_run_lengths() -> None:
     [
         (
             {"size": [3, 3], "counts": [9]},
-            r"run lengths of size \[2, 3\] with .*, got size \[3, 3\]",
+            r"lengths of size \[2, 3\] with .*, got size \[3, 3\]",
         ),
         ({"size": [2, 3], "counts": b"6"}, "got size .* and counts that are a bytes"),
         ([6], "got a list"),

@@ -19,7 +19,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_root_may_hold_data_of_every_task(shapes: Path) -> None:
-    assert find_folder_kinds(shapes, None) == list(FOLDER_KINDS.values())
+    assert find_folder_kinds(shapes, None) == [
+        FOLDER_KINDS[task] for task in ("detection", "segmentation", "panoptic")
+    ]
     assert find_folder_kinds(shapes, "coco") == [FOLDER_KINDS["detection"]]
     assert find_folder_kinds(shapes, "ade20k") == [FOLDER_KINDS["segmentation"]]
     assert find_folder_kinds(shapes, "coco_panoptic") == [FOLDER_KINDS["panoptic"]]

@@ -1,0 +1,1 @@
+"""How much models learn in a given time, beside other libraries'."""

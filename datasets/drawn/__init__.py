@@ -1,0 +1,1 @@
+"""Drawn data sets besides the one of `shapes.py`."""

@@ -1,0 +1,1 @@
+"""Images in folders of their classes."""

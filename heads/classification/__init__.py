@@ -1,0 +1,1 @@
+"""Image classification: mean of the coarsest level, and a linear layer."""
