@@ -122,7 +122,7 @@ def semantic_targets(
 ) -> list[MaskTarget]:
     """Make one mask of each class that a label map holds.
 
-    The host waits once, for the classes of all images together.
+    The host waits once, for the classes of all images together; not for label maps on the CPU.
 
     Args:
         label_maps: `(H, W)` int64 each, 0..K-1, and 255 is ignored.
@@ -137,7 +137,6 @@ def semantic_targets(
         raise ValueError(
             f"targets must be one label map per image, got {len(label_maps)} for {len(sizes)}"
         )
-    moved = []
     for i, (label_map, size) in enumerate(zip(label_maps, sizes, strict=True)):
         is_map = isinstance(label_map, Tensor) and label_map.dtype == torch.int64
         if not is_map or tuple(label_map.shape) != size:
@@ -149,15 +148,20 @@ def semantic_targets(
             raise ValueError(f"label map {i} must be int64 of its image's size {size}, got {got}")
         if label_map.device.type == "cpu":
             _check_labels(label_map, i, num_classes)
-        moved.append(label_map.to(device, non_blocking=True))
-    present = torch.zeros(len(moved), IGNORED_LABEL + 1, dtype=torch.bool, device=device)
-    for row, label_map in zip(present, moved, strict=True):
-        row[label_map.flatten()] = True
     targets = []
-    for row, label_map in zip(present[:, :num_classes].cpu(), moved, strict=True):
+    present = torch.stack([_present_labels(label_map) for label_map in label_maps])
+    for row, label_map in zip(present[:, :num_classes].cpu(), label_maps, strict=True):
         labels = row.nonzero().flatten().to(device, non_blocking=True)  # (G,)
-        targets.append(MaskTarget(labels=labels, masks=label_map == labels[:, None, None]))
+        masks = label_map.to(device, non_blocking=True) == labels[:, None, None]
+        targets.append(MaskTarget(labels=labels, masks=masks))
     return targets
+
+
+def _present_labels(label_map: Tensor) -> Tensor:
+    """Whether each label 0..255 is in a label map, `(256,)` bool on its device."""
+    present = torch.zeros(IGNORED_LABEL + 1, dtype=torch.bool, device=label_map.device)
+    present[label_map.flatten()] = True
+    return present
 
 
 def _check_labels(label_map: Tensor, index: int, num_classes: int) -> None:
