@@ -47,8 +47,8 @@ _TEXTURES: tuple[Texture, ...] = (
     lambda u, v: (np.sin(9 * (u + v)) > 0).astype(np.float32),  # slanting stripes
     lambda u, v: np.full_like(u, 0.2),  # plain
 )
-# Of OpenCV's 0..179: red, blue, green, yellow, violet, cyan; and pink, lime, orange, indigo.
-_HUES = (4, 104, 50, 25, 145, 80, 165, 38, 14, 125)
+# Of OpenCV's 0..179: red, blue, green, yellow, violet, cyan; and pink, spring green, azure, indigo.
+_HUES = (4, 104, 50, 25, 145, 80, 165, 65, 92, 125)
 
 
 @dataclass(frozen=True)

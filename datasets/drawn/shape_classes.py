@@ -1,7 +1,7 @@
 """Drawn shapes as classes: one shape of ten kinds an image, in folders of their classes.
 
 Something to classify without a download. Shapes differ in outline and, as things do, tend to differ
-in colour and texture; about one in ten has those of another class.
+in colour and texture; about one in thirty has those of any class.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ CLASS_NAMES = (*SHAPE_NAMES, "arrow", "crescent", "heart", "stick")
 _SPLITS = (("train", 2), ("val", 3))
 _OVERSAMPLING = 4  # drawn so many times larger, then averaged
 _RADIUS_RANGE = (0.2, 0.42)  # of the image's side
-_TYPICAL_LOOK = 0.9  # probability of the class's colour and texture
+_TYPICAL_LOOK = 0.97  # probability of the class's colour and texture
 
 
 def write_shape_classes(

@@ -162,12 +162,12 @@ _DEMO = Recipe(
             embed_dim=32, depths=(2, 2, 2, 2), num_heads=(2, 4, 8, 16), window_size=4
         ),
         num_classes=10,
-        view=ViewConfig(resize=64, crop=64),
+        view=ViewConfig(resize=32, crop=32),
     ),
     data=ClassificationData(
         root=Path("demo/data/classes"),
-        scale=(64, 64),
-        size=64,
+        scale=(32, 32),
+        size=32,
         area=(0.6, 1.0),
         ratio=(0.8, 1.25),
         magnitude=None,
@@ -176,8 +176,8 @@ _DEMO = Recipe(
         cutmix=0.0,
     ),
     batch_size=32,
-    steps=900,
-    optimizer=AdamWConfig(lr=1e-3, clip_norm=5.0),
+    steps=1200,
+    optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
     schedule=CosineSchedule(warmup=0.06),
 )
 
