@@ -36,7 +36,9 @@ class UPerNetGraph(Graph):
         head = self.model.decode_head
         features = self.model.backbone(normalise(image, head.conv_seg.weight.dtype))
         logits = head(features).float()  # (1, K, H/4, W/4)
-        return logits, best_classes(logits, (image.shape[-2], image.shape[-1]))
+        size = (image.shape[-2], image.shape[-1])
+        scores = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+        return logits, scores.argmax(dim=1)
 
     def expected(self, image: Tensor) -> dict[str, Tensor]:
         """The model's own prediction."""
@@ -59,30 +61,3 @@ class UPerNetGraph(Graph):
         limit = _MOST_UNDECIDED * self.tolerance / Graph.tolerance
         if share > limit:
             yield "label_map", f"other classes in {share:.2%} of the pixels, over {limit:.2%}"
-
-
-def best_classes(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pick the best class of each pixel where logits are enlarged.
-
-    All classes enlarged would take `4 K H W` bytes, 800 MB for 150 classes at 900 x 1500 px, and
-    more time than all the rest but the network. Few of them can be the best anywhere: a pixel's
-    scores are averages of the four cells around it. So a class whose highest score among four such
-    cells is everywhere below the lowest of another class is left out before.
-
-    Args:
-        logits: `(B, K, h, w)` float32, h and w at least 2.
-        size: height and width of the label map, px; at least those of the logits.
-
-    Returns:
-        `(B, *size)` int64; of equal classes the first.
-    """
-    highest = F.max_pool2d(logits, 2, stride=1)  # (B, K, h - 1, w - 1)
-    lowest = -F.max_pool2d(-logits, 2, stride=1)
-    may_win = (highest >= lowest.amax(dim=1, keepdim=True)).flatten(2).any(dim=2).any(dim=0)
-    (classes,) = may_win.nonzero(as_tuple=True)  # (K',)
-    torch._check(classes.shape[0] >= 1)
-    scores = F.interpolate(
-        logits.index_select(1, classes), size=size, mode="bilinear", align_corners=False
-    )  # (B, K', *size)
-    best = scores.argmax(dim=1)  # (B, *size)
-    return classes.index_select(0, best.flatten()).view_as(best)

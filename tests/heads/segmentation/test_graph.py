@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import swin_dense as sd
-from swin_dense.heads.segmentation.graph import UPerNetGraph, best_classes
-from swin_dense.heads.segmentation.resizing import resize_maps
+from swin_dense.heads.segmentation.graph import UPerNetGraph
 
 
 @pytest.fixture
@@ -43,18 +42,3 @@ def test_another_class_in_many_pixels_is_a_difference(graph) -> None:
     ((name, difference),) = graph.differences(expected, found)
     assert name == "label_map"
     assert "3.12%" in difference
-
-
-@pytest.mark.parametrize("num_classes", [1, 5, 40])
-@pytest.mark.parametrize("smoothness", [1, 4])
-def test_best_classes_are_those_of_all_classes(num_classes, smoothness, generator) -> None:
-    coarse = torch.randn(2, num_classes, 12 // smoothness, 8, generator=generator)
-    logits = resize_maps(coarse, (12, 8)) + 2 * torch.randn(num_classes, 1, 1, generator=generator)
-    logits[0, num_classes // 2 :] = logits[0, :1]  # of equal classes the first
-    expected = resize_maps(logits, (47, 30)).argmax(dim=1)
-    assert torch.equal(best_classes(logits, (47, 30)), expected)
-
-
-def test_a_class_that_wins_between_cells_alone_is_not_left_out() -> None:
-    logits = torch.tensor([[1.0, 0.0], [0.6, 0.6], [0.0, 1.0]])[None, :, None].repeat(1, 1, 2, 1)
-    assert best_classes(logits, (2, 9)).tolist() == [[[0, 0, 0, 0, 1, 2, 2, 2, 2]] * 2]
