@@ -177,9 +177,10 @@ _FINETUNES = (
 # Small enough for two CPU cores and ten minutes; learns drawn shapes of 128 px from random weights.
 # How much is learned depends on the number of images seen, hardly on how many a step has: batches
 # are small, and the model is one whose step is short. One layer of the pixel decoder mixes the
-# levels, three of the query decoder are one round of them. More queries, or twice the points,
-# taught no more in the same time. The learning rate is the same for all, as all is learned anew,
-# and gradients are clipped at a norm beyond that of the published recipes, as they are far larger.
+# levels, three of the query decoder are one round of them. In single runs more queries, and other
+# numbers of points, taught no more in the same time. The learning rate is the same for all, as all
+# is learned anew, and gradients are clipped at a norm beyond that of the published recipes, as they
+# are far larger.
 _DEMO = Recipe(
     name="mask2former_demo",
     source="not published; made for drawn shapes",
