@@ -24,7 +24,6 @@ class Graph(nn.Module):
     Attributes:
         outputs: names of what the forward gives, in order.
         any_batch: whether it takes any number of images of one size; else it takes one.
-        as_package: whether AOTInductor compiles it to what it is.
         tolerance: largest difference of an output's values, as a share of the largest value
             expected, with which an exported file counts as equal.
         thresholds: scores and overlaps that are built in, by name.
@@ -32,7 +31,6 @@ class Graph(nn.Module):
 
     outputs: tuple[str, ...]
     any_batch: ClassVar[bool] = False
-    as_package: ClassVar[bool] = True
     tolerance: float = 1e-3
     thresholds: Mapping[str, float] = MappingProxyType({})
 

@@ -79,11 +79,14 @@ def _default_first(file: PublishedFile) -> float:
     return -file.scores.get("top-1", 0.0)
 
 
+def _registered_name(file: PublishedFile) -> str:
+    """Name of a published classifier with its tag: `swin_dense_t.ms_in1k`."""
+    return f"{file.model.replace('classifier_swin', 'swin_dense')}.{_read_tag(file)}"
+
+
 default_cfgs = generate_default_cfgs(
     {
-        f"{file.model.replace('swin_', 'swin_dense_', 1)}.{_read_tag(file)}": _describe_weights(
-            file
-        )
+        _registered_name(file): _describe_weights(file)
         for file in sorted(PUBLISHED.values(), key=_default_first)
         if file.task == "classification" and file.layout == "microsoft"
     }

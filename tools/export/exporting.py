@@ -61,11 +61,6 @@ def export_model(
         FileNotFoundError: there are no such weights.
     """
     module = load_module(weights).eval().requires_grad_(False).to(device)
-    if out.suffix == ".pt2" and not make_graph(module, part).as_package:
-        kind = find_spec(cast(Model, module).config).name
-        raise ValueError(
-            f"--out of a {kind} must end in .onnx, got {out}; AOTInductor does not compile it right"
-        )
     if precision == "float16":
         # The model that a file of half precision shall agree with is the one of full precision.
         reference = make_graph(load_module(weights).eval().to(device), part)

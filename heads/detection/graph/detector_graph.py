@@ -5,7 +5,7 @@ many boxes there are, which level each is pooled from, which detections are kept
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -47,9 +47,6 @@ class DetectorGraph(Graph):
             `labels` `(N,)` int64; and of a model with masks `masks` `(N, m, m)` float32 in 0..1,
             each of its box. Best first; N is 0 where nothing is found.
     """
-
-    # torch 2.14's AOTInductor compiles it, and the package runs at every size, with other boxes.
-    as_package: ClassVar[bool] = False
 
     def __init__(self, model: TwoStageDetector) -> None:
         super().__init__()

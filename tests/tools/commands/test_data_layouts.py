@@ -143,7 +143,7 @@ def test_folders_and_files_are_told_apart_by_what_is_asked_of_them(
         (["convert", file, "out", "--to", "coco"], "--to coco is for a folder of data"),
         (
             ["convert", folder, "out", "--to", "timm"],
-            "--to must be coco or ade20k or coco_panoptic for a folder of data",
+            "--to must be coco or ade20k or coco_panoptic or image_folder for a folder of data",
         ),
         (["convert", folder, folder, "--to", "coco"], "written into a new or empty folder"),
         (["inspect", file, "--html", "a.html"], "--html is for folders of data"),

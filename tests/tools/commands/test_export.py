@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detector_graphs import spread_detector
 from exported_models import BACKBONE, save_segmentor
 
 import swin_dense as sd
@@ -48,18 +47,6 @@ def test_flags_that_do_not_fit_are_one_line(
     torch.save({}, "weights.pth")
     assert main(["export", "--weights", "weights.pth", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_detector_as_a_package_is_refused_before_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sd.heads.save_model(spread_detector("faster_rcnn"), tmp_path / "model.safetensors")
-    words = ["--weights", str(tmp_path / "model.safetensors"), "--out", str(tmp_path / "m.pt2")]
-    assert main(["export", *words]) == 2
-    error = capsys.readouterr().err
-    assert "--out of a faster_rcnn must end in .onnx, got " in error
-    assert error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 @slow

@@ -1,6 +1,8 @@
 """Traced graphs as files: ONNX, or a package that AOTInductor compiles."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def write_package(program: ExportedProgram, path: Path, metadata: ExportMetadata
     from torch._inductor import aoti_compile_and_package, exc
 
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _channels_last_convolutions():
             warnings.simplefilter("ignore")
             aoti_compile_and_package(
                 program,
@@ -94,6 +96,34 @@ def write_package(program: ExportedProgram, path: Path, metadata: ExportMetadata
         raise ValueError(
             "a .pt2 package needs a C++ compiler (g++ or clang++), got none"
         ) from error
+
+
+@contextmanager
+def _channels_last_convolutions() -> Iterator[None]:
+    """Compile with the strides that convolutions have when a package runs.
+
+    The compiler hands them maps and weights with channels last, and so is what they give. But of
+    maps whose sides are symbols it takes that to be contiguous, and reads other values from it.
+    """
+    from torch._inductor.ir import FixedLayout
+    from torch._inductor.kernel import conv
+    from torch._inductor.virtualized import V
+
+    compute_layout = conv.conv_layout
+
+    def conv_layout(*args: Any, **kwargs: Any) -> Any:
+        layout = compute_layout(*args, **kwargs)
+        if not V.graph.layout_opt or len(layout.size) != 4:
+            return layout
+        _, channels, height, width = layout.size
+        strides = [channels * height * width, 1, width * channels, channels]
+        return FixedLayout(layout.device, layout.dtype, layout.size, strides)
+
+    conv.conv_layout = conv_layout
+    try:
+        yield
+    finally:
+        conv.conv_layout = compute_layout
 
 
 def import_exporter() -> Any:
