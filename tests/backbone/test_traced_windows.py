@@ -1,7 +1,5 @@
 """The traced way through the windows gives what the planned way gives, at any size."""
 
-import os
-
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
@@ -109,9 +107,7 @@ def test_drop_path_drops_whole_images_on_the_traced_way(traced) -> None:
     assert 2 <= len(kinds) <= 4  # of the second block neither branch, one, the other, or both
 
 
-@pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
-)
+@pytest.mark.slow
 def test_ten_sizes_cost_at_most_two_compilations_of_one_graph_each(generator) -> None:
     backbone = make_backbone(depths=(2,), num_heads=(1,), out_indices=(0,)).eval()
     counter = CompileCounter()  # a backend that runs what was traced as it is

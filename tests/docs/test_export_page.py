@@ -1,6 +1,5 @@
 """The page about export: its code runs on a file that the command wrote."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -57,9 +56,7 @@ def test_the_code_runs_a_file_in_both_runtimes(
     assert f": {share:.1%} of the image" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes a minute; set SWIN_DENSE_SLOW to run it"
-)
+@pytest.mark.slow
 def test_the_code_gives_what_the_model_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,6 @@ SMALL = ("test_convnext", "test_resnet")
 LARGE = (
     *("resnet50", "convnext_tiny", "efficientnet_b3", "hrnet_w18", "pvt_v2_b1"),
     "swin_tiny_patch4_window7_224",
-)
-needs_patience = pytest.mark.skipif(
-    not os.environ.get("SWIN_DENSE_SLOW"), reason="takes minutes; set SWIN_DENSE_SLOW to run it"
 )
 SIZE = (50, 67)
 
@@ -83,7 +79,7 @@ def test_any_backbone_trains_saves_and_loads_under_any_head(
     check(name, backbone, tmp_path, generator)
 
 
-@needs_patience
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", LARGE)
 @pytest.mark.parametrize("name", MODELS)
 def test_well_known_backbones_train_save_and_load_under_any_head(

@@ -1,7 +1,6 @@
 """`benchmark` writes a table, a picture and JSON; what is wrong is one line."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def test_the_ways_asked_for_are_measured_and_written(
     assert (out / "benchmark.png").stat().st_size > 1000
 
 
-@pytest.mark.skipif("SWIN_DENSE_SLOW" not in os.environ, reason="takes minutes")
+@pytest.mark.slow
 def test_every_way_agrees_with_eager(weights: Path, tmp_path: Path) -> None:
     found = sd.tools.benchmark(weights, size=(64, 96), rounds=1, out=tmp_path / "out")
     for name, row in found["ways"].items():

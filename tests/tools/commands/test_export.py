@@ -1,6 +1,5 @@
 """`export` refuses what cannot be; what it writes gives what the model gives, at any size."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,6 @@ import swin_dense as sd
 from swin_dense.tools.cli import main
 from swin_dense.tools.export.runtimes import open_exported
 
-slow = pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes minutes; set SWIN_DENSE_SLOW to run it"
-)
 SIZES = [(32, 32), (33, 47), (100, 64), (97, 255), (300, 41)]
 
 
@@ -49,7 +45,7 @@ def test_flags_that_do_not_fit_are_one_line(
     assert message in capsys.readouterr().err
 
 
-@slow
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_a_segmentor_gives_the_same_label_maps_at_any_size(suffix: str, tmp_path: Path) -> None:
     needs("onnx", "onnxscript", "onnxruntime")
@@ -72,7 +68,7 @@ def test_a_segmentor_gives_the_same_label_maps_at_any_size(suffix: str, tmp_path
         assert np.mean(found["label_map"][0] != expected.numpy()) < 1e-3
 
 
-@slow
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_a_backbone_takes_any_number_of_images_of_any_size(suffix: str, tmp_path: Path) -> None:
     needs("onnx", "onnxscript", "onnxruntime")
@@ -92,7 +88,7 @@ def test_a_backbone_takes_any_number_of_images_of_any_size(suffix: str, tmp_path
             np.testing.assert_allclose(level, maps.numpy(), rtol=1e-3, atol=1e-4)
 
 
-@slow
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "largest"), [("fp16", 0.6), ("int8", 0.8)])
 def test_fewer_bits_make_a_smaller_file(flag: str, largest: float, tmp_path: Path) -> None:
     needs("onnx", "onnxscript", "onnxruntime")

@@ -4,7 +4,6 @@ Writing a file takes a minute, so these tests run with SWIN_DENSE_SLOW alone; wh
 tested with the graph itself.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ from golden_detection import GoldenDetector, check_detections, check_metrics
 
 import swin_dense as sd
 
-pytestmark = pytest.mark.skipif(
-    "SWIN_DENSE_SLOW" not in os.environ, reason="takes minutes; set SWIN_DENSE_SLOW to run it"
-)
+pytestmark = pytest.mark.slow
 SIZES = [(32, 32), (32, 200), (47, 33), (64, 96), (75, 161), (129, 98), (211, 333), (300, 41)]
 GOLDEN = {
     "det_mmdet_mask_rcnn": "mask_rcnn_in_mmdetection_layout",
