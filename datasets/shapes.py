@@ -289,6 +289,7 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """JPEG file of `(H, W, 3)` uint8 RGB, quality 95, colours at full resolution."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         95,

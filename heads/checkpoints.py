@@ -149,7 +149,7 @@ def read_model_config(
         if spec.released is not None:
             released = spec.released(backbone, layout)
         read = spec.read_config(state, released)
-        return read if spec.add_told is None else spec.add_told(read, checkpoint)
+        return read if spec.complete_config is None else spec.complete_config(read, checkpoint)
     if type(stored) is not spec.config:
         raise ValueError(
             f"the config is of a {find_spec(stored).name}, the weights are those of a {spec.name}"

@@ -39,7 +39,7 @@ from swin_dense.heads.detection.mask_rcnn import FasterRCNN, MaskRCNN
 from swin_dense.heads.graphs import Graph
 from swin_dense.heads.mask2former.architecture import is_mask2former, read_mask2former_config
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
-from swin_dense.heads.mask2former.hub_config import add_told
+from swin_dense.heads.mask2former.hub_config import complete_config
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.segmentation.architecture import is_upernet, read_upernet_config
@@ -67,7 +67,7 @@ class ModelSpec:
         read_config: weights under our names, and a config that gives what they do not tell, to the
             config of what the weights hold; raises ValueError where they are of parts that are not
             known.
-        add_told: adds to a config that `read_config` gave what else a file tells that is not ours;
+        complete_config: adds to what `read_config` gave what else a file that is not ours holds;
             None: nothing. Raises ValueError as `read_config`.
         graph: makes of a model of this kind the graph that is exported; None: it has none.
         released: config for a backbone's and the name of a layout, before weights are looked at;
@@ -82,7 +82,7 @@ class ModelSpec:
     variants: Mapping[str, ModelConfig]
     fits: Callable[[Mapping[str, Tensor]], bool]
     read_config: Callable[[Mapping[str, Tensor], Any], ModelConfig]
-    add_told: Callable[[Any, Checkpoint], ModelConfig] | None = None
+    complete_config: Callable[[Any, Checkpoint], ModelConfig] | None = None
     graph: Callable[[Any], Graph] | None = None
     released: Callable[[BackboneConfig, str], ModelConfig] | None = None
     released_names: Callable[[int, Sequence[str] | None], tuple[str, ...] | None] | None = None
@@ -167,7 +167,7 @@ add_model(
         variants=variants_of(Mask2FormerConfig),
         fits=is_mask2former,
         read_config=read_mask2former_config,
-        add_told=add_told,
+        complete_config=complete_config,
     )
 )
 add_model(

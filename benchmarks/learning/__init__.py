@@ -1,1 +1,1 @@
-"""How much models learn in a given time, beside other libraries'."""
+"""Learning in a given time, of models and of other libraries' beside them."""

@@ -94,7 +94,7 @@ def released_classifier(backbone: BackboneConfig, layout: str) -> ClassifierConf
 
 
 def published_view(publisher: Publisher, backbone: BackboneConfig) -> ViewConfig:
-    """How a publisher evaluated a model: what its images were resized and cropped to.
+    """Resize and crop of the images that a publisher evaluated a model on.
 
     A published Swin Transformer was trained on images of 32 times its window: 224, 256 or 384 px.
     Microsoft resizes to 8/7 of that and crops, from 384 px on it resizes to a square as it is

@@ -35,7 +35,7 @@ _NAMED_TASK = re.compile(rf"mask(?:2former|former2).*[-_]({'|'.join(MASK_TASKS)}
 _SEARCHED_PARTS = 4  # of a path: the file, its folder, and of the hub's cache two more
 
 # Their names of what weights do not tell, and ours.
-_TOLD = {
+_NOT_IN_WEIGHTS = {
     "pre_norm": "pre_norm",
     "class_weight": "class_weight",
     "mask_weight": "mask_weight",
@@ -58,8 +58,8 @@ _REQUIRED = {"activation_function": "relu", "common_stride": 4}
 _REQUIRED_OF_BACKBONE = {"layer_norm_eps": 1e-5, "use_absolute_embeddings": False}
 
 
-def add_told(config: Mask2FormerConfig, checkpoint: Checkpoint) -> Mask2FormerConfig:
-    """Add to a config that was read off weights what else its file tells.
+def complete_config(config: Mask2FormerConfig, checkpoint: Checkpoint) -> Mask2FormerConfig:
+    """Complete a config that was read off weights by what else its file holds.
 
     The task of a file follows from its name, where that is one of the released ones, else from its
     numbers of classes and queries, as of the released models.
@@ -115,11 +115,13 @@ def _add_hub_values(config: Mask2FormerConfig, hub: Mapping[str, object]) -> Mas
                 f"config.json and the weights contradict each other: {name} is {hub[name]!r} in "
                 f"config.json, {value} in the weights"
             )
-    told: dict[str, Any] = {ours: hub[name] for name, ours in _TOLD.items() if name in hub}
+    values: dict[str, Any] = {
+        ours: hub[name] for name, ours in _NOT_IN_WEIGHTS.items() if name in hub
+    }
     if not config.encoder_layers and "num_attention_heads" in hub:
-        told["num_heads"] = hub["num_attention_heads"]
+        values["num_heads"] = hub["num_attention_heads"]
     hints = get_type_hints(Mask2FormerConfig)
-    for ours, value in told.items():
+    for ours, value in values.items():
         if not has_type(value, hints[ours]):
             raise ValueError(f"config.json: {ours} must be {hints[ours].__name__}, got {value!r}")
     activation = backbone.get("hidden_act", "gelu")
@@ -129,5 +131,5 @@ def _add_hub_values(config: Mask2FormerConfig, hub: Mapping[str, object]) -> Mas
             f"got {activation!r}"
         )
     if isinstance(config.backbone, SwinConfig):
-        told["backbone"] = replace(config.backbone, activation=activation)
-    return replace(config, **told)
+        values["backbone"] = replace(config.backbone, activation=activation)
+    return replace(config, **values)

@@ -158,7 +158,7 @@ def semantic_targets(
 
 
 def _present_labels(label_map: Tensor) -> Tensor:
-    """Whether each label 0..255 is in a label map, `(256,)` bool on its device."""
+    """Presence of each label 0..255 in a label map, `(256,)` bool on its device."""
     present = torch.zeros(IGNORED_LABEL + 1, dtype=torch.bool, device=label_map.device)
     present[label_map.flatten()] = True
     return present

@@ -1,4 +1,4 @@
-"""What a file tells beside its weights: transformers' config.json, and the name of a file."""
+"""Facts of a file beside its weights: transformers' config.json, and its name."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ import pytest
 from swin_dense.checkpoints.containers import Checkpoint
 from swin_dense.configs import SWIN_VARIANTS
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
-from swin_dense.heads.mask2former.hub_config import add_told
+from swin_dense.heads.mask2former.hub_config import complete_config
 
 CONFIG = Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_t"])
 
 
-def told(source: str = "a/model.safetensors", **hub: object) -> Checkpoint:
+def checkpoint_with(source: str = "a/model.safetensors", **hub: object) -> Checkpoint:
     metadata: dict[str, object] = {"hub_config": {"model_type": "mask2former", **hub}}
     return Checkpoint(source, "safetensors", {}, metadata if hub else {})
 
@@ -32,7 +32,7 @@ def test_the_task_of_a_released_file_follows_from_its_numbers(
     num_classes: int, num_queries: int, task: str, num_stuff: int
 ) -> None:
     config = dataclasses.replace(CONFIG, num_classes=num_classes, num_queries=num_queries)
-    read = add_told(config, told())
+    read = complete_config(config, checkpoint_with())
     assert read.task == task
     assert len(read.stuff_classes) == num_stuff
 
@@ -55,13 +55,13 @@ def test_the_task_of_a_released_file_follows_from_its_numbers(
 )
 def test_the_name_of_a_file_tells_its_task_where_numbers_do_not(source: str, task: str) -> None:
     config = dataclasses.replace(CONFIG, num_classes=19)
-    assert add_told(config, told(source)).task == task
+    assert complete_config(config, checkpoint_with(source)).task == task
 
 
 def test_values_that_weights_do_not_tell_are_those_of_the_config() -> None:
-    read = add_told(
+    read = complete_config(
         CONFIG,
-        told(
+        checkpoint_with(
             class_weight=1,
             train_num_points=99,
             importance_sample_ratio=0.5,
@@ -78,7 +78,10 @@ def test_values_that_weights_do_not_tell_are_those_of_the_config() -> None:
 
 def test_heads_are_the_configs_where_no_encoder_layer_tells_them() -> None:
     config = dataclasses.replace(CONFIG, encoder_layers=0)
-    assert add_told(config, told(encoder_layers=0, num_attention_heads=4)).num_heads == 4
+    assert (
+        complete_config(config, checkpoint_with(encoder_layers=0, num_attention_heads=4)).num_heads
+        == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,9 +103,9 @@ def test_heads_are_the_configs_where_no_encoder_layer_tells_them() -> None:
 )
 def test_a_config_that_cannot_be_is_refused(hub: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        add_told(CONFIG, told(**hub))
+        complete_config(CONFIG, checkpoint_with(**hub))
 
 
 def test_the_config_of_another_model_is_passed_over() -> None:
-    checkpoint = told(model_type="maskformer", class_weight="much")
-    assert add_told(CONFIG, checkpoint) == CONFIG
+    checkpoint = checkpoint_with(model_type="maskformer", class_weight="much")
+    assert complete_config(CONFIG, checkpoint) == CONFIG

@@ -1,4 +1,4 @@
-"""What is told of a folder of data, and what a kind of data is."""
+"""Facts of a folder of data, and the protocol of a kind of data."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
