@@ -7,15 +7,17 @@ size runs at every other.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from swin_dense.padding import PIXEL_MEAN, PIXEL_STD
+from swin_dense.tracing import own_size
 
-_MOST_UNITS = 4096  # of a padded side
+SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
+"""Sides of images that exported graphs take, px."""
 
 
 class Graph(nn.Module):
@@ -74,6 +76,9 @@ class Graph(nn.Module):
 
 def normalise(image: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """`(B, 3, H, W)` uint8 RGB to normalised pixels of a floating point type."""
+    if torch.compiler.is_exporting():  # what follows is told how small a map can be
+        for side in image.shape[-2:]:
+            torch._check(side >= SMALLEST_SIDE)
     mean = torch.tensor(PIXEL_MEAN, device=image.device)[:, None, None]  # (3, 1, 1)
     std = torch.tensor(PIXEL_STD, device=image.device)[:, None, None]
     return ((image.float() - mean) / std).to(dtype)
@@ -87,23 +92,9 @@ def pad_to_multiple(pixels: Tensor, divisor: int) -> Tensor:
     for axis in (-2, -1):
         side = pixels.shape[axis]
         units = (side + divisor - 1) // divisor
-        if torch.compiler.is_exporting() and isinstance(pixels.shape[0], int):
-            units = _fresh_size(units)
+        units = own_size(units, images=pixels.shape[0])
         places = torch.arange(units * divisor, device=pixels.device)
         pixels = pixels.index_select(axis, places.clamp(max=side - 1))
         is_real = (places < side).to(pixels.dtype)
         pixels = pixels * (is_real[:, None] if axis == -2 else is_real)
     return pixels
-
-
-def _fresh_size(size: int) -> int:
-    """The same size of a graph that is exported, as a symbol of its own.
-
-    All that follows is then multiples of that symbol, in place of formulas of the image's sides:
-    these take a tracer and a compiler minutes, and a map of one cell would be another graph. Where
-    the number of images is a symbol too, the compiler cannot divide such maps into windows.
-    """
-    fresh = cast(int, torch.full((), size, dtype=torch.int64).item())
-    torch._check(fresh >= 1)
-    torch._check(fresh <= _MOST_UNITS)
-    return fresh

@@ -15,7 +15,7 @@ from swin_dense.kernels.convolution import convolve
 from swin_dense.kernels.kept_values import KeepsValues
 from swin_dense.kernels.linear import linear, output_dtype
 from swin_dense.kernels.processor import is_cpu_inference, processor_kind
-from swin_dense.tracing import one_node
+from swin_dense.tracing import holds_always, one_node, own_size
 from swin_dense.windowing.window_attention import WindowAttention
 from swin_dense.windowing.window_plans import (
     BlockPlan,
@@ -103,7 +103,7 @@ class PatchEmbed(nn.Module):
             padding = (0, -width % self.patch_size, 0, -height % self.patch_size)
             pixels = F.pad(pixels, padding)
         tokens = convolve(self.proj, pixels).permute(0, 2, 3, 1)  # (B, H/4, W/4, C)
-        return self.norm(tokens)
+        return self.norm(_with_own_sides(tokens, (height, width), self.patch_size))
 
 
 class PatchMerging(KeepsValues):
@@ -186,10 +186,22 @@ def _merge(maps: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # no branch on the size
         maps = F.pad(maps, (0, 0, 0, 1, 0, 1))
         quarters = [maps[:, y : height + y : 2, x : width + x : 2] for x in (0, 1) for y in (0, 1)]
-        return torch.cat(quarters, dim=-1)
+        return _with_own_sides(torch.cat(quarters, dim=-1), (height, width), 2)
     if height % 2 or width % 2:
         maps = F.pad(maps, (0, 0, 0, width % 2, 0, height % 2))
     return torch.cat([maps[:, y::2, x::2] for x in (0, 1) for y in (0, 1)], dim=-1)
+
+
+def _with_own_sides(maps: Tensor, sides: tuple[int, int], step: int) -> Tensor:
+    """`(B, ceil(H/step), ceil(W/step), C)` maps, in a graph that is exported with sides that are
+    symbols of their own; those of multiples of `step` are simple as they are."""
+    if not torch.compiler.is_exporting():
+        return maps
+    for axis, side in zip((1, 2), sides, strict=True):
+        if not holds_always(side % step == 0):
+            own = own_size(maps.shape[axis], images=maps.shape[0])
+            maps = maps.index_select(axis, torch.arange(own, device=maps.device))
+    return maps
 
 
 class MLP(KeepsValues):

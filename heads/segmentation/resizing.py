@@ -94,6 +94,8 @@ def convolve_resized(
     height, width = size
     down, needed = _tap_matrix(maps.shape[-2], height, rows, like=maps)  # (n, 3, h')
     maps = maps[:, :, slice(*needed)].permute(0, 2, 3, 1)  # (B, h', w, C)
+    if torch.compiler.is_exporting():  # an empty row: products want to know that h' is not 1
+        maps, down = F.pad(maps, (0, 0, 0, 0, 0, 1)), F.pad(down, (0, 1))
     batch, low_height, low_width, channels = maps.shape
     mix = weight.permute(2, 1, 3, 0).reshape(3, channels, -1)  # (3, C, 3*O), a row of taps each
     joined = maps.new_zeros(())
@@ -158,9 +160,10 @@ def source_range(outputs: tuple[int, int], num_in: int, num_out: int) -> tuple[i
 
 
 def pool_maps(maps: Tensor, cells: int) -> Tensor:
-    """Average maps over a grid of cells, as `nn.AdaptiveAvgPool2d` does, by one matrix product.
+    """Average maps over a grid of cells, as `nn.AdaptiveAvgPool2d` does, by averaging matrices.
 
-    That operator has no counterpart in ONNX for maps of any size.
+    That operator has no counterpart in ONNX for maps of any size. The products are written as sums:
+    the compiler of packages has no matrix product over a side that is a symbol of its own.
 
     Args:
         maps: `(B, C, H, W)`.
@@ -170,9 +173,8 @@ def pool_maps(maps: Tensor, cells: int) -> Tensor:
         `(B, C, s, s)`.
     """
     down, across = (averaging_matrix(side, cells, like=maps) for side in map_size(maps))
-    matrix = down[:, None, :, None] * across[None, :, None, :]  # (s, s, H, W)
-    pooled = maps.flatten(2) @ matrix.flatten(2).flatten(0, 1).T  # (B, C, s*s)
-    return pooled.unflatten(2, (cells, cells))
+    rows = (maps[:, :, None] * down[:, :, None]).sum(dim=3)  # (B, C, s, W)
+    return (rows[:, :, :, None] * across).sum(dim=4)
 
 
 def averaging_matrix(num_in: int, num_out: int, *, like: Tensor) -> Tensor:

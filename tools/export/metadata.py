@@ -8,11 +8,10 @@ from typing import Any
 
 from swin_dense import __version__
 from swin_dense.checkpoints.stored_configs import build_config
+from swin_dense.heads.graphs import LARGEST_SIDE, SMALLEST_SIDE
 
 METADATA_KEY = "swin_dense"
 """Name of the text: in ONNX's `metadata_props`, and in the metadata of a package."""
-SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
-"""Sides of images that exported files take, px."""
 
 
 @dataclass(frozen=True, kw_only=True)
