@@ -183,6 +183,7 @@ def train(
             if evaluate_due:
                 evaluate(step)
                 model.train()
+                log.restart_clock(step)  # pictures and the report are not of the training
             if stopping:
                 log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
                 break

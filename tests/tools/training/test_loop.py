@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,13 @@ def test_a_line_of_the_log_is_of_all_steps_since_the_last_whatever_was_saved(
     )
     assert whole["loss"] == cut["loss"] == continued["loss"]
     assert whole["loss_fit"] == cut["loss_fit"] == continued["loss_fit"]
+
+
+def test_the_time_of_an_evaluation_is_not_that_of_steps(tmp_path: Path) -> None:
+    plan = LoopPlan(num_steps=4, log_every=2, evaluate_every=2)
+    with RunLog(tmp_path) as log:
+        _train(_Line(), _batches(4), plan, log=log, evaluate=lambda step: time.sleep(0.5))
+    assert all(line["seconds_per_step"] < 0.2 for line in read_log(tmp_path))
 
 
 def test_losses_of_another_number_than_an_older_versions_start_a_new_mean() -> None:

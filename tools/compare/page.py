@@ -1,0 +1,243 @@
+"""The page of a comparison, and its table for a terminal."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from swin_dense.tools.compare.plan import PAGE_FILE, Plan
+from swin_dense.tools.compare.results import Results, RunResult, Spread, VariantResults
+from swin_dense.tools.report.charts import COLOURS, Line, line_chart
+from swin_dense.tools.report.page import Section, paragraph, row, table, write_page
+from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points
+
+_MEASURED = (
+    "Seconds of a training step are the median over the lines of a run's log, evaluations not "
+    "counted; memory is the most that a run's process held, on a GPU what torch held there. Both "
+    "are measured, so that a run that was stopped and continued has others; all else on this page "
+    "is the same for it."
+)
+
+
+def write_comparison(results: Results) -> Path:
+    """Write the page of what is finished into the comparison's folder."""
+    path = results.plan.out / PAGE_FILE
+    fields = (name.rpartition(".")[2] for name in results.plan.fields)
+    title = f"{results.plan.recipe}: {', '.join(fields)}"
+    write_page(path, title, comparison_blocks(results))
+    return path
+
+
+def comparison_blocks(results: Results) -> list[str | Section]:
+    """What is compared, scores, losses, time and memory, and the single runs."""
+    plan = results.plan
+    shown = [found for found in results.variants if found.runs]
+    blocks: list[str | Section] = [paragraph(_describe(results))]
+    missing = [
+        run.title
+        for run in plan.runs
+        if run.folder not in [result.planned.folder for result in results.runs]
+    ]
+    if missing:
+        words = f"{len(missing)} of {len(plan.runs)} runs are not finished: {'; '.join(missing)}."
+        blocks.append(paragraph(words, kind="note"))
+    if not shown:
+        return blocks
+    return [
+        *blocks,
+        _score_section(results, shown),
+        _loss_section(results, shown),
+        _cost_section(shown),
+        _run_section(results),
+    ]
+
+
+def as_table(results: Results) -> Table:
+    """A row for each variant, to be read in a terminal."""
+    names = results.headline
+    made = Table(title=f"{results.plan.recipe}: {_num_seeds(results.plan)}", title_justify="left")
+    made.add_column(", ".join(results.plan.fields))
+    for column in (*names, "loss", "s a step", "MiB", "parameters"):
+        made.add_column(column, justify="right")
+    for found in results.variants:
+        if not found.runs:
+            made.add_row(found.variant.name, "not finished")
+            continue
+        scores = found.scores
+        made.add_row(
+            found.variant.name,
+            *(_percent(scores[name]) for name in names),
+            _number(found.loss, 3),
+            _number(found.seconds_per_step, 3),
+            _number(found.memory_mib, 0),
+            _count(found),
+        )
+    return made
+
+
+def _describe(results: Results) -> str:
+    plan = results.plan
+    names = "; ".join(variant.name for variant in plan.variants)
+    words = (
+        f"Recipe {plan.recipe}, trained with each {' and '.join(plan.fields)}: {names}; "
+        f"{_num_seeds(plan)} ({', '.join(map(str, plan.seeds))}), the same for all. Everything "
+        "else is equal."
+    )
+    if not results.runs:
+        return words
+    run = results.runs[0].run
+    last, recipe = run.evaluations[-1], run.recipe
+    return (
+        f"{words} {run.num_steps} steps of {recipe.get('batch_size')} images, learning rate "
+        f"{recipe.get('optimizer', {}).get('lr')}; data {recipe['data'].get('root')}, evaluated on "
+        f"{len(last.image_scores)} images with {len(last.classes.names)} classes."
+    )
+
+
+def _num_seeds(plan: Plan) -> str:
+    return f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}"
+
+
+def _colours(results: Results) -> dict[str, str]:
+    """A colour for each variant, the same in every chart."""
+    return {
+        variant.name: COLOURS[place % len(COLOURS)]
+        for place, variant in enumerate(results.plan.variants)
+    }
+
+
+def _score_section(results: Results, shown: Sequence[VariantResults]) -> Section:
+    first, *others = shown
+    columns = ["", *(found.variant.name for found in shown)]
+    columns += [f"{other.variant.name} less {first.variant.name}" for other in others]
+    rows = []
+    for name in dict.fromkeys(name for found in shown for name in found.scores):
+        rows.append(
+            [
+                name,
+                *(_percent(found.scores.get(name)) for found in shown),
+                *(_points(_differences(first, other, name)) for other in others),
+            ]
+        )
+    task = results.runs[0].run.task
+    charts = []
+    for key in results.runs[0].run.evaluations[-1].headline:
+
+        def curve(result: RunResult, key: str = key) -> dict[int, float | None]:
+            found = {record.step: record.headline.get(key) for record in result.run.evaluations}
+            return {step: None if value is None else 100 * value for step, value in found.items()}
+
+        charts.append(_chart(f"{task.score_name(key)}, %", results, shown, curve))
+    words = (
+        "In percent, of the last evaluation: mean over the seeds ± their standard deviation. "
+        "Differences are those of runs with the same seed."
+    )
+    return Section(
+        title="Scores",
+        blocks=[paragraph(words, kind="muted"), row(table(columns, rows)), row(*charts)],
+    )
+
+
+def _loss_section(results: Results, shown: Sequence[VariantResults]) -> Section:
+    def curve(result: RunResult) -> dict[int, float | None]:
+        return {line["step"]: line["loss"] for line in result.run.log}
+
+    chart = _chart("Loss", results, shown, curve)
+    rows = [[found.variant.name, _number(found.loss, 4)] for found in shown]
+    words = "The thick line is the mean over the seeds, each thin one is a run."
+    at_end = table(["", "loss at the end"], rows)
+    return Section(title="Training", blocks=[paragraph(words, kind="muted"), row(chart, at_end)])
+
+
+def _cost_section(shown: Sequence[VariantResults]) -> Section:
+    rows = [
+        [
+            found.variant.name,
+            _number(found.seconds_per_step, 3),
+            _number(found.memory_mib, 0),
+            _count(found),
+        ]
+        for found in shown
+    ]
+    columns = ["", "seconds a step", "peak memory, MiB", "parameters"]
+    return Section(
+        title="Time and memory",
+        blocks=[paragraph(_MEASURED, kind="muted"), table(columns, rows)],
+    )
+
+
+def _run_section(results: Results) -> Section:
+    names = results.headline
+    rows = [
+        [
+            result.planned.folder.name,
+            result.planned.variant.name,
+            str(result.planned.seed),
+            *(in_percent(result.scores[name]) for name in names),
+            "" if result.loss is None else f"{result.loss:.4f}",
+        ]
+        for result in results.runs
+    ]
+    words = "Each folder is that of a run, with its own report."
+    columns = ["folder", "variant", "seed", *names, "loss at the end"]
+    return Section(
+        title="Runs",
+        blocks=[paragraph(words, kind="muted"), table(columns, rows, num_texts=2)],
+    )
+
+
+def _chart(
+    title: str,
+    results: Results,
+    shown: Sequence[VariantResults],
+    curve: Callable[[RunResult], dict[int, float | None]],
+) -> str:
+    """A thick line for each variant, of the steps that all of its runs have, thin ones for runs."""
+    colours = _colours(results)
+    lines = []
+    for found in shown:
+        curves = [curve(result) for result in found.runs]
+        colour = colours[found.variant.name]
+        steps = [step for step in curves[0] if all(step in other for other in curves)]
+        means = [Spread.of(other[step] for other in curves).mean for step in steps]
+        lines.append(Line(name=found.variant.name, x=steps, y=means, colour=colour))
+        if len(curves) > 1 and len(steps) > 1:
+            lines += [
+                Line(name="", x=list(other), y=list(other.values()), colour=colour, kind="faint")
+                for other in curves
+            ]
+    return line_chart(title, lines, x_name="step", y_range=(0, None))
+
+
+def _differences(first: VariantResults, other: VariantResults, name: str) -> Spread:
+    """Of a score, in runs with the same seed."""
+    by_seed = {run.planned.seed: run.scores.get(name) for run in first.runs}
+    return Spread.of_differences(
+        (by_seed[run.planned.seed], run.scores.get(name))
+        for run in other.runs
+        if run.planned.seed in by_seed
+    )
+
+
+def _percent(spread: Spread | None) -> str:
+    if spread is None or spread.mean is None:
+        return ABSENT
+    return f"{in_percent(spread.mean)}{_plus_minus(spread, 1, factor=100)}"
+
+
+def _points(spread: Spread) -> str:
+    return f"{in_points(spread.mean)}{_plus_minus(spread, 1, factor=100)}"
+
+
+def _number(spread: Spread, digits: int) -> str:
+    if spread.mean is None:
+        return ABSENT
+    return f"{spread.mean:,.{digits}f}{_plus_minus(spread, digits)}"
+
+
+def _plus_minus(spread: Spread, digits: int, *, factor: float = 1.0) -> str:
+    return "" if spread.deviation is None else f" ± {factor * spread.deviation:,.{digits}f}"
+
+
+def _count(found: VariantResults) -> str:
+    return ABSENT if found.num_parameters is None else f"{found.num_parameters:,}"
