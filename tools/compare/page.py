@@ -1,12 +1,12 @@
 """The page of a comparison, and its table for a terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from swin_dense.tools.compare.plan import PAGE_FILE, Plan
-from swin_dense.tools.compare.results import Results, RunResult, Spread, VariantResults
+from swin_dense.tools.compare.results import Results, Spread, VariantResults
 from swin_dense.tools.report.charts import COLOURS, Line, line_chart
 from swin_dense.tools.report.page import Section, paragraph, row, table, write_page
 from swin_dense.tools.report.score_text import ABSENT, in_percent, in_points
@@ -119,15 +119,11 @@ def _score_section(results: Results, shown: Sequence[VariantResults]) -> Section
                 *(_points(_differences(first, other, name)) for other in others),
             ]
         )
-    task = results.runs[0].run.task
-    charts = []
-    for key in results.runs[0].run.evaluations[-1].headline:
-
-        def curve(result: RunResult, key: str = key) -> dict[int, float | None]:
-            found = {record.step: record.headline.get(key) for record in result.run.evaluations}
-            return {step: None if value is None else 100 * value for step, value in found.items()}
-
-        charts.append(_chart(f"{task.score_name(key)}, %", results, shown, curve))
+    charts = [
+        _chart(name, results, shown, factor=100)
+        for name in results.runs[0].curves
+        if name != "loss"
+    ]
     words = (
         "In percent, of the last evaluation: mean over the seeds ± their standard deviation. "
         "Differences are those of runs with the same seed."
@@ -139,10 +135,7 @@ def _score_section(results: Results, shown: Sequence[VariantResults]) -> Section
 
 
 def _loss_section(results: Results, shown: Sequence[VariantResults]) -> Section:
-    def curve(result: RunResult) -> dict[int, float | None]:
-        return {line["step"]: line["loss"] for line in result.run.log}
-
-    chart = _chart("Loss", results, shown, curve)
+    chart = _chart("loss", results, shown)
     rows = [[found.variant.name, _number(found.loss, 4)] for found in shown]
     words = "The thick line is the mean over the seeds, each thin one is a run."
     at_end = table(["", "loss at the end"], rows)
@@ -187,26 +180,34 @@ def _run_section(results: Results) -> Section:
 
 
 def _chart(
-    title: str,
-    results: Results,
-    shown: Sequence[VariantResults],
-    curve: Callable[[RunResult], dict[int, float | None]],
+    name: str, results: Results, shown: Sequence[VariantResults], *, factor: float = 1.0
 ) -> str:
     """A thick line for each variant, of the steps that all of its runs have, thin ones for runs."""
     colours = _colours(results)
     lines = []
     for found in shown:
-        curves = [curve(result) for result in found.runs]
+        curves = [result.curves.get(name, {}) for result in found.runs]
         colour = colours[found.variant.name]
         steps = [step for step in curves[0] if all(step in other for other in curves)]
-        means = [Spread.of(other[step] for other in curves).mean for step in steps]
+        means = [_scaled(Spread.of(other[step] for other in curves).mean, factor) for step in steps]
         lines.append(Line(name=found.variant.name, x=steps, y=means, colour=colour))
         if len(curves) > 1 and len(steps) > 1:
             lines += [
-                Line(name="", x=list(other), y=list(other.values()), colour=colour, kind="faint")
+                Line(
+                    name="",
+                    x=list(other),
+                    y=[_scaled(value, factor) for value in other.values()],
+                    colour=colour,
+                    kind="faint",
+                )
                 for other in curves
             ]
+    title = "Loss" if name == "loss" else f"{name}, %"
     return line_chart(title, lines, x_name="step", y_range=(0, None))
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
 
 
 def _differences(first: VariantResults, other: VariantResults, name: str) -> Spread:

@@ -68,6 +68,15 @@ class RunResult:
         return self.run.task.score_table(self.run.evaluations[-1].metrics).by_name
 
     @property
+    def curves(self) -> dict[str, dict[int, float | None]]:
+        """By name and step: the training loss, and each score that a report shows large."""
+        found = {"loss": {line["step"]: line["loss"] for line in self.run.log}}
+        for record in self.run.evaluations:
+            for key, value in record.headline.items():
+                found.setdefault(self.run.task.score_name(key), {})[record.step] = value
+        return found
+
+    @property
     def loss(self) -> float | None:
         """Mean training loss of the last line of the log."""
         return self.run.log[-1]["loss"]
@@ -141,9 +150,8 @@ class Results:
         """Names of the scores that a report shows large, as in a table of scores."""
         if not self.runs:
             return []
-        first = self.runs[0].run
-        names = (first.task.score_name(name) for name in first.evaluations[-1].headline)
-        return [name for name in names if name in self.runs[0].scores]
+        first = self.runs[0]
+        return [name for name in first.curves if name in first.scores]
 
 
 def read_results(plan: Plan) -> Results:
@@ -166,7 +174,7 @@ def _count_parameters(result: RunResult) -> int:
 
 
 def as_data(results: Results) -> dict[str, Any]:
-    """The figures as plain values: `comparison.json`. Scores are fractions."""
+    """The figures as plain values: `comparison.json`. Scores are fractions, curves have steps."""
     plan = results.plan
     return {
         "recipe": plan.recipe,
@@ -190,6 +198,10 @@ def as_data(results: Results) -> dict[str, Any]:
                         "loss": run.loss,
                         "seconds_per_step": run.seconds_per_step,
                         "memory_mib": run.memory_mib,
+                        "curves": {
+                            name: [list(point) for point in curve.items()]
+                            for name, curve in run.curves.items()
+                        },
                     }
                     for run in found.runs
                 ],

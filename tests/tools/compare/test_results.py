@@ -37,6 +37,8 @@ def test_figures_of_each_variant_are_those_of_its_runs(tmp_path: Path) -> None:
     assert relu["loss"]["mean"] == 2 / 20
     model = create_model(ClassifierConfig(backbone=plan.runs[0].options.recipe.model.backbone))
     assert gelu["parameters"] == sum(p.numel() for p in model.parameters())
+    assert gelu["runs"][0]["curves"]["mIoU"] == [[10, 0.1], [20, 0.5]]
+    assert gelu["runs"][0]["curves"]["loss"][-1] == [20, 0.1]
     assert json.loads((tmp_path / "comparison.json").read_text()) == data
     rows = list(csv.DictReader((tmp_path / "comparison.csv").open()))
     assert [row["folder"] for row in rows] == [
