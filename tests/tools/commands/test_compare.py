@@ -1,11 +1,9 @@
 """Comparing as a command and as a function: what is wrong is told before anything is trained."""
 
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,9 @@ import swin_dense as sd
 from swin_dense.datasets.drawn.shape_classes import write_shape_classes
 from swin_dense.tools.cli import main
 from swin_dense.tools.compare import processes
+from swin_dense.tools.compare.plan import Plan
 from swin_dense.tools.compare.running import is_finished
+from swin_dense.tools.runs.checkpoints import find_checkpoint
 from swin_dense.tools.training.options import Options
 from swin_dense.tools.training.run import train
 
@@ -179,46 +179,40 @@ def test_other_arguments_than_before_are_one_line(
     assert len(trained) == 2
 
 
-@pytest.mark.slow
-def test_a_killed_comparison_is_continued_and_gives_the_same_page(
-    root: Path, tmp_path: Path
-) -> None:
+def start(root: Path, out: Path) -> "subprocess.Popen[bytes]":
+    """The command in a process of its own, with a checkpoint after every fifth step."""
     words = [sys.executable, "-m", "swin_dense.tools.cli", "compare", "classifier_demo"]
-    words += [
-        *VARIED,
-        "--seeds",
-        "1",
-        "--steps",
-        str(STEPS),
-        "--save-every",
-        "5",
-        "--evaluate-every",
-        "0",
-    ]
+    words += [*VARIED, "--seeds", "1", "--steps", str(STEPS), "--save-every", "5"]
+    words += ["--evaluate-every", "0", *small_flags(root, out)]
+    return subprocess.Popen(words, cwd=root, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
-    def start(out: Path) -> "subprocess.Popen[bytes]":
-        command = [*words, *small_flags(root, out)]
-        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
 
-    def wait_for(condition: Callable[[], object], process: "subprocess.Popen[bytes]") -> None:
-        end = time.monotonic() + 120
-        while not condition():
-            assert process.poll() is None, process.stderr and process.stderr.read().decode()
-            assert time.monotonic() < end
-            time.sleep(0.01)
+@pytest.fixture(scope="module")
+def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A comparison that nothing interrupted."""
+    plan = tiny_plan(root, tmp_path_factory.mktemp("whole"), steps=STEPS, num_seeds=1)
+    assert start(root, plan.out).wait(120) == 0
+    return plan
 
-    whole = tiny_plan(root, tmp_path / "whole", steps=STEPS, num_seeds=1)
-    assert start(whole.out).wait(120) == 0
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 2)]
+)
+def test_a_killed_comparison_is_continued_and_gives_the_same_page(
+    number: signal.Signals, status: int, whole: Plan, root: Path, tmp_path: Path
+) -> None:
     plan = tiny_plan(root, tmp_path / "cut", steps=STEPS, num_seeds=1)
-    first, second = (run.folder for run in plan.runs)
-    for killed, number in ((first, signal.SIGKILL), (second, signal.SIGINT)):
-        process = start(plan.out)
-        wait_for(lambda run=killed: list(run.glob("step_0000000*")), process)  # type: ignore[misc]
-        process.send_signal(number)
-        status = process.wait(60)
-        assert status == (-signal.SIGKILL if number == signal.SIGKILL else 2)
-        assert not is_finished(killed)
-        time.sleep(1)  # its training ends as soon as it notices
-    assert start(plan.out).wait(120) == 0
+    first = plan.runs[0].folder
+    process = start(root, plan.out)
+    end = time.monotonic() + 120
+    while find_checkpoint(first) is None:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(60) == status
+    time.sleep(1)  # its training ends as soon as it notices
+    assert not is_finished(first)
+    assert start(root, plan.out).wait(120) == 0
     assert unmeasured(plan) == unmeasured(whole)
-    shutil.rmtree(plan.out)
