@@ -135,7 +135,6 @@ def compare(
     for name in _OTHERS:
         if name in flags:
             raise ValueError(f"compare must be without {name}; it continues what it finds")
-
     make_options(Options, {"recipe": named, "seeds": seeds})  # looks at the number
 
     def on_backbone(backbone: Any) -> TrainOptions:
@@ -213,7 +212,6 @@ def _compare(
         )
     found = [replace(variant, options=with_found_files(variant.options)) for variant in variants]
     plan = make_plan(found, num_seeds=num_seeds)
-    make_writable(plan.out)
 
     from swin_dense.tools.compare.page import as_table, write_comparison
     from swin_dense.tools.compare.processes import train_apart
@@ -226,8 +224,8 @@ def _compare(
         write_comparison(results)
         return results
 
-    with hold(plan.out):
-        check_models(plan)
+    check_models(plan)
+    with hold(make_writable(plan.out)):
         keep_arguments(plan)
         failures = run_all(plan, train=train_apart, renew=renew)
         results = renew()

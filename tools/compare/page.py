@@ -77,7 +77,8 @@ def as_table(results: Results) -> Table:
 
 def _describe(results: Results) -> str:
     plan = results.plan
-    names = "; ".join(variant.name for variant in plan.variants)
+    between = ", " if len(plan.fields) == 1 else "; "
+    names = between.join(variant.name for variant in plan.variants)
     words = (
         f"Recipe {plan.recipe}, trained with each {' and '.join(plan.fields)}: {names}; "
         f"{_num_seeds(plan)} ({', '.join(map(str, plan.seeds))}), the same for all. Everything "

@@ -31,7 +31,7 @@ def test_the_page_has_means_deviations_and_differences_of_the_same_seed(plan: Pl
     page = write_comparison(read_results(plan)).read_text()
     for words in (
         "<h1>classifier_demo: activation</h1>",
-        "trained with each model.backbone.activation: gelu; relu; 2 seeds (0, 1)",
+        "trained with each model.backbone.activation: gelu, relu; 2 seeds (0, 1)",
         "<td>mIoU</td><td>60.0 ± 14.1</td><td>40.0 ± 28.3</td><td>−20.0 ± 14.1</td>",  # noqa: RUF001
         "<th>relu less gelu</th>",
         "<td>gelu</td><td>1.500 ± 0.000</td><td>512 ± 0</td>",
