@@ -22,8 +22,7 @@ _MEASURED = (
 def write_comparison(results: Results) -> Path:
     """Write the page of what is finished into the comparison's folder."""
     path = results.plan.out / PAGE_FILE
-    fields = (name.rpartition(".")[2] for name in results.plan.fields)
-    title = f"{results.plan.recipe}: {', '.join(fields)}"
+    title = f"{results.plan.recipe}: {_short_fields(results.plan)}"
     write_page(path, title, comparison_blocks(results))
     return path
 
@@ -56,9 +55,9 @@ def as_table(results: Results) -> Table:
     """A row for each variant, to be read in a terminal."""
     names = results.headline
     made = Table(title=f"{results.plan.recipe}: {_num_seeds(results.plan)}", title_justify="left")
-    made.add_column(", ".join(results.plan.fields))
+    made.add_column(_short_fields(results.plan))
     for column in (*names, "loss", "s a step", "MiB", "parameters"):
-        made.add_column(column, justify="right")
+        made.add_column(column, justify="right", no_wrap=True)
     for found in results.variants:
         if not found.runs:
             made.add_row(found.variant.name, "not finished")
@@ -93,6 +92,10 @@ def _describe(results: Results) -> str:
         f"{recipe.get('optimizer', {}).get('lr')}; data {recipe['data'].get('root')}, evaluated on "
         f"{len(last.image_scores)} images with {len(last.classes.names)} classes."
     )
+
+
+def _short_fields(plan: Plan) -> str:
+    return ", ".join(name.rpartition(".")[2] for name in plan.fields)
 
 
 def _num_seeds(plan: Plan) -> str:
