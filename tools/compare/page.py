@@ -141,7 +141,9 @@ def _score_section(results: Results, shown: Sequence[VariantResults]) -> Section
 def _loss_section(results: Results, shown: Sequence[VariantResults]) -> Section:
     chart = _chart("loss", results, shown)
     rows = [[found.variant.name, _number(found.loss, 4)] for found in shown]
-    words = "The thick line is the mean over the seeds, each thin one is a run."
+    words = "In charts the thick line is the mean over the seeds, each thin one is a run."
+    if len(results.plan.seeds) == 1:
+        words = "Each line is a run."
     at_end = table(["", "loss at the end"], rows)
     return Section(title="Training", blocks=[paragraph(words, kind="muted"), row(chart, at_end)])
 
