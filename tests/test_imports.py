@@ -31,7 +31,16 @@ ROOMS = {
         *("protocol", "pyramids", "blocks", "backbone", "checkpoints", "creation", "adapters"),
     ),
     "tools": (
-        *("printable", "console", "files", "flags", "progress", "task_flags", "recipes"),
+        *(
+            "printable",
+            "console",
+            "files",
+            "flags",
+            "command_line",
+            "progress",
+            "task_flags",
+            "recipes",
+        ),
         *(
             "tasks",
             "runs",
@@ -41,6 +50,7 @@ ROOMS = {
             "serve",
             "benchmark",
             "training",
+            "compare",
             "commands",
             "cli",
         ),

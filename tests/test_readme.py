@@ -126,7 +126,7 @@ def test_commands_in_sentences_exist_with_their_flags(words):
     if words[0].startswith("--"):
         assert main(words) == 0
         return
-    choice = RECIPES_OF_TASKS[:1] if words[0] == "train" else ()
+    choice = RECIPES_OF_TASKS[:1] if words[0] in ("train", "compare") else ()
     flags = {word for word in words if word.startswith("--")}
     assert flags <= known_flags(words[0], *choice)
 

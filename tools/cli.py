@@ -8,7 +8,6 @@ is called. Exit status: 0 done, 2 an expected error (one line on stderr), 1 a bu
 """
 
 import ast
-import contextlib
 import importlib
 import io
 import os
@@ -88,41 +87,11 @@ def _run(command: str, words: list[str]) -> int:
             return 0 if words else 2
         program = f"{program} {words[0]}"
         default, words = module.choose_default(words)
-    module.run(_parse(options_type, program, words, default))
+
+    from swin_dense.tools.command_line import parse_flags
+
+    module.run(parse_flags(options_type, program, words, default))
     return 0
-
-
-def _parse(options_type: Any, program: str, words: list[str], default: Any) -> Any:
-    """Flags to a dataclass; what is wrong with them becomes a ValueError of one line."""
-    import tyro
-
-    from swin_dense.tools.flags import join_help_lines
-
-    parsing = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    if not {"-h", "--help"}.isdisjoint(words):
-        join_help_lines(options_type, default)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            if default is None:
-                return tyro.cli(options_type, prog=program, args=words, config=parsing)
-            return tyro.cli(options_type, prog=program, args=words, default=default, config=parsing)
-    except SystemExit as stop:
-        if not stop.code:
-            raise  # --help
-        raise ValueError(f"{_unboxed(complaint.getvalue())} (see {program} --help)") from None
-
-
-def _unboxed(text: str) -> str:
-    """First message of tyro's boxes, without their borders."""
-    lines = [line.strip("│ ") for line in text.splitlines() if line.startswith("│")]
-    message = []
-    for line in lines:
-        if line.startswith("──"):
-            break
-        message.append(line)
-    joined = " ".join(message) or text.strip()
-    return joined.removeprefix("Error parsing Options: ")  # the options' checks
 
 
 def _in_words(error: ValueError | OSError) -> str:

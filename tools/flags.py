@@ -4,14 +4,11 @@ A command's frozen dataclass `Options` defines each flag, its default and its he
 line makes it from words, the functions here from values.
 """
 
-import ast
 import dataclasses
 import inspect
-import textwrap
 import types
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from itertools import pairwise
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -61,7 +58,7 @@ def make_options(kind: type[T], values: Mapping[str, Any]) -> T:
     hints = get_type_hints(kind, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
-        _check_name(name, fields)
+        check_name(name, fields)
     needed = [name for name, field in fields.items() if _has_no_default(field)]
     missing = [name for name in needed if name not in values]
     if missing:
@@ -87,7 +84,7 @@ def replace_fields(config: T, changes: Mapping[str, Any], *, path: str = "") -> 
     for name, value in changes.items():
         head, _, rest = name.partition(".")
         if name not in hints:
-            _check_name(name, hints)
+            check_name(name, hints)
         if rest:
             inner.setdefault(head, {})[rest] = value
         else:
@@ -115,6 +112,24 @@ def list_fields(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def check_name(name: str, known: Iterable[str]) -> None:
+    """See that a field is known.
+
+    Raises:
+        ValueError: it is not; those near it are named.
+    """
+    names = list(known)
+    if name in names:
+        return
+    last = name.rpartition(".")[2]
+    near = get_close_matches(name, names, n=_MOST_NAMED, cutoff=0.6)
+    near += [other for other in names if other.rpartition(".")[2] == last and other not in near]
+    if near:
+        raise ValueError(f"unknown field {name!r}; near it are {', '.join(near[:_MOST_NAMED])}")
+    short = [other for other in names if "." not in other]
+    raise ValueError(f"unknown field {name!r}; choose one of {', '.join(short)}")
+
+
 def check_value(name: str, value: Any, hint: Any) -> Any:
     """The value as a field of that type holds it: a string becomes a path, a list a tuple.
 
@@ -127,7 +142,25 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     try:
         return _convert(value, hint)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be {_describe(hint)}, got {value!r}") from error
+        raise ValueError(f"{name} must be {describe_type(hint)}, got {value!r}") from error
+
+
+def describe_type(hint: Any) -> str:
+    """The type in words: `'auto', 'cpu' or 'cuda'`, `int or None`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return describe_type(arguments[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe_type(argument) for argument in arguments)
+    if origin is Literal:
+        return " or ".join(repr(argument) for argument in arguments)
+    if origin is tuple:
+        if arguments[1:] == (...,):
+            return f"a list of {describe_type(arguments[0])}"
+        return f"({', '.join(describe_type(argument) for argument in arguments)})"
+    if hint is type(None):
+        return "None"
+    return "a path" if hint is Path else getattr(hint, "__name__", str(hint))
 
 
 def document_flags(kind: type, *, without: Iterable[str] = ()) -> Callable[[F], F]:
@@ -161,63 +194,9 @@ def document_flags(kind: type, *, without: Iterable[str] = ()) -> Callable[[F], 
     return decorate
 
 
-def join_help_lines(kind: type, default: Any = None) -> None:
-    """Give tyro the help of each flag as one paragraph; it would break it where the source does.
-
-    Args:
-        kind: a dataclass of flags, documented by the text below each field.
-        default: an instance of it, whose configs are flags, too; None: it has no configs.
-    """
-    for owner in kind.__mro__:
-        texts = _read_field_texts(owner)
-        for field in getattr(owner, "__dataclass_fields__", {}).values():
-            if field.name in texts:
-                text = " ".join(texts[field.name].split())
-                field.metadata = types.MappingProxyType({**field.metadata, "help": text})
-    for field in dataclasses.fields(kind) if default is not None else ():
-        value = getattr(default, field.name)
-        if dataclasses.is_dataclass(value):
-            join_help_lines(type(value), value)
-
-
-def _read_field_texts(kind: type) -> dict[str, str]:
-    """The text below each field of a class, by the field's name; none without its source."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):
-        return {}
-    (definition,) = tree.body
-    if not isinstance(definition, ast.ClassDef):
-        return {}
-    texts = {}
-    for field, text in pairwise(definition.body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-            and isinstance(text.value.value, str)
-        ):
-            texts[field.target.id] = text.value.value
-    return texts
-
-
 def _has_no_default(field: "dataclasses.Field[Any]") -> bool:
     missing = dataclasses.MISSING
     return field.default is missing and field.default_factory is missing
-
-
-def _check_name(name: str, known: Iterable[str]) -> None:
-    names = list(known)
-    if name in names:
-        return
-    last = name.rpartition(".")[2]
-    near = get_close_matches(name, names, n=_MOST_NAMED, cutoff=0.6)
-    near += [other for other in names if other.rpartition(".")[2] == last and other not in near]
-    if near:
-        raise ValueError(f"unknown field {name!r}; near it are {', '.join(near[:_MOST_NAMED])}")
-    short = [other for other in names if "." not in other]
-    raise ValueError(f"unknown field {name!r}; choose one of {', '.join(short)}")
 
 
 def _convert(value: Any, hint: Any) -> Any:
@@ -267,21 +246,3 @@ def _keep(value: Any, fits: bool) -> Any:
     if not fits:
         raise TypeError(type(value).__name__)
     return value
-
-
-def _describe(hint: Any) -> str:
-    """The type in words: `'auto', 'cpu' or 'cuda'`, `int or None`."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _describe(arguments[0])
-    if origin in (Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in arguments)
-    if origin is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
-    if origin is tuple:
-        if arguments[1:] == (...,):
-            return f"a list of {_describe(arguments[0])}"
-        return f"({', '.join(_describe(argument) for argument in arguments)})"
-    if hint is type(None):
-        return "None"
-    return "a path" if hint is Path else getattr(hint, "__name__", str(hint))

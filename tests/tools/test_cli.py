@@ -68,7 +68,10 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nonsense"], "unknown command 'nonsense'; choose one of benchmark, convert, demo"),
+        (
+            ["nonsense"],
+            "unknown command 'nonsense'; choose one of benchmark, compare, convert, demo",
+        ),
         (["recipes", "--number", "x"], "--number"),
         (["recipes", "--nope", "3"], "--nope"),
         (["train", "nope"], "unknown recipe 'nope'; choose one of mask_rcnn_swin_t_coco_1x"),

@@ -10,7 +10,6 @@ import tyro
 
 from swin_dense.tools.flags import (
     document_flags,
-    join_help_lines,
     list_fields,
     make_options,
     replace_fields,
@@ -114,33 +113,6 @@ def test_flags_are_in_the_signature_with_their_defaults() -> None:
     assert parameters["kind"].default == "a"
     assert parameters["kind"].kind is inspect.Parameter.KEYWORD_ONLY
     assert work("a", kind="b") == {"kind": "b"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Config:
-    width: int = 1
-    """A width that the source explains
-    in two lines."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Long:
-    """A command."""
-
-    is_long: bool = False
-    """A text that goes on
-    in a second line."""
-    config: _Config = field(default_factory=_Config)
-
-
-def test_help_is_one_paragraph_also_of_inner_configs(capsys: pytest.CaptureFixture[str]) -> None:
-    join_help_lines(_Long, _Long())
-    with pytest.raises(SystemExit):
-        tyro.cli(_Long, args=["--help"])
-    printed = capsys.readouterr().out
-    assert "A text that goes on in a second line." in " ".join(printed.replace("│", " ").split())
-    assert "A width that the source explains in" in " ".join(printed.replace("│", " ").split())
-    assert not any(line.rstrip("│ ").endswith("goes on") for line in printed.splitlines())
 
 
 def test_urls_are_refused_where_paths_are_asked_for() -> None:

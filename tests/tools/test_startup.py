@@ -33,6 +33,7 @@ HELP = [
     *([name, "--help"] for name in COMMANDS),
     ["train", "mask_rcnn_demo", "--help"],
     ["train", "upernet_swin_t_finetune", "--model.backbone", "timm:resnet50", "--help"],
+    ["compare", "classifier_demo", "--vary", "model.backbone", "timm:resnet50", "--help"],
 ]
 ERRORS = [
     [],
@@ -43,6 +44,10 @@ ERRORS = [
     ["train", "mask_rcnn_demo", "--optimizer.lr", "fast"],
     ["train", "mask_rcnn_demo", "--data.root", "absent"],
     ["train", "mask_rcnn_demo", "--data.root", ".", "--init", "absent.pth"],
+    ["compare", "classifier_demo"],
+    ["compare", "classifier_demo", "--vary", "optimizer.lr", "1e-3"],
+    ["compare", "classifier_demo", "--vary", "optimizer.lr", "1e-3", "fast"],
+    ["compare", "classifier_demo", "--vary", "optimizer.lr", "1", "2", "--data.root", "absent"],
     ["evaluate", "--weights", "absent.pth", "--data", "."],
     ["evaluate", "--weights", ".", "--data", "absent"],
     ["evaluate", "--weights", ".", "--data", ".", "--batch-size", "0"],

@@ -12,7 +12,10 @@ from swin_dense.tools.recipes.table import RECIPES, find_recipe
 from swin_dense.tools.runs.names import EMA_FILE, WEIGHTS_FILE, find_run_weights
 from swin_dense.tools.training.options import Options
 
-__all__ = ["Options", "Run", "choose_default", "describe_choices", "run", "train"]
+__all__ = [
+    *("Options", "Run", "choose_default", "describe_choices", "run", "train"),
+    *("with_fields", "with_found_files"),
+]
 
 
 _BACKBONE = "model.backbone"
@@ -108,11 +111,20 @@ def train(recipe: str | Recipe, fields: Mapping[str, Any] | None = None, **flags
         FileNotFoundError: the data or the weights are missing.
     """
     named = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    changes = dict(fields or {})
-    if isinstance(changes.get(_BACKBONE), str):
-        named = with_backbone(named, changes.pop(_BACKBONE))
-    changed = replace_fields(named, changes)
+    changed = with_fields(named, fields or {})
     return _train(make_options(Options, {"recipe": changed, **flags}))
+
+
+def with_fields(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values in fields, by dotted names, as `train` takes them.
+
+    Raises:
+        ValueError: a name is not known, or a value is of another type or not allowed.
+    """
+    changes = dict(fields)
+    if isinstance(changes.get(_BACKBONE), str):
+        recipe = with_backbone(recipe, changes.pop(_BACKBONE))
+    return replace_fields(recipe, changes)
 
 
 def run(options: Options) -> None:
@@ -120,12 +132,22 @@ def run(options: Options) -> None:
     _train(options)
 
 
-def _train(options: Options) -> Run:
+def with_found_files(options: Options) -> Options:
+    """The options with the file of the weights to start from; data and weights are looked for.
+
+    Raises:
+        FileNotFoundError: the data or the weights are missing.
+    """
     options.recipe.data.check_root()
-    if options.init is not None:
-        init = find_run_weights(options.init)
-        find_source(init)
-        options = replace(options, init=init)
+    if options.init is None:
+        return options
+    init = find_run_weights(options.init)
+    find_source(init)
+    return replace(options, init=init)
+
+
+def _train(options: Options) -> Run:
+    options = with_found_files(options)
 
     from torch import distributed
 

@@ -17,6 +17,7 @@ COLOURS = (BLUE, ORANGE, "#3a9a6b", "#b8478c", "#7a6bc4", "#b39b1d", "#3f9fb8", 
 _SIZE = (4.3, 2.55)  # inches of 72 pt
 _FONT = 11.3  # pt: 12 px in a chart of 330 px, on a page of 360 px, and larger on wider ones
 _MOST_POINTS = 200
+_PALE = 0.4  # opacity
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -44,8 +45,8 @@ class Line:
         name: in the legend; "" for none.
         x, y: its points; nan and None leave a gap.
         colour: None: the next one.
-        kind: "faint" lines lie below the others, "dashed" ones are for comparison; "dots" are not
-            joined.
+        kind: "faint" lines lie below the others, pale in a colour of their own; "dashed" ones are
+            for comparison; "dots" are not joined.
     """
 
     name: str
@@ -99,6 +100,7 @@ def line_chart(
                 x,
                 y,
                 color=colour,
+                alpha=_PALE if line.kind == "faint" and line.colour is not None else None,
                 linewidth=0 if is_dotted else 1.1 if line.kind else 1.7,
                 linestyle=(0, (4, 3)) if line.kind == "dashed" else "-",
                 marker="o" if is_dotted or len(x) == 1 else "",

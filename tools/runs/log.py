@@ -86,7 +86,7 @@ class RunLog:
     def start(self, step: int, num_steps: int) -> None:
         """Begin to count time and images, `step` steps being done of `num_steps`."""
         self._num_steps = num_steps
-        self._restart_clock(step)
+        self.restart_clock(step)
         if self._is_main and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
@@ -129,7 +129,7 @@ class RunLog:
             self._bar.update(self._bar_task, completed=step, figures=text)
         else:
             self.note(f"step {step}/{self._num_steps}  {text}")
-        self._restart_clock(step)
+        self.restart_clock(step)
 
     def metrics(
         self, step: int, metrics: Mapping[str, float], *, names: Callable[[str], str] = str
@@ -143,7 +143,14 @@ class RunLog:
         self._write({"step": step, "metrics": dict(metrics)}, step)
         scores = "  ".join(f"{names(name)} {in_percent(value)}" for name, value in metrics.items())
         self.note(f"step {step}  {scores}")
-        self._restart_clock(step)
+        self.restart_clock(step)
+
+    def restart_clock(self, step: int) -> None:
+        """Count time and images anew, `step` steps being done."""
+        self._clock_step = step
+        self._clock_time = time.perf_counter()
+        self._waited = 0.0
+        self._num_images = 0
 
     def picture(self, step: int, name: str, pixels: Picture) -> None:
         """Show a picture in TensorBoard and the tracker, `(H, W, 3)` RGB."""
@@ -174,12 +181,6 @@ class RunLog:
                 {f"{folder}/{name}": value for name, value in finite.items() if name != "step"},
                 step,
             )
-
-    def _restart_clock(self, step: int) -> None:
-        self._clock_step = step
-        self._clock_time = time.perf_counter()
-        self._waited = 0.0
-        self._num_images = 0
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

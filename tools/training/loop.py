@@ -67,6 +67,36 @@ class StopRequest:
         self.signal_name = signal.Signals(number).name
 
 
+class LossWindow:
+    """Losses of the steps since the last line of the log, for its mean.
+
+    A checkpoint between two lines holds them, so that the lines of a run that was cut off and
+    continued there are those of one that was not.
+
+    Attributes:
+        rows: `(steps, number of losses)` float32 on the CPU, means over the processes; None where
+            no step is in it.
+    """
+
+    def __init__(self, rows: Tensor | None = None) -> None:
+        self.rows = rows
+
+    def add(self, rows: Tensor) -> None:
+        """Put in the losses of further steps."""
+        before = self.rows
+        if before is None or before.shape[1:] != rows.shape[1:]:  # an older version's losses
+            self.rows = rows
+        else:
+            self.rows = torch.cat([before, rows])
+
+    def take_means(self, names: Sequence[str]) -> dict[str, float]:
+        """Mean of each loss, and their sum as `loss`; the window is empty then."""
+        assert self.rows is not None
+        means = self.rows.mean(dim=0).tolist()
+        self.rows = None
+        return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+
+
 @dataclass(frozen=True)
 class _StepRecord:
     """A step until the next look at the losses; `losses` stays on the device."""
@@ -89,6 +119,7 @@ def train(
     save: Callable[[int], object],
     evaluate: Callable[[int], object],
     after_step: Callable[[], object] = lambda: None,
+    window: LossWindow | None = None,
 ) -> int:
     """Train from `plan.start_step` to `plan.num_steps`.
 
@@ -107,6 +138,7 @@ def train(
         save: writes the checkpoint of a step; also called before each evaluation.
         evaluate: evaluates after a step.
         after_step: called when the weights have changed.
+        window: losses of a run that is continued, which `save` may keep; None: an empty one.
 
     Returns:
         Steps done: `plan.num_steps`, or fewer after SIGTERM or SIGINT, with a checkpoint.
@@ -116,6 +148,7 @@ def train(
     """
     source = iter(batches)
     flags = ProcessFlags(accelerator.num_processes)
+    window = LossWindow() if window is None else window
     records: list[_StepRecord] = []
     model.train()
     step = plan.start_step
@@ -140,16 +173,17 @@ def train(
             evaluate_due = plan.is_due(step, plan.evaluate_every) and not stopping
             save_due = stopping or save_now or evaluate_due or plan.is_due(step, plan.save_every)
             if log_due or save_due:
-                means = _mean_losses(names, records, accelerator)
-                if log_due:
-                    log.step(step, means, lr=lr)
+                window.add(_checked_losses(names, records, accelerator))
                 records.clear()
+                if log_due:
+                    log.step(step, window.take_means(names), lr=lr)
             if save_due:
                 save(step)
                 saved_at = time.monotonic()
             if evaluate_due:
                 evaluate(step)
                 model.train()
+                log.restart_clock(step)  # pictures and the report are not of the training
             if stopping:
                 log.note(f"stopped by {stop.signal_name or 'another process'} after step {step}")
                 break
@@ -193,10 +227,10 @@ def _step(
     return names, _StepRecord(number, total, image_ids)
 
 
-def _mean_losses(
+def _checked_losses(
     names: Sequence[str], records: Sequence[_StepRecord], accelerator: Accelerator
-) -> dict[str, float]:
-    """Mean of each loss over the steps since the last look, and over the processes."""
+) -> Tensor:
+    """`(steps, number of losses)` since the last look, means over the processes; all finite."""
     stacked = torch.stack([record.losses for record in records])  # (steps, number of losses)
     stacked = accelerator.reduce(stacked, reduction="mean").cpu()
     bad = (~stacked.isfinite()).any(dim=1).nonzero().flatten()
@@ -209,5 +243,4 @@ def _mean_losses(
             f"losses must be finite, got {figures} at step {record.step} "
             f"on images {image_ids}; a lower learning rate or optimizer.clip_norm may help"
         )
-    means = stacked.mean(dim=0).tolist()
-    return dict(zip(names, means, strict=True)) | {"loss": sum(means)}
+    return stacked

@@ -177,6 +177,7 @@ def _train(options: Options, accelerator: Accelerator) -> Evaluation | None:
             save=job.save,
             evaluate=job.evaluate,
             after_step=trained.update_ema,
+            window=run_state.window,
         )
         if accelerator.is_main_process and batches.num_steps not in job.evaluations:
             renew_report(options.run, log)

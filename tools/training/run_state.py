@@ -30,6 +30,7 @@ from swin_dense.tools.training.distributed.sharding import (
     whole_optimizer_state,
     whole_weights,
 )
+from swin_dense.tools.training.loop import LossWindow
 from swin_dense.tools.training.options import Options
 from swin_dense.tools.training.setup import Trained
 
@@ -104,7 +105,7 @@ def state_to_resume(options: Options) -> dict[str, Any]:
             "was it written by another version?"
         )
     before, now = json.loads(state["recipe"]), recipe_as_json(options.recipe)
-    changed = _differences(*_without_undecided(_what_matters(before), _what_matters(now)))
+    changed = list_differences(*_without_undecided(_what_matters(before), _what_matters(now)))
     if changed:
         raise ValueError(f"--resume must have the recipe of {last}, got another {changed[0]}")
     has_ema = (last / EMA_FILE).is_file()
@@ -155,6 +156,9 @@ class RunState:
         trained: network, optimiser and average of the weights.
         accelerator: processes and loss scaler.
         dataset: trained on.
+
+    Attributes:
+        window: losses that no line of the log has yet.
     """
 
     def __init__(self, trained: Trained, accelerator: Accelerator, dataset: Any) -> None:
@@ -163,6 +167,7 @@ class RunState:
         self._ema = trained.average
         self._accelerator = accelerator
         self._data = _describe_data(dataset)
+        self.window = LossWindow()
 
     def save(self, step: int, options: Options) -> None:
         """Write the checkpoint of `step`; every process takes part."""
@@ -181,6 +186,7 @@ class RunState:
                 "optimizer": optimizer,
                 "scaler": scaler.state_dict() if scaler is not None else {},
                 "random": randoms,
+                "losses": self.window.rows,
             }
             save_checkpoint(
                 options.run,
@@ -203,6 +209,7 @@ class RunState:
         if not state:
             _seed(options.recipe.seed, 0, process)
             return
+        self.window.rows = state.get("losses")  # older versions did not keep them
         load_optimizer_state(self._model, self._optimizer, state["optimizer"])
         if self._ema is not None:
             with self._ema.in_place():
@@ -224,6 +231,17 @@ class RunState:
 def recipe_as_json(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain JSON values."""
     return json.loads(json.dumps(config_as_json(recipe), default=str))
+
+
+def list_differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """`field: now instead of before` for every field of nested dicts that differs."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in sorted(before.keys() | now.keys())
+            for line in list_differences(before.get(key), now.get(key), f"{path}.{key}".strip("."))
+        ]
+    return [] if before == now else [f"{path}: {now} instead of {before}"]
 
 
 def _describe_data(dataset: Any) -> dict[str, Any]:
@@ -289,14 +307,3 @@ def _last(options: Options) -> Path:
 def _seed(seed: int, step: int, process: int) -> None:
     """Random numbers of a process from a step on, if they do not continue older ones."""
     set_seed(int(np.random.SeedSequence((seed, step, process)).generate_state(1)[0]))
-
-
-def _differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """`field (before, now)` for every field that differs."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in sorted(before.keys() | now.keys())
-            for line in _differences(before.get(key), now.get(key), f"{path}.{key}".strip("."))
-        ]
-    return [] if before == now else [f"{path}: {now} instead of {before}"]

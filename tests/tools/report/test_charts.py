@@ -19,6 +19,14 @@ def test_a_chart_has_its_title_its_axis_and_a_legend_of_several_lines() -> None:
     assert line_chart("Loss", lines, x_name="step") == line_chart("Loss", lines, x_name="step")
 
 
+def test_faint_lines_are_pale_where_they_have_a_colour() -> None:
+    grey = Line(name="", x=[1, 2], y=[3.0, 4.0], kind="faint")
+    blue = Line(name="", x=[1, 2], y=[3.0, 5.0], kind="faint", colour="#2f6db5")
+    assert "opacity" not in line_chart("Loss", [grey], x_name="step").partition("patch")[2]
+    chart = line_chart("Loss", [grey, blue], x_name="step")
+    assert len(re.findall(r"stroke: var\(--blue\); stroke-opacity: 0.4", chart)) == 1
+
+
 def test_what_has_nothing_to_see_is_a_sentence() -> None:
     def said(*lines: Line, same: float = 1e-3) -> str:
         chart = line_chart("Loss", lines, x_name="step", same=same)

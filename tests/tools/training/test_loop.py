@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from swin_dense.tools.runs.log import RunLog, read_log
 from swin_dense.tools.tasks.evaluation import autocast, choose_device, predict_batches
 from swin_dense.tools.training import loop
-from swin_dense.tools.training.loop import LoopPlan, StopRequest, train
+from swin_dense.tools.training.loop import LoopPlan, LossWindow, StopRequest, train
 
 # What makes the host wait for a GPU: to read one number, or to learn how many there are.
 _WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
@@ -67,6 +68,7 @@ def _train(
     save: Callable[[int], object] = lambda step: None,
     evaluate: Callable[[int], object] = lambda step: None,
     lr_at: Callable[[int], float] = lambda step: 0.1,
+    window: LossWindow | None = None,
 ) -> int:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     return train(
@@ -76,6 +78,7 @@ def _train(
         accelerator=Accelerator(cpu=True),
         prepare=_prepare,
         lr_at=lr_at,
+        window=window,
         plan=plan,
         log=log or RunLog(None, is_main=False),
         save=save,
@@ -145,6 +148,48 @@ def test_logging_saving_and_evaluating_come_when_due_and_at_the_end(tmp_path: Pa
     assert [line["step"] for line in lines] == [2, 4, 6, 7]
     assert lines[0]["loss"] == pytest.approx(lines[0]["loss_fit"] + lines[0]["loss_size"])
     assert lines[0]["images_per_second"] > 0
+
+
+def test_a_line_of_the_log_is_of_all_steps_since_the_last_whatever_was_saved(
+    tmp_path: Path,
+) -> None:
+    batches, model = _batches(5), _Line()
+    with RunLog(tmp_path / "whole") as log:
+        _train(model, batches, LoopPlan(num_steps=5, log_every=5), log=log)
+    model, window = _Line(), LossWindow()
+    kept: list[Any] = []
+
+    def save(step: int) -> None:
+        kept.append((window.rows, model.weight.detach().clone()))
+
+    with RunLog(tmp_path / "cut") as log:
+        plan = LoopPlan(num_steps=5, log_every=5, save_every=3)
+        _train(model, batches, plan, log=log, save=save, window=window)
+    rows, weight = kept[0]  # of step 3
+    assert rows.shape == (3, 2)
+    model.weight.data = weight
+    with RunLog(tmp_path / "continued", start_step=3) as log:
+        plan = LoopPlan(num_steps=5, start_step=3, log_every=5)
+        _train(model, batches[3:], plan, log=log, window=LossWindow(rows))
+    (whole,), (cut,), (continued,) = (
+        read_log(tmp_path / name) for name in ("whole", "cut", "continued")
+    )
+    assert whole["loss"] == cut["loss"] == continued["loss"]
+    assert whole["loss_fit"] == cut["loss_fit"] == continued["loss_fit"]
+
+
+def test_the_time_of_an_evaluation_is_not_that_of_steps(tmp_path: Path) -> None:
+    plan = LoopPlan(num_steps=4, log_every=2, evaluate_every=2)
+    with RunLog(tmp_path) as log:
+        _train(_Line(), _batches(4), plan, log=log, evaluate=lambda step: time.sleep(0.5))
+    assert all(line["seconds_per_step"] < 0.2 for line in read_log(tmp_path))
+
+
+def test_losses_of_another_number_than_an_older_versions_start_a_new_mean() -> None:
+    window = LossWindow(torch.ones(2, 3))
+    window.add(torch.zeros(1, 2))
+    assert window.take_means(["a", "b"]) == {"a": 0.0, "b": 0.0, "loss": 0.0}
+    assert window.rows is None
 
 
 def test_a_checkpoint_comes_after_so_many_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

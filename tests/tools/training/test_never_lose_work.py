@@ -39,8 +39,9 @@ from swin_dense.tools.training.run import train
 
 _NUM_KILLS = 20 if "SWIN_DENSE_SLOW" in os.environ else 2
 _STEPS = 12 * _NUM_KILLS  # long enough that the kills come before the end
-# Everything that has a state: an average of the weights, random numbers, several checkpoints.
-_CHANGES: dict[str, Any] = {"save_every": 4, "evaluate_every": 12, "ema": 0.9}
+# Everything that has a state: an average of the weights, random numbers, several checkpoints,
+# lines of the log whose steps lie on both sides of one.
+_CHANGES: dict[str, Any] = {"save_every": 4, "evaluate_every": 12, "ema": 0.9, "log_every": 5}
 
 
 @pytest.fixture(scope="module")
