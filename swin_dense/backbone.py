@@ -165,6 +165,7 @@ class SwinStage(nn.Module):
         first = sum(config.depths[:index])
         rate_step = config.drop_path_rate / max(1, sum(config.depths) - 1)
         self.window_size = config.window_size
+        self.shift_narrow_maps = config.shift_narrow_maps
         self.gradient_checkpointing = config.gradient_checkpointing
         self.has_drop_path = config.drop_path_rate > 0
         self.blocks = nn.ModuleList(
@@ -192,6 +193,7 @@ class SwinStage(nn.Module):
             [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
+            shift_narrow_maps=self.shift_narrow_maps,
             max_tokens=chunk_tokens(tokens),
             with_image_indices=self.training and self.has_drop_path,
         )

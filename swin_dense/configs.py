@@ -71,6 +71,8 @@ class SwinConfig(BackboneConfig):
         qkv_bias: give query, key and value a bias; with `no-` they have none.
         activation: of the MLP, a name in `ACTIVATION_NAMES`.
         patch_norm: end the patch embedding in a norm; with `no-` it has none.
+        shift_narrow_maps: shift the windows of maps whose short side is no longer than a window,
+            too, as in the published detectors and segmentors; published classifiers do not.
         out_indices: stages, from 0, whose maps are given.
     """
 
@@ -95,6 +97,7 @@ class SwinConfig(BackboneConfig):
     qkv_bias: bool = True
     activation: str = "gelu"
     patch_norm: bool = True
+    shift_narrow_maps: bool = True
     out_indices: tuple[int, ...] = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:

@@ -133,6 +133,19 @@ def cut_map(height: int, width: int, *, window: int, shift: int) -> Windows:
     return Windows(cut.reshape(-1, window * window), kinds.ravel())
 
 
+def find_shift(size: tuple[int, int], *, window: int, shift_narrow_maps: bool) -> int:
+    """By how many tokens a map is shifted: half a window, rounded down.
+
+    Args:
+        size: of the map, in tokens.
+        window: side M of a window, in tokens.
+        shift_narrow_maps: whether a map whose short side is no longer than a window is shifted,
+            too: as in the published code for detection and segmentation, other than in that for
+            classification.
+    """
+    return window // 2 if shift_narrow_maps or min(size) > window else 0
+
+
 def sort_by_kind(windows: Windows) -> Windows:
     """Bring windows of a kind together, those without padding first, else as they stood."""
     sequence = np.lexsort((~windows.is_full, windows.kinds))

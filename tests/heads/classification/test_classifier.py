@@ -17,7 +17,7 @@ from swin_dense.heads.checkpoints import save_model
 from swin_dense.padding import batch_images
 
 CONFIG = ClassifierConfig(
-    backbone=SwinConfig(embed_dim=8, depths=(1, 2, 2, 1), num_heads=(1, 2, 2, 4), window_size=2),
+    backbone=SwinConfig(embed_dim=8, depths=(1, 2, 2, 2), num_heads=(1, 2, 2, 4), window_size=2),
     num_classes=5,
 )
 SIDE = 64  # px: 32 x window
@@ -28,7 +28,7 @@ def _timm() -> nn.Module:
     return timm.models.swin_transformer.SwinTransformer(
         img_size=SIDE,
         embed_dim=8,
-        depths=(1, 2, 2, 1),
+        depths=(1, 2, 2, 2),
         num_heads=(1, 2, 2, 4),
         window_size=2,
         num_classes=5,
@@ -41,7 +41,7 @@ def _torchvision() -> nn.Module:
     return SwinTransformer(
         patch_size=[4, 4],
         embed_dim=8,
-        depths=[1, 2, 2, 1],
+        depths=[1, 2, 2, 2],
         num_heads=[1, 2, 2, 4],
         window_size=[2, 2],
         num_classes=5,
@@ -54,7 +54,7 @@ def _transformers() -> nn.Module:
         transformers.SwinConfig(
             image_size=SIDE,
             embed_dim=8,
-            depths=[1, 2, 2, 1],
+            depths=[1, 2, 2, 2],
             num_heads=[1, 2, 2, 4],
             window_size=2,
             num_labels=5,
