@@ -164,7 +164,8 @@ def _trace_plans(
                 trace_windows(
                     size,
                     window=window,
-                    shift=window // 2 if order == "shifted" else 0,
+                    shift=0 if order == "regular" else window // 2,
+                    by_padding=order == "padded",
                     shift_narrow_maps=shift_narrow_maps,
                     device=device,
                 )
@@ -205,11 +206,11 @@ def _make_plans(
         maps: list[Windows] = []
         for count, height, width in sizes:
             shift = 0
-            if order == "shifted":
+            if order != "regular":
                 shift = find_shift(
                     (height, width), window=window, shift_narrow_maps=shift_narrow_maps
                 )
-            maps += [_kept_map(height, width, window, shift)] * count
+            maps += [_kept_map(height, width, window, shift, order == "padded")] * count
         windows = join_maps(maps)
         tokens[order] = windows.order
         places[order] = invert(tokens[order])
@@ -239,11 +240,12 @@ def _lead(
     return places[source] if target == "raster" else places[source][tokens[target]]
 
 
-def _kept_map(height: int, width: int, window: int, shift: int) -> Windows:
-    key = height, width, window, shift
+def _kept_map(height: int, width: int, window: int, shift: int, by_padding: bool) -> Windows:
+    key = height, width, window, shift, by_padding
     windows = _maps.get(key)
     if windows is None:
-        windows = sort_by_kind(cut_map(height, width, window=window, shift=shift))
+        cut = cut_map(height, width, window=window, shift=shift, by_padding=by_padding)
+        windows = sort_by_kind(cut)
         arrays = windows.slots, windows.kinds, windows.occupied, windows.num_tokens
         _maps.put(key, windows, num_bytes=sum(array.nbytes for array in arrays))
     return windows

@@ -15,7 +15,7 @@ import tyro
 from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
-from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
+from swin_dense.configs import BACKBONE_VARIANTS, BackboneConfig, ShiftedWindowConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import document_flags, make_options
@@ -255,14 +255,14 @@ def _read_backbone(checkpoint: "Checkpoint", converted: "ConvertedState") -> Bac
     from swin_dense.heads.checkpoints import read_stored_config
 
     stored = read_stored_config(checkpoint)
-    if stored is not None and not isinstance(stored.backbone, SwinConfig):
+    if stored is not None and not isinstance(stored.backbone, ShiftedWindowConfig):
         return stored.backbone
     return read_backbone_config(converted.state)
 
 
 def _find_variant(backbone: BackboneConfig) -> str | None:
     """Name of the variant of these sizes, if it has one."""
-    return backbone.title if backbone.title in SWIN_VARIANTS else None
+    return backbone.title if backbone.title in BACKBONE_VARIANTS else None
 
 
 def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> dict[str, Any]:
