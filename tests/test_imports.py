@@ -36,6 +36,7 @@ ROOMS = {
             "tasks",
             "runs",
             "report",
+            "layers",
             "features",
             "export",
             "serve",
