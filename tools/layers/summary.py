@@ -14,6 +14,8 @@ from swin_dense.tools.layers.counting import COUNTED, Counts, count_layers
 from swin_dense.tools.layers.passes import default_size
 from swin_dense.windowing.windows import cut_map, find_shift
 
+_LONGEST = 8192  # px of a side: the windows of a map are planned for each of its tokens
+
 
 def summarise(build: Callable[[], nn.Module], size: tuple[int, int] | None) -> dict[str, Any]:
     """Count a model's layers.
@@ -35,8 +37,8 @@ def summarise(build: Callable[[], nn.Module], size: tuple[int, int] | None) -> d
     with torch.device("meta"):
         module = build()
     size = size or default_size(module)
-    if min(size) < 1:
-        raise ValueError(f"size must be at least 1 px, got {size[0]} x {size[1]}")
+    if not 1 <= min(size) <= max(size) <= _LONGEST:
+        raise ValueError(f"size must be in 1..{_LONGEST} px, got {size[0]} x {size[1]}")
     counts = count_layers(lambda: module, size)
     total = counts.root.multiply_adds
     stages = list(_stages(module, counts))

@@ -54,9 +54,10 @@ def test_levels_of_other_backbones_have_what_is_known() -> None:
     assert "level 0" in describe_layers(facts)
 
 
-def test_a_size_without_pixels_is_refused() -> None:
-    with pytest.raises(ValueError, match="size must be at least 1 px, got 0 x 5"):
-        summarise(lambda: sd.create_backbone(TINY), (0, 5))
+@pytest.mark.parametrize("size", [(0, 5), (5, 100_000)])
+def test_sizes_that_cannot_be_are_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=rf"size must be in 1\.\.8192 px, got {size[0]} x"):
+        summarise(lambda: sd.create_backbone(TINY), size)
 
 
 def test_numbers_are_short() -> None:
