@@ -112,12 +112,13 @@ def _draw_stage(stage: dict[str, Any], scale: float, fewest: int) -> str:
         drawn.append(f'<path transform="translate(.5 {depth + 0.5:g})" d="{lines}"/>')
     box = f"{width + depth + 1:.1f}", f"{height + depth + 1:.1f}"
     tokens = "{} x {}".format(*stage["tokens"])
-    heads = "" if stage["heads"] is None else f", {stage['heads']} heads"
     text = [
         f"<b>{html.escape(stage['name'])}</b>",
         f"{tokens} tokens",
-        f"{stage['channels']} channels{heads}",
+        f"{stage['channels']} channels",
     ]
+    if stage["heads"] is not None:
+        text.append(f"{stage['blocks']} blocks of {stage['heads']} heads")
     bar = ""
     if stage["share"] is not None:
         text += [f"{short(stage['multiply_adds'])} multiply-adds", percent(stage["share"])]
