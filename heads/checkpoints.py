@@ -23,7 +23,7 @@ from swin_dense.checkpoints.containers import Checkpoint, read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint, shorten
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.stored_configs import build_config, config_as_json
-from swin_dense.configs import BackboneConfig, SwinConfig
+from swin_dense.configs import BackboneConfig, ShiftedWindowConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS, ModelSpec, create_model, find_spec
 from swin_dense.heads.whole_model import Model
@@ -137,7 +137,7 @@ def read_model_config(
     """
     stored = read_stored_config(checkpoint)
     spec = find_kind(state)
-    if stored is not None and not isinstance(stored.backbone, SwinConfig):
+    if stored is not None and not isinstance(stored.backbone, ShiftedWindowConfig):
         if spec is None or type(stored) is not spec.config:
             raise ValueError(f"the weights are not those of a {find_spec(stored).name}")
         return _compare(stored, spec.read_config(state, stored))
@@ -160,17 +160,22 @@ def read_model_config(
 
 # -------------------------------------------------------------------- architecture from weights
 
-# Read off the weights of a Swin Transformer, and its hidden width besides.
+# Read off the weights of a Swin Transformer or a Swin-MLP, and its hidden width besides.
 _IN_WEIGHTS = (
     *("embed_dim", "depths", "num_heads", "window_size", "patch_size", "in_channels"),
     *("qkv_bias", "patch_norm", "out_indices"),
 )
 
 
-def _with_sizes(stored: BackboneConfig, read: SwinConfig) -> SwinConfig:
-    """The stored config of a Swin Transformer with what the weights tell."""
-    assert isinstance(stored, SwinConfig)
-    sizes = {name: getattr(read, name) for name in _IN_WEIGHTS}
+def _with_sizes(stored: BackboneConfig, read: ShiftedWindowConfig) -> ShiftedWindowConfig:
+    """The stored config of a Swin Transformer or a Swin-MLP with what the weights tell."""
+    assert isinstance(stored, ShiftedWindowConfig)
+    if type(stored) is not type(read):
+        raise ValueError(
+            f"the config is of a backbone of kind {stored.kind}, the weights are those of one of "
+            f"kind {read.kind}"
+        )
+    sizes = {name: getattr(read, name) for name in _IN_WEIGHTS if hasattr(read, name)}
     hidden = read.mlp_ratio * read.embed_dim
     if hidden != int(stored.mlp_ratio * read.embed_dim):
         sizes["mlp_ratio"] = read.mlp_ratio
@@ -197,7 +202,7 @@ def _differ(stored: Any, read: Any, prefix: str = "") -> str:
     return ""
 
 
-def _describe_headless(state: Mapping[str, Tensor], backbone: SwinConfig) -> str:
+def _describe_headless(state: Mapping[str, Tensor], backbone: ShiftedWindowConfig) -> str:
     """Why there is no model to build, and what to do with the backbone."""
     use = "its backbone loads with load_weights(model.backbone, FILE) or `train --init FILE`"
     depths = f"embed_dim {backbone.embed_dim}, depths {backbone.depths}"

@@ -1,6 +1,6 @@
 """Whole models by the names of their variants; nothing of torch is imported for them."""
 
-from swin_dense.configs import SWIN_VARIANTS
+from swin_dense.configs import BACKBONE_VARIANTS, SWIN_VARIANTS
 from swin_dense.heads.classification.config import released_classifier
 from swin_dense.heads.detection.config import (
     CascadeMaskRCNNConfig,
@@ -41,7 +41,7 @@ MODEL_VARIANTS: dict[str, ModelConfig] = {
     "mask2former_swin_l": Mask2FormerConfig(backbone=SWIN_VARIANTS["swin_l_w12"], num_queries=200),
     **{
         f"classifier_{name}": released_classifier(backbone, "microsoft")
-        for name, backbone in SWIN_VARIANTS.items()
+        for name, backbone in BACKBONE_VARIANTS.items()
     },
 }
 

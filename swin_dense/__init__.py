@@ -8,13 +8,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swin_dense.backbone import SwinTransformer
+    from swin_dense.backbone import SwinMLP, SwinTransformer
     from swin_dense.checkpoints.loading import LoadReport, load_weights
     from swin_dense.configs import (
         BACKBONE_KINDS,
+        BACKBONE_VARIANTS,
+        SWIN_MLP_VARIANTS,
         SWIN_VARIANTS,
         BackboneConfig,
         SwinConfig,
+        SwinMLPConfig,
         TimmConfig,
     )
     from swin_dense.creation import create_backbone
@@ -26,6 +29,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BACKBONE_KINDS",
+    "BACKBONE_VARIANTS",
+    "SWIN_MLP_VARIANTS",
     "SWIN_VARIANTS",
     "Backbone",
     "BackboneConfig",
@@ -35,6 +40,8 @@ __all__ = [
     "Pyramids",
     "SizeGroup",
     "SwinConfig",
+    "SwinMLP",
+    "SwinMLPConfig",
     "SwinTransformer",
     "TimmConfig",
     "batch_images",
@@ -48,6 +55,8 @@ __all__ = [
 _SUBPACKAGES = ("adapters", "checkpoints", "datasets", "heads", "tools")
 _PLACES = {
     "BACKBONE_KINDS": "configs",
+    "BACKBONE_VARIANTS": "configs",
+    "SWIN_MLP_VARIANTS": "configs",
     "SWIN_VARIANTS": "configs",
     "Backbone": "protocol",
     "BackboneConfig": "configs",
@@ -57,6 +66,8 @@ _PLACES = {
     "Pyramids": "pyramids",
     "SizeGroup": "padding",
     "SwinConfig": "configs",
+    "SwinMLP": "backbone",
+    "SwinMLPConfig": "configs",
     "SwinTransformer": "backbone",
     "TimmConfig": "configs",
     "batch_images": "padding",

@@ -1,11 +1,11 @@
-"""The Swin Transformer as a backbone: images of any size in, four feature maps out.
+"""Swin Transformer and Swin-MLP as backbones: images of any size in, four feature maps out.
 
 Liu et al. 2021, "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows". Results
 are those of the published detection and segmentation backbones, whose weights load as they are.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +17,18 @@ from swin_dense.blocks import (
     PatchEmbed,
     PatchMerging,
     SwinBlock,
-    TokenMaps,
+    SwinMLPBlock,
+    WindowBlock,
     chunk_tokens,
     permute,
 )
-from swin_dense.configs import SwinConfig
+from swin_dense.configs import ShiftedWindowConfig, SwinConfig, SwinMLPConfig
 from swin_dense.hub_methods import HubMethods
 from swin_dense.padding import ImageBatch
 from swin_dense.pyramids import Pyramids
 from swin_dense.tracing import one_node
+from swin_dense.windowing.token_maps import TokenMaps
+from swin_dense.windowing.window_mlp import WindowMLP
 from swin_dense.windowing.window_plans import plan_blocks
 
 
@@ -38,7 +41,9 @@ class SwinTransformer(HubMethods, nn.Module):
         strides: of each map that is given, px.
     """
 
-    def __init__(self, config: SwinConfig) -> None:
+    config: ShiftedWindowConfig
+
+    def __init__(self, config: ShiftedWindowConfig) -> None:
         super().__init__()
         self.config = config
         self.channels = tuple(config.stage_channels[i] for i in config.out_indices)
@@ -62,7 +67,7 @@ class SwinTransformer(HubMethods, nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Conv2d | nn.LayerNorm):
+            elif isinstance(module, nn.Conv2d | nn.LayerNorm | WindowMLP):
                 module.reset_parameters()
         for name, parameter in self.named_parameters():
             if name.endswith("relative_position_bias_table"):
@@ -128,8 +133,8 @@ class SwinTransformer(HubMethods, nn.Module):
         }
 
     def blocks(self) -> list[nn.Module]:
-        """Swin blocks of all stages, fine to coarse."""
-        return [module for module in self.modules() if isinstance(module, SwinBlock)]
+        """Blocks of all stages, fine to coarse."""
+        return [module for module in self.modules() if isinstance(module, WindowBlock)]
 
     def check_pixels(self, pixels: Tensor) -> None:
         """Refuse pixels of another shape, or that are not floating point, with a ValueError."""
@@ -156,26 +161,34 @@ class SwinTransformer(HubMethods, nn.Module):
                 getattr(self, f"norm{i}").requires_grad_(False)
 
 
+class SwinMLP(SwinTransformer):
+    """Swin-MLP: the hierarchy of the Swin Transformer, whose windows have a linear map over their
+    tokens in place of attention, and are shifted by padding.
+
+    Liu et al. 2021, table 10 ("Swin-Mixer"), and the released `swin_mlp.py`, whose images are of
+    one size; of others the maps are padded to whole windows, as the Swin Transformer's.
+    """
+
+    config: SwinMLPConfig
+
+
 class SwinStage(nn.Module):
     """The blocks of one resolution, and the patch merging that leads to the next."""
 
-    def __init__(self, config: SwinConfig, index: int) -> None:
+    def __init__(self, config: ShiftedWindowConfig, index: int) -> None:
         super().__init__()
         channels = config.stage_channels[index]
         first = sum(config.depths[:index])
         rate_step = config.drop_path_rate / max(1, sum(config.depths) - 1)
         self.window_size = config.window_size
+        self.shift_narrow_maps = config.shift_narrow_maps
         self.gradient_checkpointing = config.gradient_checkpointing
         self.has_drop_path = config.drop_path_rate > 0
         self.blocks = nn.ModuleList(
-            SwinBlock(
-                channels,
-                num_heads=config.num_heads[index],
-                window_size=config.window_size,
+            _make_block(
+                config,
+                index,
                 shifted=j % 2 == 1 and config.window_size > 1,
-                mlp_ratio=config.mlp_ratio,
-                qkv_bias=config.qkv_bias,
-                activation=config.activation,
                 drop_path=rate_step * (first + j),
             )
             for j in range(config.depths[index])
@@ -189,9 +202,10 @@ class SwinStage(nn.Module):
         tokens, sizes = maps
         plans, back = plan_blocks(
             sizes,
-            [block.order for block in cast(Iterable[SwinBlock], self.blocks)],
+            [block.order for block in cast(Iterable[WindowBlock], self.blocks)],
             window=self.window_size,
             device=tokens.device,
+            shift_narrow_maps=self.shift_narrow_maps,
             max_tokens=chunk_tokens(tokens),
             with_image_indices=self.training and self.has_drop_path,
         )
@@ -201,3 +215,21 @@ class SwinStage(nn.Module):
             else:
                 tokens = block(tokens, plan)
         return TokenMaps(permute(tokens, back), sizes)
+
+
+def _make_block(
+    config: ShiftedWindowConfig, stage: int, *, shifted: bool, drop_path: float
+) -> WindowBlock:
+    """A block of the config's kind."""
+    sizes: dict[str, Any] = {
+        "num_heads": config.num_heads[stage],
+        "window_size": config.window_size,
+        "mlp_ratio": config.mlp_ratio,
+        "activation": config.activation,
+    }
+    channels = config.stage_channels[stage]
+    if isinstance(config, SwinMLPConfig):
+        return SwinMLPBlock(channels, shifted=shifted, drop_path=drop_path, **sizes)
+    assert isinstance(config, SwinConfig)
+    qkv_bias = config.qkv_bias
+    return SwinBlock(channels, shifted=shifted, drop_path=drop_path, qkv_bias=qkv_bias, **sizes)

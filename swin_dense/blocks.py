@@ -1,11 +1,11 @@
-"""The parts of a Swin Transformer: patch embedding, block, patch merging.
+"""The parts of Swin Transformer and Swin-MLP: patch embedding, blocks, patch merging.
 
 Liu et al. 2021. Tokens of all images of a batch are one `(N, C)` matrix, in one of the orders of
 `windows.py`; images may differ in size, N is the sum of their tokens.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,11 @@ from swin_dense.kernels.kept_values import KeepsValues
 from swin_dense.kernels.linear import linear, output_dtype
 from swin_dense.kernels.processor import is_cpu_inference, processor_kind
 from swin_dense.tracing import holds_always, one_node, own_size
+from swin_dense.windowing.token_maps import TokenMaps
+from swin_dense.windowing.traced_windows import TracedWindows
 from swin_dense.windowing.window_attention import WindowAttention
-from swin_dense.windowing.window_plans import (
-    BlockPlan,
-    Chunk,
-    MapSizes,
-    Permutation,
-)
+from swin_dense.windowing.window_mlp import WindowMLP
+from swin_dense.windowing.window_plans import BlockPlan, Chunk, Permutation, WindowGroup
 from swin_dense.windowing.windows import TokenOrder
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -35,40 +33,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 # smaller chunks the calls take longer than what they work on, larger ones leave the cache.
 _CHUNK_BYTES = 2**22 if processor_kind() == "AVX2" else 2**21
 _MIN_CHUNK_TOKENS = 1024
-
-
-class TokenMaps(NamedTuple):
-    """Maps of the images of a batch, those of one size together.
-
-    Attributes:
-        tokens: `(N, C)`, map by map, each in raster order.
-        sizes: of the maps.
-    """
-
-    tokens: Tensor
-    sizes: MapSizes
-
-    @classmethod
-    def pack(cls, maps: Sequence[Tensor]) -> "TokenMaps":
-        """Join maps `(B_g, H_g, W_g, C)` of each size; those of a single size are not copied."""
-        sizes = tuple(_size(group) for group in maps)
-        rows = [group.flatten(0, 2) for group in maps]  # (B_g*H_g*W_g, C) each
-        return cls(rows[0] if len(rows) == 1 else torch.cat(rows), sizes)
-
-    def unpack(self) -> list[Tensor]:
-        """Maps `(B_g, H_g, W_g, C)` of each size, views."""
-        if len(self.sizes) == 1:  # whose gradient a split would copy
-            return [self.tokens.unflatten(0, self.sizes[0])]
-        parts = self.tokens.split([count * height * width for count, height, width in self.sizes])
-        return [part.unflatten(0, size) for part, size in zip(parts, self.sizes, strict=True)]
-
-
-def _size(maps: Tensor) -> tuple[int, int, int]:
-    """Number, height and width of `(B, H, W, C)` maps; symbols in a traced graph."""
-    count, height, width = maps.shape[:3]
-    if torch.compiler.is_compiling():
-        return count, height, width
-    return int(count), int(height), int(width)
 
 
 class PatchEmbed(nn.Module):
@@ -220,34 +184,29 @@ class MLP(KeepsValues):
         return linear(self.fc2, self.activation(linear(self.fc1, tokens)))
 
 
-class SwinBlock(nn.Module):
-    """Window attention and MLP, each with a norm before and a residual around. Eq. 3."""
+# Mixes `(T, C)` tokens within the windows that they stand in.
+Mixing = Callable[[Tensor, tuple[WindowGroup, ...] | tuple[TracedWindows, ...]], Tensor]
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        num_heads: int,
-        window_size: int,
-        shifted: bool,
-        mlp_ratio: float,
-        qkv_bias: bool,
-        activation: str,
-        drop_path: float,
-    ) -> None:
-        super().__init__()
-        self.order: TokenOrder = "shifted" if shifted else "regular"
-        self.drop_path = drop_path
-        self.norm1 = nn.LayerNorm(channels)
-        self.attn = WindowAttention(
-            channels,
-            num_heads=num_heads,
-            window_size=window_size,
-            shifted=shifted,
-            qkv_bias=qkv_bias,
-        )
-        self.norm2 = nn.LayerNorm(channels)
-        self.mlp = MLP(channels, hidden_channels=int(channels * mlp_ratio), activation=activation)
+
+class WindowBlock(nn.Module):
+    """Mixing of tokens within windows, and MLP, each with a norm before and a residual around.
+
+    Liu et al. 2021, Eq. 3. The layers are those of the subclasses.
+
+    Attributes:
+        order: of the tokens that it works on.
+        drop_path: rate of stochastic depth, 0..1.
+    """
+
+    order: TokenOrder
+    drop_path: float
+    norm1: nn.LayerNorm
+    norm2: nn.LayerNorm
+    mlp: MLP
+
+    def mixing(self, tokens: Tensor) -> Mixing:
+        """The mixing of a forward on these tokens, chunk by chunk."""
+        raise NotImplementedError
 
     def forward(self, tokens: Tensor, plan: BlockPlan) -> Tensor:
         """Bring the tokens into this block's windows and work on them.
@@ -262,29 +221,29 @@ class SwinBlock(nn.Module):
         Returns:
             `(N, C)` in the order `self.order`.
         """
-        bias = self.attn.bias(output_dtype(tokens))
+        mix = self.mixing(tokens)
         if len(plan.chunks) == 1:
             keep = self._keep(tokens, plan)
-            return self._work(permute(tokens, plan.permutation), plan.chunks[0], bias, keep)
+            return self._work(permute(tokens, plan.permutation), plan.chunks[0], mix, keep)
         assert plan.permutation is not None  # only a planned way has chunks
         output = torch.empty_like(tokens)
         for chunk in plan.chunks:
             span = slice(chunk.start, chunk.stop)
             moved = tokens.index_select(0, plan.permutation.index[span])
-            self._work(moved, chunk, bias, None, out=output[span])
+            self._work(moved, chunk, mix, None, out=output[span])
         return output
 
     def _work(
         self,
         tokens: Tensor,
         chunk: Chunk,
-        bias: Tensor,
+        mix: Mixing,
         keep: Tensor | None,
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        attended = self.attn(self.norm1(tokens), chunk.groups, bias)
-        tokens = tokens + (attended if keep is None else attended * keep[:, :1])
+        mixed = mix(self.norm1(tokens), chunk.groups)
+        tokens = tokens + (mixed if keep is None else mixed * keep[:, :1])
         mapped = self.mlp(self.norm2(tokens))
         return torch.add(tokens, mapped if keep is None else mapped * keep[:, 1:], out=out)
 
@@ -296,6 +255,68 @@ class SwinBlock(nn.Module):
         keep_rate = 1.0 - self.drop_path
         keep = tokens.new_empty(plan.num_images, 2).bernoulli_(keep_rate) / keep_rate  # (B, 2)
         return keep.index_select(0, plan.image_indices)  # (N, 2)
+
+
+class SwinBlock(WindowBlock):
+    """Window attention and MLP. Liu et al. 2021, Figure 3(b)."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        num_heads: int,
+        window_size: int,
+        shifted: bool,
+        mlp_ratio: float,
+        qkv_bias: bool,
+        activation: str,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.order = "shifted" if shifted else "regular"
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(channels)
+        self.attn = WindowAttention(
+            channels,
+            num_heads=num_heads,
+            window_size=window_size,
+            shifted=shifted,
+            qkv_bias=qkv_bias,
+        )
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, hidden_channels=int(channels * mlp_ratio), activation=activation)
+
+    def mixing(self, tokens: Tensor) -> Mixing:
+        """Attention, whose bias is made once."""
+        bias = self.attn.bias(output_dtype(tokens))
+        return lambda chunk, groups: self.attn(chunk, groups, bias)
+
+
+class SwinMLPBlock(WindowBlock):
+    """Linear mixing of a window's tokens, shifted by padding, and MLP. Released `swin_mlp.py`."""
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        num_heads: int,
+        window_size: int,
+        shifted: bool,
+        mlp_ratio: float,
+        activation: str,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.order = "padded" if shifted else "regular"
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(channels)
+        self.spatial_mlp = WindowMLP(num_heads=num_heads, window_size=window_size)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = MLP(channels, hidden_channels=int(channels * mlp_ratio), activation=activation)
+
+    def mixing(self, tokens: Tensor) -> Mixing:
+        """The linear map; nothing of it depends on the tokens."""
+        return self.spatial_mlp
 
 
 def permute(tokens: Tensor, permutation: Permutation | None) -> Tensor:

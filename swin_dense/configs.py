@@ -8,6 +8,7 @@ hold such a backbone are read.
 import dataclasses
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -57,29 +58,29 @@ class BackboneConfig(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwinConfig(BackboneConfig):
-    """Sizes and options of a Swin Transformer; those of every backbone are in `BackboneConfig`.
+class ShiftedWindowConfig(BackboneConfig):
+    """Sizes and options of a hierarchy of blocks that work in (shifted) windows.
 
     Attributes:
         embed_dim: channels of stage 1; each further stage has twice as many.
         depths: blocks per stage.
-        num_heads: attention heads per stage.
+        num_heads: heads per stage.
         window_size: side of a window, in tokens.
         patch_size: side of a patch, px.
         in_channels: channels of the image.
         mlp_ratio: width of the MLP's hidden layer over the stage's.
-        qkv_bias: give query, key and value a bias; with `no-` they have none.
         activation: of the MLP, a name in `ACTIVATION_NAMES`.
         patch_norm: end the patch embedding in a norm; with `no-` it has none.
+        shift_narrow_maps: shift the windows of maps whose short side is no longer than a window,
+            too, as in the published detectors and segmentors; published classifiers do not.
         out_indices: stages, from 0, whose maps are given.
     """
 
-    kind: ClassVar[str] = "swin"
     ranges: ClassVar[Ranges] = {
         "embed_dim": (1, 2**14),
         "depths": (1, 1000),
         "num_heads": (1, 2**14),
-        "window_size": (1, 64),  # a window's attention is of window_size**4 numbers
+        "window_size": (1, 64),  # each pair of a window's tokens has numbers: window_size**4
         "patch_size": (1, 256),
         "in_channels": (1, 2**14),
         "mlp_ratio": (0, 64),
@@ -92,9 +93,9 @@ class SwinConfig(BackboneConfig):
     patch_size: int = 4
     in_channels: int = 3
     mlp_ratio: float = 4.0
-    qkv_bias: bool = True
     activation: str = "gelu"
     patch_norm: bool = True
+    shift_narrow_maps: bool = True
     out_indices: tuple[int, ...] = (0, 1, 2, 3)
 
     def __post_init__(self) -> None:
@@ -137,21 +138,61 @@ class SwinConfig(BackboneConfig):
         """Channels of each stage."""
         return tuple(self.embed_dim * 2**stage for stage in range(len(self.depths)))
 
+    def find_title(self, family: str, variants: "Mapping[str, ShiftedWindowConfig]") -> str:
+        """Name of the variant of these sizes, or the family and the sizes."""
+        sizes = ("embed_dim", "depths", "num_heads", "window_size")
+        for name, variant in variants.items():
+            if all(getattr(self, size) == getattr(variant, size) for size in sizes):
+                return name
+        return f"{family} ({', '.join(f'{size} {getattr(self, size)}' for size in sizes)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwinConfig(ShiftedWindowConfig):
+    """A Swin Transformer: attention within windows, shifted by rolling the map.
+
+    Attributes:
+        qkv_bias: give query, key and value a bias; with `no-` they have none.
+    """
+
+    kind: ClassVar[str] = "swin"
+
+    qkv_bias: bool = True
+
     @property
     def title(self) -> str:
         """Name of the variant of these sizes, or the sizes."""
-        sizes = ("embed_dim", "depths", "num_heads", "window_size")
-        for name, variant in SWIN_VARIANTS.items():
-            if all(getattr(self, size) == getattr(variant, size) for size in sizes):
-                return name
-        return f"Swin ({', '.join(f'{size} {getattr(self, size)}' for size in sizes)})"
+        return self.find_title("Swin", SWIN_VARIANTS)
 
     def build(self) -> "nn.Module":
         """Make the Swin Transformer, with random values."""
         return _build("swin_dense.backbone", "SwinTransformer", self)
 
 
-# Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px.
+@dataclass(frozen=True, kw_only=True)
+class SwinMLPConfig(ShiftedWindowConfig):
+    """A Swin-MLP: a linear map over the tokens of a window, shifted by padding the map.
+
+    The Swin-Mixer of Liu et al. 2021, table 10. Its weights are for one window; narrow maps are not
+    shifted, as published.
+    """
+
+    kind: ClassVar[str] = "swin_mlp"
+
+    shift_narrow_maps: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name of the variant of these sizes, or the sizes."""
+        return self.find_title("Swin-MLP", SWIN_MLP_VARIANTS)
+
+    def build(self) -> "nn.Module":
+        """Make the Swin-MLP, with random values."""
+        return _build("swin_dense.backbone", "SwinMLP", self)
+
+
+# Liu et al. 2021, section 3.3; window 12 as in the files that were trained on 384 x 384 px. The
+# last, with 24 channels a head, was released beside the SwinMLPs, for 256 x 256 px.
 SWIN_VARIANTS: dict[str, SwinConfig] = {
     "swin_t": SwinConfig(embed_dim=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
     "swin_s": SwinConfig(embed_dim=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
@@ -163,7 +204,23 @@ SWIN_VARIANTS: dict[str, SwinConfig] = {
     "swin_l_w12": SwinConfig(
         embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
     ),
+    "swin_t_c24": SwinConfig(
+        embed_dim=96, depths=(2, 2, 6, 2), num_heads=(4, 8, 16, 32), window_size=8
+    ),
 }
+
+# Liu et al. 2021, table 10; D is the number of channels of a head. Released as SwinMLP, with C in
+# place of D (`configs/swinmlp`); the tiny ones are for 256 x 256 px.
+SWIN_MLP_VARIANTS: dict[str, SwinMLPConfig] = {
+    "swin_mixer_t_d24": SwinMLPConfig(num_heads=(4, 8, 16, 32), window_size=8),
+    "swin_mixer_t_d12": SwinMLPConfig(num_heads=(8, 16, 32, 64), window_size=8),
+    "swin_mixer_t_d6": SwinMLPConfig(num_heads=(16, 32, 64, 128), window_size=8),
+    "swin_mixer_b_d24": SwinMLPConfig(
+        embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)
+    ),
+}
+
+BACKBONE_VARIANTS: dict[str, ShiftedWindowConfig] = {**SWIN_VARIANTS, **SWIN_MLP_VARIANTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +257,7 @@ class TimmConfig(BackboneConfig):
 
 
 BACKBONE_KINDS: dict[str, type[BackboneConfig]] = {
-    config.kind: config for config in (SwinConfig, TimmConfig)
+    config.kind: config for config in (SwinConfig, SwinMLPConfig, TimmConfig)
 }
 
 
@@ -208,14 +265,14 @@ def find_backbone(name: str) -> BackboneConfig:
     """Config of a backbone by the name that flags give it.
 
     Args:
-        name: a name in `SWIN_VARIANTS`, or `KIND:NAME` for a kind of config whose one required
+        name: a name in `BACKBONE_VARIANTS`, or `KIND:NAME` for a kind of config whose one required
             field is a name, such as `timm:convnext_tiny`.
 
     Raises:
         ValueError: there is no such variant or kind.
     """
-    if name in SWIN_VARIANTS:
-        return SWIN_VARIANTS[name]
+    if name in BACKBONE_VARIANTS:
+        return BACKBONE_VARIANTS[name]
     kind, colon, inner = name.partition(":")
     named = {
         kind: config
@@ -224,7 +281,7 @@ def find_backbone(name: str) -> BackboneConfig:
     }
     if colon and kind in named:
         return named[kind](name=inner)  # type: ignore[call-arg]
-    choices = ", ".join([*SWIN_VARIANTS, *(f"{kind}:NAME" for kind in named)])
+    choices = ", ".join([*BACKBONE_VARIANTS, *(f"{kind}:NAME" for kind in named)])
     raise ValueError(f"unknown backbone {name!r}; choose one of {choices}")
 
 

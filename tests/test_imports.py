@@ -45,6 +45,7 @@ ROOMS = {
             "tasks",
             "runs",
             "report",
+            "layers",
             "features",
             "export",
             "serve",

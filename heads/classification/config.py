@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, get_args
 
-from swin_dense.configs import BackboneConfig, SwinConfig
+from swin_dense.configs import BackboneConfig, ShiftedWindowConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.ranges import LENGTHS, Ranges
 
@@ -54,8 +54,9 @@ class ClassifierConfig(ModelConfig):
 
     Attributes:
         backbone: Swin Transformer, or a backbone of another kind (`--model.backbone NAME`). Of a
-            Swin Transformer the last stage alone is given out, with the final norm as its output
-            norm.
+            Swin Transformer or a Swin-MLP the last stage alone is given out, with the final norm as
+            its output norm, and maps no wider than a window are not shifted, as in the published
+            classifiers.
         num_classes: classes K.
         label_smoothing: share of a label that is spread over all classes in training, 0..1.
         view: of the images that it is evaluated on, and predicts.
@@ -72,14 +73,16 @@ class ClassifierConfig(ModelConfig):
             raise ValueError(f"num_classes must be at least 1, got {self.num_classes}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
-        object.__setattr__(self, "backbone", _with_last_stage(self.backbone))
+        object.__setattr__(self, "backbone", _as_published(self.backbone))
 
 
-def _with_last_stage(backbone: BackboneConfig) -> BackboneConfig:
-    """The config of a backbone that gives no level which a classifier does not look at."""
-    if not isinstance(backbone, SwinConfig):
+def _as_published(backbone: BackboneConfig) -> BackboneConfig:
+    """The config of a backbone as published classifiers have it: it gives no level which they do
+    not look at, and does not shift a map that is a single row or column of windows.
+    """
+    if not isinstance(backbone, ShiftedWindowConfig):
         return backbone
-    return replace(backbone, out_indices=(len(backbone.depths) - 1,))
+    return replace(backbone, out_indices=(len(backbone.depths) - 1,), shift_narrow_maps=False)
 
 
 def released_classifier(backbone: BackboneConfig, layout: str) -> ClassifierConfig:
@@ -103,9 +106,9 @@ def published_view(publisher: Publisher, backbone: BackboneConfig) -> ViewConfig
 
     Args:
         publisher: whose.
-        backbone: of the model; one that is no Swin Transformer is taken for one of 224 px.
+        backbone: of the model; one without windows is taken for one of 224 px.
     """
-    side = _STRIDE * backbone.window_size if isinstance(backbone, SwinConfig) else 224
+    side = _STRIDE * backbone.window_size if isinstance(backbone, ShiftedWindowConfig) else 224
     if publisher == "huggingface":
         return ViewConfig(resize=side, crop=side, keep_ratio=False)
     if publisher == "timm":

@@ -6,7 +6,7 @@ from typing import cast
 from torch import Tensor
 
 from swin_dense.backbone import SwinStage, SwinTransformer
-from swin_dense.blocks import TokenMaps
+from swin_dense.windowing.token_maps import TokenMaps
 
 STEM = -1  # the patch embedding, among the numbers of stages
 

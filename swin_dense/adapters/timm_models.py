@@ -181,6 +181,8 @@ def _build(variant: str, features_only: bool, arguments: dict[str, Any]) -> Timm
         ("in_channels" if name == "in_chans" else name): arguments[name] for name in arguments
     }
     fields = {name: _tuple(value) for name, value in fields.items()}
+    if not features_only:  # as in timm's own and all published classifiers
+        fields.setdefault("shift_narrow_maps", False)
     config = dataclasses.replace(SWIN_VARIANTS[variant], **fields)
     if features_only:
         config = dataclasses.replace(config, out_indices=tuple(range(len(config.depths))))

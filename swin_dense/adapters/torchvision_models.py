@@ -83,7 +83,7 @@ def torchvision_backbone(
     torchvision's `LastLevelP6P7(256, 256)` as `extra_blocks`.
 
     Args:
-        variant: a name in `SWIN_VARIANTS`, or a backbone's config of any kind.
+        variant: a name in `BACKBONE_VARIANTS`, or a backbone's config of any kind.
         weights: a published file or a state dict, see `load_weights`: of a classifier or a
             backbone; or of a whole detector, whose FPN is loaded as well. None for random values.
         out_channels: of each level.

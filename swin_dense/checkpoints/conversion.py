@@ -1,8 +1,8 @@
 """Weights of any known layout under our names, and back.
 
 `convert_state_dict` recognises the layout from the keys: a layout fits if it finds position tables
-of blocks and patch merging only between two stages; of those that fit, the one that explains the
-most keys is meant. `to_layout` undoes it to the bit.
+of blocks (or what Swin-MLP has in their place) and patch merging only between two stages; of those
+that fit, the one that explains the most keys is meant. `to_layout` undoes it to the bit.
 """
 
 import re
@@ -13,13 +13,20 @@ import torch
 from torch import Tensor
 
 from swin_dense.checkpoints.containers import Checkpoint
-from swin_dense.checkpoints.key_maps import BACKBONE, DERIVED, KEY_MAPS, TABLE, WRAPPER, KeyMap
+from swin_dense.checkpoints.key_maps import (
+    BACKBONE,
+    DERIVED,
+    KEY_MAPS,
+    SPATIAL_MLP,
+    TABLE,
+    WRAPPER,
+    KeyMap,
+)
 from swin_dense.windowing.windows import relative_position_index
 
 _FOREIGN = {  # part of a key: whose it is
     "logit_scale": "Swin V2",
     "cpb_mlp": "Swin V2",
-    "spatial_mlp": "Swin-MLP",
 }
 
 
@@ -63,11 +70,11 @@ class _Match:
 
     @property
     def fits(self) -> bool:
-        """True where position tables are there, and patch merging only between two stages.
+        """True where blocks are there, and patch merging only between two stages.
 
         What else is missing is for the strict load to say.
         """
-        stages = {_stage(key) for key in self.parts if key.endswith(TABLE)}
+        stages = {_stage(key) for key in self.parts if key.endswith(TABLE) or SPATIAL_MLP in key}
         merges = {_stage(key) for key in self.parts if ".downsample." in key}
         has_heads = bool(self.heads) == (self.layout.head_names is not None)
         return bool(stages) and merges <= set(range(max(stages))) and has_heads
@@ -208,12 +215,10 @@ def _recognise(state: Mapping[str, Tensor]) -> _Match:
             raise ValueError(
                 f"two layouts fit equally well: {first.describe()} and {other.describe()}"
             )
-        if (
-            bool(other.layout.stores_index)
-            == bool(first.derived)
-            != bool(first.layout.stores_index)
-        ):
-            first = other  # the same names; ours has no derived buffers, Microsoft's has
+        # The same names; ours has no derived buffers, Microsoft's has. Swin-MLP has none to store.
+        has_buffers = bool(first.derived) or not any(key.endswith(TABLE) for key in first.parts)
+        if bool(other.layout.stores_index) == has_buffers != bool(first.layout.stores_index):
+            first = other
     return first
 
 
@@ -263,7 +268,10 @@ def _describe_unknown(state: Mapping[str, Tensor]) -> str:
     keys = list(state)
     for sign, what in _FOREIGN.items():
         if any(sign in key for key in keys):
-            return f"its weights are those of {what}, which is not supported; only Swin V1 is"
+            return (
+                f"its weights are those of {what}, which is not supported; only Swin V1 and "
+                "Swin-MLP are"
+            )
     return (
         f"no known layout fits its {len(keys)} keys ({shorten(keys)}); "
         f"known are {', '.join(KEY_MAPS)}"

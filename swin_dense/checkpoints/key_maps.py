@@ -1,4 +1,4 @@
-"""Names and order under which each framework stores a Swin Transformer.
+"""Names and order under which each framework stores a Swin Transformer, or a Swin-MLP.
 
 One table per framework leads from our names, which are those of Microsoft's detection repository,
 to its own. In a template `{stage}` counts stages and `{block}` blocks from 0; `{next}`, `{odd}` and
@@ -32,6 +32,7 @@ BACKBONE = "backbone."  # prefix of our names of a whole model's backbone
 DERIVED = ("relative_position_index", "attn_mask", "relative_coords_table")
 
 TABLE = "relative_position_bias_table"
+SPATIAL_MLP = ".spatial_mlp."  # in the names of a Swin-MLP's weights, which have no table
 WRAPPER = "module."  # of DistributedDataParallel
 
 _BLOCK = "layers.{stage}.blocks.{block}."
@@ -51,6 +52,8 @@ _OURS = {
     "norm": "norm",
     "head": "head",
 }
+# Swin-MLP's blocks have this in place of `attn`; it was released under these names alone.
+_OURS_AND_MLP = {**_OURS, _BLOCK + "spatial_mlp": _BLOCK + "spatial_mlp"}
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def _fill(template: str, with_brackets: bool) -> str:
     return re.sub(r"[<>]", "", template)
 
 
-_OUR_PATTERNS = tuple((_compile(template), template) for template in _OURS)
+_OUR_PATTERNS = tuple((_compile(template), template) for template in _OURS_AND_MLP)
 
 
 def _split(key: str) -> tuple[str, str | None]:
@@ -299,12 +302,12 @@ _HF_HEADS = ((".conv_seg.", ".classifier."), (".bn.", ".batch_norm."))
 KEY_MAPS: dict[str, KeyMap] = {
     layout.name: layout
     for layout in (
-        KeyMap("swin_dense", "ours", _OURS, whole=True),
-        KeyMap("microsoft", "Microsoft", _OURS, whole=True, stores_index="square"),
+        KeyMap("swin_dense", "ours", _OURS_AND_MLP, whole=True),
+        KeyMap("microsoft", "Microsoft", _OURS_AND_MLP, whole=True, stores_index="square"),
         KeyMap(
             "ddp",
             "Microsoft, saved from DistributedDataParallel",
-            _OURS,
+            _OURS_AND_MLP,
             whole=True,
             stores_index="square",
             wrapper=WRAPPER,

@@ -1,4 +1,4 @@
-"""Every published Swin V1 file: address, model, scores and terms of use.
+"""Every published Swin V1 and Swin-MLP file: address, model, scores and terms of use.
 
 Scores are those that the publisher states, with the publisher's code: top-1 and top-5 on
 ImageNet-1K, box and mask AP on COCO val2017, mIoU on ADE20K validation (single scale; `mIoU
@@ -88,6 +88,11 @@ _PARAMETERS = {  # of a classifier, millions: with the classes of ImageNet-1K an
     "swin_b_w12": (87.9, 109.3),
     "swin_l": (196.5, 228.6),
     "swin_l_w12": (196.7, 228.8),
+    "swin_t_c24": (28.3, 44.4),
+    "swin_mixer_t_d24": (20.4, 36.4),
+    "swin_mixer_t_d12": (21.2, 37.2),
+    "swin_mixer_t_d6": (22.7, 38.7),
+    "swin_mixer_b_d24": (60.7, 82.0),
 }
 
 
@@ -142,6 +147,11 @@ def _microsoft_classifiers() -> Iterator[PublishedFile]:
         ("v1.0.0", "swin_large_patch4_window7_224_22kto1k", "swin_l", (86.3, 97.9)),
         ("v1.0.0", "swin_large_patch4_window12_384_22k", "swin_l_w12", None),
         ("v1.0.0", "swin_large_patch4_window12_384_22kto1k", "swin_l_w12", (87.3, 98.2)),
+        ("v1.0.5", "swin_tiny_c24_patch4_window8_256", "swin_t_c24", (81.6, 95.7)),
+        ("v1.0.5", "swin_mlp_tiny_c24_patch4_window8_256", "swin_mixer_t_d24", (79.4, 94.6)),
+        ("v1.0.5", "swin_mlp_tiny_c12_patch4_window8_256", "swin_mixer_t_d12", (79.6, 94.7)),
+        ("v1.0.5", "swin_mlp_tiny_c6_patch4_window8_256", "swin_mixer_t_d6", (79.7, 94.9)),
+        ("v1.0.5", "swin_mlp_base_patch4_window7_224", "swin_mixer_b_d24", (81.3, 95.3)),
         ("v1.0.8", "swin_tiny_patch4_window7_224_22k", "swin_t", None),
         ("v1.0.8", "swin_tiny_patch4_window7_224_22kto1k_finetune", "swin_t", (80.9, 96.0)),
         ("v1.0.8", "swin_small_patch4_window7_224_22k", "swin_s", None),

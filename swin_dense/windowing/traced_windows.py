@@ -46,7 +46,13 @@ class TracedWindows:
 
 
 def trace_windows(
-    size: tuple[int, int, int], *, window: int, shift: int, device: torch.device
+    size: tuple[int, int, int],
+    *,
+    window: int,
+    shift: int,
+    by_padding: bool = False,
+    shift_narrow_maps: bool = True,
+    device: torch.device,
 ) -> TracedWindows:
     """Pad, roll and cut maps, as `cut_map` does.
 
@@ -54,28 +60,41 @@ def trace_windows(
         size: number of maps, height and width.
         window: side M of a window, in tokens.
         shift: 0, or by how many tokens the maps are rolled up and left.
+        by_padding: shift by rows above and columns left of the map instead.
+        shift_narrow_maps: see `find_shift`.
         device: where the indices are made.
     """
     count, height, width = size
     num_slots = window * window
-    down, across = (height + window - 1) // window, (width + window - 1) // window  # windows
+    before = window - shift if shift and by_padding else 0  # rows and columns
+    down, across = (  # windows
+        (before + side + window - 1) // window for side in (height, width)
+    )
     num_windows = down * across + 1
 
     in_row, in_column = _divide(torch.arange(num_windows, device=device), across)  # (nW,)
     kinds = (in_row == down - 1).long() * BOTTOM + (in_column == across - 1).long() * RIGHT
+    if by_padding:
+        kinds = kinds * 0
+    # Padding in front of the map is padding behind it, rolled the other way.
+    roll: int | Tensor = -before if by_padding else shift
+    if shift and not shift_narrow_maps:
+        sides = torch.full((1,), window, device=device)
+        is_wide = ((sides < height) & (sides < width)).long()  # (1,)
+        roll, kinds = is_wide * roll, kinds * is_wide
 
     slots = torch.arange(num_windows * num_slots, device=device)  # (nW*L,)
     in_window, offset = _divide(slots, num_slots)
     in_row, in_column = _divide(in_window, across)
     down_offset, right_offset = _divide(offset, window)
-    _, row = _divide(in_row * window + down_offset + shift, down * window)
-    _, column = _divide(in_column * window + right_offset + shift, across * window)
+    _, row = _divide(in_row * window + down_offset + roll + down * window, down * window)
+    _, column = _divide(in_column * window + right_offset + roll + across * window, across * window)
     is_empty = (in_row >= down) | (row >= height) | (column >= width)
     tokens = torch.where(is_empty, height * width, row * width + column)
 
     row, column = _divide(torch.arange(height * width, device=device), width)  # (N,)
-    _, row = _divide(row + (down * window - shift), down * window)  # of the rolled map
-    _, column = _divide(column + (across * window - shift), across * window)
+    _, row = _divide(row - roll + down * window, down * window)  # of the rolled map
+    _, column = _divide(column - roll + across * window, across * window)
     in_row, down_offset = _divide(row, window)
     in_column, right_offset = _divide(column, window)
     places = (in_row * across + in_column) * num_slots + down_offset * window + right_offset

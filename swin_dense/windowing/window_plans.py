@@ -26,6 +26,7 @@ from swin_dense.windowing.windows import (
     Windows,
     chunk_windows,
     cut_map,
+    find_shift,
     invert,
     join_maps,
     sort_by_kind,
@@ -104,6 +105,7 @@ def plan_blocks(
     *,
     window: int,
     device: torch.device,
+    shift_narrow_maps: bool = True,
     max_tokens: int | None,
     with_image_indices: bool,
 ) -> _Plans:
@@ -115,6 +117,7 @@ def plan_blocks(
         orders: of each block, in order; tokens come map by map, in raster order.
         window: side M of a window in tokens; the shift is M // 2.
         device: where the indices are kept.
+        shift_narrow_maps: see `find_shift`.
         max_tokens: that a chunk may hold, though it holds at least one window; None: all.
         with_image_indices: whether the blocks need to know which token is whose.
 
@@ -123,8 +126,17 @@ def plan_blocks(
         the same object while it is remembered. In a traced graph the plans are part of it.
     """
     if torch.compiler.is_compiling():
-        return _trace_plans(sizes, orders, window, device, with_image_indices), None
-    return _kept_plans(tuple(sizes), tuple(orders), window, device, max_tokens, with_image_indices)
+        plans = _trace_plans(sizes, orders, window, device, shift_narrow_maps, with_image_indices)
+        return plans, None
+    return _kept_plans(
+        tuple(sizes),
+        tuple(orders),
+        window,
+        device,
+        shift_narrow_maps,
+        max_tokens,
+        with_image_indices,
+    )
 
 
 def _trace_plans(
@@ -132,6 +144,7 @@ def _trace_plans(
     orders: Sequence[TokenOrder],
     window: int,
     device: torch.device,
+    shift_narrow_maps: bool,
     with_image_indices: bool,
 ) -> tuple[BlockPlan, ...]:
     num_tokens = sum(count * height * width for count, height, width in sizes)
@@ -151,7 +164,9 @@ def _trace_plans(
                 trace_windows(
                     size,
                     window=window,
-                    shift=window // 2 if order == "shifted" else 0,
+                    shift=0 if order == "regular" else window // 2,
+                    by_padding=order == "padded",
+                    shift_narrow_maps=shift_narrow_maps,
                     device=device,
                 )
                 for size in sizes
@@ -177,6 +192,7 @@ def _make_plans(
     orders: tuple[TokenOrder, ...],
     window: int,
     device: torch.device,
+    shift_narrow_maps: bool,
     max_tokens: int | None,
     with_image_indices: bool,
 ) -> _Plans:
@@ -187,10 +203,14 @@ def _make_plans(
     chunks = {}
     image_indices: dict[str, Tensor] = {}
     for order in dict.fromkeys(orders):
-        shift = window // 2 if order == "shifted" else 0
         maps: list[Windows] = []
         for count, height, width in sizes:
-            maps += [_kept_map(height, width, window, shift)] * count
+            shift = 0
+            if order != "regular":
+                shift = find_shift(
+                    (height, width), window=window, shift_narrow_maps=shift_narrow_maps
+                )
+            maps += [_kept_map(height, width, window, shift, order == "padded")] * count
         windows = join_maps(maps)
         tokens[order] = windows.order
         places[order] = invert(tokens[order])
@@ -220,11 +240,12 @@ def _lead(
     return places[source] if target == "raster" else places[source][tokens[target]]
 
 
-def _kept_map(height: int, width: int, window: int, shift: int) -> Windows:
-    key = height, width, window, shift
+def _kept_map(height: int, width: int, window: int, shift: int, by_padding: bool) -> Windows:
+    key = height, width, window, shift, by_padding
     windows = _maps.get(key)
     if windows is None:
-        windows = sort_by_kind(cut_map(height, width, window=window, shift=shift))
+        cut = cut_map(height, width, window=window, shift=shift, by_padding=by_padding)
+        windows = sort_by_kind(cut)
         arrays = windows.slots, windows.kinds, windows.occupied, windows.num_tokens
         _maps.put(key, windows, num_bytes=sum(array.nbytes for array in arrays))
     return windows

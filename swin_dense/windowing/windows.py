@@ -34,6 +34,14 @@ A batch is a list of maps, of one size or of many (`join_maps`). A second map of
 
 So images of different sizes are worked on together, and nothing between them exists.
 
+Swin-MLP, which has no masks, shifts by padding instead: M less the shift rows above the map and
+columns left of it, whole windows below and right. No window holds tokens from opposite sides then:
+
+    padded      . . . .      cut    . . | . .
+                . 0 1 2             . 0 | 1 2
+                . 3 4 5             . 3 | 4 5
+                . . . .             . . | . .
+
 `window_plans.py` makes device tensors of all this, and keeps them.
 """
 
@@ -45,8 +53,9 @@ from typing import Literal
 
 import numpy as np
 
-# How the tokens of a batch stand: image by image and row by row, or window by window.
-TokenOrder = Literal["raster", "regular", "shifted"]
+# How the tokens of a batch stand: image by image and row by row, or window by window; windows are
+# shifted by rolling the map (`shifted`) or by padding it (`padded`).
+TokenOrder = Literal["raster", "regular", "shifted", "padded"]
 
 INSIDE, RIGHT, BOTTOM, CORNER = range(4)
 PADDING = -1
@@ -109,7 +118,9 @@ class WindowRun:
     stop: int
 
 
-def cut_map(height: int, width: int, *, window: int, shift: int) -> Windows:
+def cut_map(
+    height: int, width: int, *, window: int, shift: int, by_padding: bool = False
+) -> Windows:
     """Pad, roll and cut one map, as the paper does. Liu et al. 2021, sections 3.2 and 3.3.
 
     Args:
@@ -117,20 +128,36 @@ def cut_map(height: int, width: int, *, window: int, shift: int) -> Windows:
         width: of the map, in tokens.
         window: side M of a window, in tokens.
         shift: 0, or by how many tokens the map is rolled up and left.
+        by_padding: shift by rows above and columns left of the map instead.
 
     Returns:
         The windows, row by row; tokens are numbered row by row from 0.
     """
-    down, across = (-(-side // window) for side in (height, width))  # windows
+    before = window - shift if shift and by_padding else 0  # rows and columns
+    down, across = (-(-(before + side) // window) for side in (height, width))  # windows
     padded = np.full((down * window, across * window), PADDING, dtype=np.int32)
-    padded[:height, :width] = np.arange(height * width).reshape(height, width)
-    rolled = np.roll(padded, (-shift, -shift), axis=(0, 1))
+    tokens = np.arange(height * width).reshape(height, width)
+    padded[before : before + height, before : before + width] = tokens
+    rolled = padded if by_padding else np.roll(padded, (-shift, -shift), axis=(0, 1))
     cut = rolled.reshape(down, window, across, window).swapaxes(1, 2)  # (down, across, M, M)
     kinds = np.full((down, across), INSIDE)
-    if shift:
+    if shift and not by_padding:
         kinds[:, -1] += RIGHT
         kinds[-1, :] += BOTTOM
     return Windows(cut.reshape(-1, window * window), kinds.ravel())
+
+
+def find_shift(size: tuple[int, int], *, window: int, shift_narrow_maps: bool) -> int:
+    """By how many tokens a map is shifted: half a window, rounded down.
+
+    Args:
+        size: of the map, in tokens.
+        window: side M of a window, in tokens.
+        shift_narrow_maps: whether a map whose short side is no longer than a window is shifted,
+            too: as in the published code for detection and segmentation, other than in that for
+            classification.
+    """
+    return window // 2 if shift_narrow_maps or min(size) > window else 0
 
 
 def sort_by_kind(windows: Windows) -> Windows:

@@ -38,7 +38,7 @@ def test_every_kind_of_config_is_known_by_its_name() -> None:
 
 
 def test_variants_have_names_for_flags() -> None:
-    for name, config in sd.SWIN_VARIANTS.items():
+    for name, config in sd.BACKBONE_VARIANTS.items():
         assert find_backbone(name) == config
         assert config.title == name
 

@@ -68,6 +68,16 @@ def test_windows_are_those_that_the_paper_cuts(size: tuple[int, int], shift: int
     assert torch.equal(windows.slots[windows.places], torch.arange(num_tokens))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (2, 15), (8, 6), (8, 9), (20, 7)])
+def test_narrow_maps_are_shifted_only_where_that_is_asked_for(size: tuple[int, int]) -> None:
+    shift = 3 if min(size) > 7 else 0
+    expected = trace_windows((2, *size), window=7, shift=shift, device=CPU)
+    windows = trace_windows((2, *size), window=7, shift=3, shift_narrow_maps=False, device=CPU)
+    assert torch.equal(windows.slots, expected.slots)
+    assert torch.equal(windows.places, expected.places)
+    assert torch.equal(windows.kinds, expected.kinds * (shift > 0))
+
+
 @pytest.mark.parametrize(
     "size", [(1, 1), (3, 50), (12, 12), (24, 25), (29, 31), (32, 32), (47, 24), (60, 7), (61, 83)]
 )
@@ -77,6 +87,15 @@ def test_the_traced_way_gives_what_the_planned_way_gives(size, traced, generator
     with torch.no_grad():
         for maps, expected in zip(traced(backbone, pixels), backbone(pixels), strict=True):
             torch.testing.assert_close(maps, expected, **CLOSE)
+
+
+def test_the_traced_way_leaves_narrow_maps_unshifted(traced, generator) -> None:
+    backbone = make_backbone(shift_narrow_maps=False).eval()
+    for size in [(12, 12), (40, 50), (24, 60)]:  # both levels, none, the second
+        pixels = torch.randn(2, 3, *size, generator=generator)
+        with torch.no_grad():
+            for maps, expected in zip(traced(backbone, pixels), backbone(pixels), strict=True):
+                torch.testing.assert_close(maps, expected, **CLOSE)
 
 
 def test_images_of_different_sizes_take_the_traced_way_together(traced, generator) -> None:

@@ -3,13 +3,20 @@ import torch
 from reference import pad_roll_partition
 
 from swin_dense.windowing.window_plans import _tensors, plan_blocks, window_table
-from swin_dense.windowing.windows import BOTTOM, CORNER, relative_position_index, shift_masks
+from swin_dense.windowing.windows import (
+    BOTTOM,
+    CORNER,
+    INSIDE,
+    RIGHT,
+    relative_position_index,
+    shift_masks,
+)
 
 CPU = torch.device("cpu")
 SIZES = [(1, 1, 1), (2, 3, 5), (1, 4, 4), (3, 9, 7), (2, 8, 12)]
 
 
-def plan(*sizes, orders, window=4, max_tokens=None, with_image_indices=False):
+def plan(*sizes, orders, window=4, max_tokens=None, with_image_indices=False, **options):
     return plan_blocks(
         sizes,
         orders,
@@ -17,6 +24,7 @@ def plan(*sizes, orders, window=4, max_tokens=None, with_image_indices=False):
         device=CPU,
         max_tokens=max_tokens,
         with_image_indices=with_image_indices,
+        **options,
     )
 
 
@@ -109,6 +117,16 @@ def test_tokens_of_maps_of_different_sizes_are_led_to_their_windows_and_back():
         maps = torch.bucketize(slots, torch.tensor([30, 60, 61]), right=True)
         for window, found in zip(slots.view(-1, 16), maps.view(-1, 16), strict=True):
             assert len(found[window >= 0].unique()) == 1
+
+
+def test_of_maps_of_different_sizes_the_narrow_ones_may_stay_unshifted():
+    (shifted,), _ = plan((1, 4, 4), (1, 5, 5), orders=["shifted"], shift_narrow_maps=False)
+    first, *others = shifted.chunks[0].groups
+    assert (first.kind, first.num_windows, first.slots) == (INSIDE, 1, None)
+    moved = shifted.permutation.index  # the tokens of the larger map are 16 to 40
+    assert moved[first.start : first.stop].tolist() == list(range(16))
+    assert [group.kind for group in others] == [INSIDE, RIGHT, BOTTOM, CORNER]
+    assert moved[16:25].tolist() == [28, 29, 30, 33, 34, 35, 38, 39, 40]
 
 
 def test_equal_plans_are_made_once_and_few_are_kept():

@@ -9,29 +9,41 @@ from torch import Tensor
 
 from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.architecture import backbone_from_checkpoint, read_backbone_config
-from swin_dense.configs import SWIN_VARIANTS, SwinConfig
+from swin_dense.configs import (
+    BACKBONE_VARIANTS,
+    ShiftedWindowConfig,
+    SwinConfig,
+    SwinMLPConfig,
+)
 
 _CONFIG = SwinConfig(
     embed_dim=8, depths=(1, 2), num_heads=(2, 4), window_size=3, out_indices=(0, 1)
 )
 
 
-def _state(config: SwinConfig) -> dict[str, Tensor]:
+_MLP = SwinMLPConfig(
+    embed_dim=8, depths=(1, 2), num_heads=(2, 4), window_size=3, out_indices=(0, 1)
+)
+
+
+def _state(config: ShiftedWindowConfig) -> dict[str, Tensor]:
     with torch.device("meta"):
-        return SwinTransformer(config).state_dict()
+        return config.build().state_dict()
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        *SWIN_VARIANTS.values(),
+        *BACKBONE_VARIANTS.values(),
         _CONFIG,
+        _MLP,
+        replace(_MLP, patch_size=2, mlp_ratio=2.5, window_size=1, num_heads=(1, 8)),
         replace(_CONFIG, patch_size=2, in_channels=4, mlp_ratio=2.5, patch_norm=False),
         replace(_CONFIG, qkv_bias=False, out_indices=(1,), window_size=1),
         SwinConfig(embed_dim=6, depths=(3,), num_heads=(3,), out_indices=(0,)),
     ],
 )
-def test_config_is_read_back(config: SwinConfig) -> None:
+def test_config_is_read_back(config: ShiftedWindowConfig) -> None:
     state = _state(config)
     assert read_backbone_config(state) == config
     assert (
@@ -62,6 +74,21 @@ def test_backbone_is_built_from_a_file_alone(shared: Path) -> None:
 def test_contradictions_are_named(key: str, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_backbone_config(_state(_CONFIG) | {key: torch.empty(shape, device="meta")})
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((36, 12, 1), r"tokens of one window in each stage, got 9 in .* 12 in layers.1"),
+        ((64, 16, 1), "one window in each stage, got 9 in layers.0.* 16 in layers.1"),
+        ((36, 9), "must have 3 dimensions"),
+    ],
+)
+def test_contradictions_of_a_swin_mlp_are_named(shape: tuple[int, ...], message: str) -> None:
+    key = "layers.1.blocks.0.spatial_mlp.weight"
+    state = _state(_MLP) | {key: torch.empty(shape, device="meta")}
+    with pytest.raises(ValueError, match=message):
+        read_backbone_config(state)
 
 
 def test_sizes_that_fill_the_memory_are_refused_before_they_do(tmp_path: Path) -> None:

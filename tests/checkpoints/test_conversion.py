@@ -137,7 +137,6 @@ def test_buffers_that_follow_from_the_window_are_dropped_and_rebuilt(
         ({}, "no known layout fits its 0 keys"),
         ({"conv1.weight": torch.ones(1)}, r"no known layout fits its 1 keys \(conv1.weight\)"),
         ({"layers.0.blocks.0.attn.logit_scale": torch.ones(1)}, "Swin V2, which is not supp"),
-        ({"layers.0.blocks.0.spatial_mlp.weight": torch.ones(1)}, "Swin-MLP"),
     ],
 )
 def test_unknown_layouts_are_refused(state: dict[str, Tensor], message: str) -> None:

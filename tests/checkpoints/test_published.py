@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.architecture import read_backbone_config
 from swin_dense.checkpoints.classification.whole_classifiers import whole_classifier
 from swin_dense.checkpoints.containers import Checkpoint
@@ -18,7 +17,7 @@ from swin_dense.checkpoints.conversion import convert_state_dict
 from swin_dense.checkpoints.key_maps import KEY_MAPS
 from swin_dense.checkpoints.loading import load_converted
 from swin_dense.checkpoints.published import PUBLISHED, PublishedFile, find_published
-from swin_dense.configs import SWIN_VARIANTS, SwinConfig
+from swin_dense.configs import BACKBONE_VARIANTS, SWIN_VARIANTS, SwinConfig, SwinMLPConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import read_model_config
 from swin_dense.heads.classification.config import ClassifierConfig
@@ -46,7 +45,9 @@ def _shapes(file: PublishedFile) -> keys.Shapes:
             prefix, foreign = "backbone.bottom_up.", "backbone.fpn_lateral2.weight"
         return keys.under(prefix, keys.microsoft(config)) | {foreign: (1,)}
     if file.task == "classification":
-        config = SWIN_VARIANTS[file.model.removeprefix("classifier_")]
+        config = BACKBONE_VARIANTS[file.model.removeprefix("classifier_")]
+        if isinstance(config, SwinMLPConfig):
+            return keys.microsoft_mlp(config, num_classes=file.num_classes)
         write = {
             "microsoft": keys.microsoft,
             "timm": keys.timm,
@@ -133,7 +134,8 @@ def test_whole_model_is_recognised_and_fits(file: PublishedFile) -> None:
         read = {name: getattr(config, name) for name in ("task", "stuff_classes", "num_queries")}
         expected = replace(expected, **read)
     if isinstance(config, ClassifierConfig) and isinstance(expected, ClassifierConfig):
-        assert config.view.crop == (384 if "384" in file.name else 224)
+        sides = re.findall(r"224|256|384", file.name) or ["224"]  # torchvision's names tell none
+        assert config.view.crop == int(sides[0])
         expected = replace(expected, view=config.view)  # for the tests of its config
     assert config == expected
     with torch.device("meta"):
@@ -158,9 +160,9 @@ def test_backbone_is_recognised_and_fits(file: PublishedFile) -> None:
     translation = convert_state_dict(_empty(_shapes(file)))
     assert translation.layout.name == file.layout
     config = read_backbone_config(translation.state)
-    assert config == SWIN_VARIANTS[file.model.removeprefix("classifier_")]
+    assert config == BACKBONE_VARIANTS[file.model.removeprefix("classifier_")]
     with torch.device("meta"):
-        backbone = SwinTransformer(config)
+        backbone = config.build()
     report = load_converted(backbone, translation, source=file.name)
     is_classifier = file.task == "classification"
     assert all(re.match(r"norm\d", key) for key in report.new)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from swin_dense.checkpoints.stored_configs import build_config, has_type
+from swin_dense.checkpoints.stored_configs import build_config, config_as_json, has_type
 from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads.variants import MODEL_VARIANTS
 
@@ -16,7 +16,7 @@ _TINY = json.loads(json.dumps(dataclasses.asdict(SWIN_VARIANTS["swin_t"])))
 @pytest.mark.parametrize("name", MODEL_VARIANTS)
 def test_a_config_comes_back_from_its_json_equal(name: str) -> None:
     config = MODEL_VARIANTS[name]
-    stored = json.loads(json.dumps(dataclasses.asdict(config)))
+    stored = json.loads(json.dumps(config_as_json(config)))
     assert build_config(type(config), stored, where="config") == config
 
 

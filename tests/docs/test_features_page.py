@@ -22,7 +22,7 @@ def test_the_code_runs_and_gives_what_the_store_holds(
     monkeypatch.chdir(tmp_path)
     weights = "swin_tiny_patch4_window7_224.pth"
     save_backbone(Path(weights))
-    monkeypatch.setitem(creation.SWIN_VARIANTS, "swin_t", BACKBONE)
+    monkeypatch.setitem(creation.BACKBONE_VARIANTS, "swin_t", BACKBONE)
     Path("photographs").mkdir()
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     cv2.imwrite("photographs/street.jpg", image)

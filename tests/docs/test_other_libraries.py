@@ -41,7 +41,8 @@ def code_of(title: str) -> list[str]:
 def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Names for the examples, in a folder with weights; `swin_t` is a small backbone there."""
     torch.manual_seed(0)
-    monkeypatch.setitem(sd.SWIN_VARIANTS, "swin_t", TINY)
+    for variants in (sd.SWIN_VARIANTS, sd.BACKBONE_VARIANTS):
+        monkeypatch.setitem(variants, "swin_t", TINY)
     monkeypatch.chdir(tmp_path)
     state = sd.create_backbone(TINY).state_dict()
     weights = {key: value for key, value in state.items() if not key.startswith("norm")}

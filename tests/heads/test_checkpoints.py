@@ -12,10 +12,11 @@ from torch import nn
 
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import to_layout
-from swin_dense.configs import SwinConfig
+from swin_dense.configs import SwinConfig, SwinMLPConfig
 from swin_dense.heads import (
     CascadeMaskRCNNConfig,
     CascadeRCNNConfig,
+    ClassifierConfig,
     FasterRCNNConfig,
     MaskRCNNConfig,
     UPerNetConfig,
@@ -305,3 +306,13 @@ def test_category_ids_that_are_none_are_refused(ids: str, message: str, tmp_path
     save_file(state, path, metadata={"category_ids": ids})
     with pytest.raises(ValueError, match=rf"a\.safetensors: .*{message}"):
         from_checkpoint(path)
+
+
+def test_a_config_of_another_kind_of_backbone_than_the_weights_is_refused(tmp_path: Path) -> None:
+    sizes = {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1), "window_size": 2}
+    config = ClassifierConfig(backbone=SwinMLPConfig(**sizes, out_indices=(1,)), num_classes=3)
+    model = create_model(config)
+    other = create_model(config, backbone=SwinConfig(**sizes, out_indices=(1,)))
+    save_model(model, tmp_path / "a.safetensors", state=other.state_dict())
+    with pytest.raises(ValueError, match="of kind swin_mlp, the weights are those of one of kind"):
+        from_checkpoint(tmp_path / "a.safetensors")

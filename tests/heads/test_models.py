@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.checkpoints.loading import initialise, load_weights
-from swin_dense.configs import SwinConfig
+from swin_dense.configs import SwinConfig, SwinMLPConfig
 from swin_dense.heads import MODEL_VARIANTS, create_model
 from swin_dense.heads.checkpoints import from_checkpoint, save_model
 from swin_dense.heads.classification.config import ClassifierConfig
@@ -29,6 +29,7 @@ from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3
 BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2), window_size=4)
+SWIN_MLP = SwinMLPConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2), window_size=4)
 RPN = RPNConfig(train_nms_pre=100, train_max_proposals=50, test_nms_pre=50, test_max_proposals=20)
 MASK = MaskConfig(num_convs=1, channels=8)
 DETECTOR = {"backbone": BACKBONE, "num_classes": NUM_CLASSES, "fpn_channels": 8}
@@ -66,6 +67,10 @@ CONFIGS = {
     "mask2former_semantic": dataclasses.replace(MASK2FORMER, task="semantic"),
     "classifier": ClassifierConfig(backbone=BACKBONE, num_classes=NUM_CLASSES),
     "mask2former_panoptic": dataclasses.replace(MASK2FORMER, task="panoptic", stuff_classes=(2,)),
+}
+CONFIGS |= {
+    f"{name}_swin_mlp": dataclasses.replace(CONFIGS[name], backbone=SWIN_MLP)
+    for name in ("mask_rcnn", "upernet", "classifier")
 }
 DETECTORS = ["mask_rcnn", "cascade_mask_rcnn", "faster_rcnn", "cascade_rcnn"]
 WITH_MASKS = ["mask_rcnn", "cascade_mask_rcnn"]

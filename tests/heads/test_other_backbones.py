@@ -147,7 +147,7 @@ def test_a_kind_of_backbone_that_is_not_known_is_named(tmp_path: Path) -> None:
     sd.heads.save_model(model, file)
     content = file.read_bytes()
     file.write_bytes(content.replace(rb"\"kind\": \"timm\"", rb"\"kind\": \"tomm\""))
-    with pytest.raises(ValueError, match=r"unknown kind 'tomm'; known are swin, timm"):
+    with pytest.raises(ValueError, match=r"unknown kind 'tomm'; known are swin, swin_mlp, timm"):
         sd.heads.from_checkpoint(file)
 
 

@@ -5,7 +5,7 @@ checked against the key lists of real files where there are some (`golden/*/keys
 the libraries themselves where they are installed.
 """
 
-from swin_dense.configs import SwinConfig
+from swin_dense.configs import ShiftedWindowConfig, SwinConfig, SwinMLPConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,7 +36,7 @@ def _block(config: SwinConfig, stage: int, names: dict[str, str], *, flat: bool 
     return shapes
 
 
-def _merging(config: SwinConfig, stage: int, name: str) -> Shapes:
+def _merging(config: ShiftedWindowConfig, stage: int, name: str) -> Shapes:
     channels = config.stage_channels[stage]
     return {
         **_affine(f"{name}.norm", 4 * channels),
@@ -66,6 +66,31 @@ def microsoft(config: SwinConfig, *, num_classes: int | None = None) -> Shapes:
             shapes |= _affine(f"norm{i}", channels[i])
     if num_classes is not None:
         shapes |= _affine("norm", channels[-1]) | _affine("head", num_classes, channels[-1])
+    return shapes
+
+
+def microsoft_mlp(config: SwinMLPConfig, *, num_classes: int) -> Shapes:
+    """Microsoft's SwinMLP: a convolution over the tokens of all heads in place of attention."""
+    channels, length = config.stage_channels, config.window_size**2
+    shapes = {
+        **_affine("patch_embed.proj", config.embed_dim, 3, config.patch_size, config.patch_size),
+        **_affine("patch_embed.norm", config.embed_dim),
+        **_affine("norm", channels[-1]),
+        **_affine("head", num_classes, channels[-1]),
+    }
+    for i, depth in enumerate(config.depths):
+        for j in range(depth):
+            block = f"layers.{i}.blocks.{j}"
+            hidden = 4 * channels[i]
+            shapes |= {
+                **_affine(f"{block}.norm1", channels[i]),
+                **_affine(f"{block}.spatial_mlp", config.num_heads[i] * length, length, 1),
+                **_affine(f"{block}.norm2", channels[i]),
+                **_affine(f"{block}.mlp.fc1", hidden, channels[i]),
+                **_affine(f"{block}.mlp.fc2", channels[i], hidden),
+            }
+        if i < len(config.depths) - 1:
+            shapes |= _merging(config, i, f"layers.{i}.downsample")
     return shapes
 
 

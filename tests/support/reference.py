@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swin_dense.backbone import SwinTransformer
-from swin_dense.blocks import PatchMerging, SwinBlock
+from swin_dense.blocks import PatchMerging, SwinBlock, SwinMLPBlock
 
 
 def swin_features(backbone: SwinTransformer, image: Tensor) -> list[Tensor]:
@@ -30,7 +30,10 @@ def swin_features(backbone: SwinTransformer, image: Tensor) -> list[Tensor]:
     for index, stage in enumerate(backbone.layers):
         for number, block in enumerate(stage.blocks):
             window = backbone.config.window_size
-            tokens = swin_block(block, tokens, shift=window // 2 if number % 2 else 0)
+            is_shifted = backbone.config.shift_narrow_maps or min(tokens.shape[:2]) > window
+            shift = window // 2 if number % 2 and is_shifted else 0
+            work = swin_mlp_block if isinstance(block, SwinMLPBlock) else swin_block
+            tokens = work(block, tokens, shift=shift)
         norm = getattr(backbone, f"norm{index}")
         normed = F.layer_norm(tokens, norm.weight.shape, norm.weight, norm.bias, norm.eps)
         features.append(normed.permute(2, 0, 1))
@@ -86,6 +89,38 @@ def window_attention(block: SwinBlock, tokens: Tensor, *, shift: int) -> Tensor:
                 weights = logits.softmax(dim=0)[..., None]  # (S, nH, 1)
                 output[row, column] = (weights * values).sum(dim=0).flatten()
     return attention.proj(output)
+
+
+def swin_mlp_block(block: SwinMLPBlock, tokens: Tensor, *, shift: int) -> Tensor:
+    """One block of Swin-MLP on `(H, W, C)` tokens."""
+    tokens = tokens + window_mlp(block, block.norm1(tokens), shift=shift)
+    hidden = block.mlp.activation(block.mlp.fc1(block.norm2(tokens)))
+    return tokens + block.mlp.fc2(hidden)
+
+
+def window_mlp(block: SwinMLPBlock, tokens: Tensor, *, shift: int) -> Tensor:
+    """Linear maps over the tokens of `(H, W, C)`, window by window and head by head.
+
+    With a shift the map is padded by zeros, M less the shift above and on the left. The published
+    code pads by the shift below and on the right, which makes whole windows of a map that is
+    divisible by M; here others are padded up to whole windows.
+    """
+    num_heads, length = block.spatial_mlp.num_heads, block.spatial_mlp.length
+    window = math.isqrt(length)
+    weight = block.spatial_mlp.weight.reshape(num_heads, length, length)
+    bias = block.spatial_mlp.bias.reshape(num_heads, length, 1)
+    height, width, channels = tokens.shape
+    before = window - shift if shift else 0
+    after = [-(before + side) % window for side in (height, width)]
+    padded = F.pad(tokens, (0, 0, before, after[1], before, after[0]))
+    output = torch.zeros_like(padded)
+    for top in range(0, padded.shape[0], window):
+        for left in range(0, padded.shape[1], window):
+            area = slice(top, top + window), slice(left, left + window)
+            heads = padded[area].reshape(length, channels).chunk(num_heads, dim=1)
+            mixed = [w @ head + b for w, head, b in zip(weight, heads, bias, strict=True)]
+            output[area] = torch.cat(mixed, dim=1).reshape(window, window, channels)
+    return output[before : before + height, before : before + width]
 
 
 def pad_roll_partition(tokens: Tensor, *, window: int, shift: int) -> Tensor:

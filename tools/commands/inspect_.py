@@ -15,7 +15,7 @@ import tyro
 from swin_dense.checkpoints.download import find_source
 from swin_dense.checkpoints.key_maps import BACKBONE
 from swin_dense.checkpoints.published import SUPERSEDED, find_published
-from swin_dense.configs import SWIN_VARIANTS, BackboneConfig, SwinConfig
+from swin_dense.configs import BACKBONE_VARIANTS, BackboneConfig, ShiftedWindowConfig
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.tools.files import make_file_writable
 from swin_dense.tools.flags import document_flags, make_options
@@ -46,7 +46,14 @@ class Options:
     format: str | None = None
     """Layout of the folder, where several fit; None: recognised from it."""
     html: Path | None = None
-    """Page to write about a folder, with its first images and their annotations drawn."""
+    """Page to write: about a folder with its first images and their annotations drawn, about a
+    weights file's layers with its stages drawn."""
+    layers: bool = False
+    """Look inside the model of a weights file: the tree of its modules with shapes and parameters,
+    and tokens, channels, heads, windows and multiply-adds of each stage."""
+    size: tuple[int, int] | None = None
+    """HEIGHT WIDTH of the image that layers are looked at with, px; None: a classifier's crop, 800
+    1216 for objects, 512 512 for label maps, one window in the last stage of a backbone."""
 
 
 @document_flags(Options)
@@ -58,7 +65,8 @@ def inspect(file: str | PathLike[str], **flags: Any) -> dict[str, Any]:
         flags: of `swin-dense inspect`, such as `html="page.html"`.
 
     Returns:
-        As `inspect_file`, `exported_facts` of an exported file, or `inspect_folder`.
+        As `inspect_file`, `exported_facts` of an exported file, or `inspect_folder`; with `layers`
+        of a weights file also `layers`, see `tools.layers.summary.summarise`.
 
     Raises:
         ValueError: the file cannot be read safely, no known layout fits, or several do.
@@ -76,19 +84,59 @@ def run(options: Options) -> None:
 
 def _inspect(options: Options) -> tuple[dict[str, Any], str]:
     """The content as plain data and in words."""
+    if options.size is not None and not options.layers:
+        raise ValueError("--size is the size that layers are looked at with; it must have --layers")
+    is_export = options.file.suffix.lower() in _EXPORT_SUFFIXES
+    if options.layers and (is_export or options.file.is_dir()):
+        raise ValueError(f"--layers is for weights files, got {options.file}")
     if options.file.is_dir():
         facts, lines = inspect_folder(options.file, layout=options.format, html=options.html)
         return facts, "\n".join(printable(line) for line in lines)
-    for flag in ("format", "html"):
-        if getattr(options, flag) is not None:
-            raise ValueError(f"--{flag} is for folders of data, got the file {options.file}")
-    if options.file.suffix.lower() in _EXPORT_SUFFIXES:
+    if options.format is not None:
+        raise ValueError(f"--format is for folders of data, got the file {options.file}")
+    if options.html is not None and not options.layers:
+        raise ValueError(
+            f"--html is for folders of data, and with --layers for weights, got the file "
+            f"{options.file}"
+        )
+    if is_export:
         from swin_dense.tools.export.description import describe_exported, exported_facts
 
         found = exported_facts(options.file)
         return found, describe_exported(found)
     found = inspect_file(options.file)
-    return found, describe(found)
+    if not options.layers:
+        return found, describe(found)
+    layers, text = _inspect_layers(options)
+    return found | {"layers": layers}, f"{describe(found)}\n\n{text}"
+
+
+def _inspect_layers(options: Options) -> tuple[dict[str, Any], str]:
+    """The layers of the file's model, or of its backbone where it is no model known here."""
+    from swin_dense.checkpoints.classification.whole_classifiers import whole_classifier
+    from swin_dense.checkpoints.containers import read_checkpoint
+    from swin_dense.checkpoints.conversion import convert_checkpoint
+    from swin_dense.heads.checkpoints import read_model_config
+    from swin_dense.heads.models import create_model, find_spec
+    from swin_dense.tools.layers.page import write_layers_page
+    from swin_dense.tools.layers.summary import describe_layers, summarise
+
+    if options.html is not None:
+        make_file_writable(options.html)
+    checkpoint = read_checkpoint(options.file)
+    converted = whole_classifier(convert_checkpoint(checkpoint))
+    try:
+        config = read_model_config(checkpoint, converted.state, layout=converted.layout.name)
+    except ValueError:  # what is amiss stands among the warnings
+        backbone = _read_backbone(checkpoint, converted).without_pretrained()
+        layers, title = summarise(backbone.build, options.size), backbone.title
+    else:
+        layers = summarise(lambda: create_model(config), options.size)
+        title = f"{find_spec(config).name} on {config.backbone.title}"
+    if options.html is not None:
+        write_layers_page(options.html, title, layers)
+    text = "\n".join(map(printable, describe_layers(layers).split("\n")))
+    return layers, text
 
 
 def inspect_folder(
@@ -255,14 +303,14 @@ def _read_backbone(checkpoint: "Checkpoint", converted: "ConvertedState") -> Bac
     from swin_dense.heads.checkpoints import read_stored_config
 
     stored = read_stored_config(checkpoint)
-    if stored is not None and not isinstance(stored.backbone, SwinConfig):
+    if stored is not None and not isinstance(stored.backbone, ShiftedWindowConfig):
         return stored.backbone
     return read_backbone_config(converted.state)
 
 
 def _find_variant(backbone: BackboneConfig) -> str | None:
     """Name of the variant of these sizes, if it has one."""
-    return backbone.title if backbone.title in SWIN_VARIANTS else None
+    return backbone.title if backbone.title in BACKBONE_VARIANTS else None
 
 
 def _describe_model(checkpoint: "Checkpoint", converted: "ConvertedState") -> dict[str, Any]:

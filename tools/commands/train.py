@@ -1,11 +1,13 @@
 """`swin-dense train`: a recipe from data to a trained model."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from swin_dense.checkpoints.download import find_source
+from swin_dense.configs import BACKBONE_VARIANTS
 from swin_dense.tools.flags import document_flags, make_options, replace_fields
 from swin_dense.tools.recipes.recipe import Recipe, with_backbone
 from swin_dense.tools.recipes.table import RECIPES, find_recipe
@@ -56,9 +58,12 @@ def describe_choices() -> str:
         "usage: swin-dense train RECIPE [--field value ...]\n\nrecipes:\n"
         + "\n".join(f"  {name}" for name in RECIPES)
         + "\n\nswin-dense train RECIPE --help lists every field with its value in that recipe;\n"
-        f"--{_BACKBONE} NAME puts another backbone in place, whose fields are then flags: NAME is\n"
-        "swin_t, swin_s, swin_b, swin_l, swin_b_w12, swin_l_w12, or timm:MODEL for any model of "
-        "timm\nwith a pyramid."
+        + textwrap.fill(
+            f"--{_BACKBONE} NAME puts another backbone in place, whose fields are then flags: NAME "
+            f"is {', '.join(BACKBONE_VARIANTS)}, or timm:MODEL for any model of timm with a "
+            "pyramid.",
+            break_on_hyphens=False,
+        )
     )
 
 

@@ -15,7 +15,7 @@ from swin_dense.checkpoints.classification.whole_classifiers import is_whole_cla
 from swin_dense.checkpoints.containers import read_checkpoint
 from swin_dense.checkpoints.conversion import convert_checkpoint
 from swin_dense.checkpoints.loading import describe_module
-from swin_dense.configs import SwinConfig
+from swin_dense.configs import ShiftedWindowConfig
 from swin_dense.datasets.features.layout import StoreDescription
 from swin_dense.datasets.features.members import array_names
 from swin_dense.heads.checkpoints import find_kind, from_checkpoint, read_stored_config
@@ -205,7 +205,7 @@ def _load(source: str) -> tuple[nn.Module, Path]:
     """
     checkpoint = read_checkpoint(source)
     stored = read_stored_config(checkpoint)
-    is_swin = stored is None or isinstance(stored.backbone, SwinConfig)
+    is_swin = stored is None or isinstance(stored.backbone, ShiftedWindowConfig)
     state = convert_checkpoint(checkpoint).state if is_swin else None
     if state is not None and is_whole_classifier(state):
         return backbone_from_checkpoint(source), Path(checkpoint.source)

@@ -1,8 +1,8 @@
 """The classification recipes: ImageNet's as published, one for a small machine, the demo.
 
 Liu et al. 2021, appendix A2.1, and the released configurations (microsoft/Swin-Transformer,
-`config.py` and `configs/swin`). Learning rates there are for a batch of 512 and grow with it, as do
-those that the warm-up starts from and the cosine ends at.
+`config.py`, `configs/swin` and `configs/swinmlp`). Learning rates there are for a batch of 512 and
+grow with it, as do those that the warm-up starts from and the cosine ends at.
 """
 
 from dataclasses import replace
@@ -37,15 +37,17 @@ def _published(scores: _Scores | None) -> tuple[tuple[str, float], ...]:
     return () if scores is None else (("top-1", scores[0]), ("top-5", scores[1]))
 
 
-def _imagenet(size: str, drop_path: float, scores: _Scores) -> Recipe:
+def _imagenet(
+    variant: str, drop_path: float, scores: _Scores, *, view: tuple[int, int] = (256, 224)
+) -> Recipe:
     """A released recipe from random weights: 300 epochs, 20 of them warm-up."""
     return Recipe(
-        name=f"classifier_swin_{size}_imagenet_300e",
+        name=f"classifier_{variant}_imagenet_300e",
         source=_SOURCE,
         published=_published(scores),
         note=f"{_OPERATIONS}; {_FP16}",
-        model=published_model(f"classifier_swin_{size}", drop_path=drop_path),
-        data=ClassificationData(),
+        model=published_model(f"classifier_{variant}", drop_path=drop_path),
+        data=ClassificationData(scale=view, size=view[1]),
         batch_size=1024,
         epochs=300,
         optimizer=AdamWConfig(lr=_lr(5e-4, 1024), weight_decay=0.05, clip_norm=5.0),
@@ -97,11 +99,18 @@ _FROM_22K = (
 
 _PUBLISHED = (
     # 81.2 / 95.5 published; the paper has 81.3 top-1.
-    _imagenet("t", 0.2, (81.2, 95.5)),
+    _imagenet("swin_t", 0.2, (81.2, 95.5)),
     # 83.2 / 96.2 published; the paper has 83.0 top-1.
-    _imagenet("s", 0.3, (83.2, 96.2)),
+    _imagenet("swin_s", 0.3, (83.2, 96.2)),
     # 83.5 / 96.5 published.
-    _imagenet("b", 0.5, (83.5, 96.5)),
+    _imagenet("swin_b", 0.5, (83.5, 96.5)),
+    # 81.6 / 95.7 published: heads of 24 channels and windows of 8, at 256 px.
+    _imagenet("swin_t_c24", 0.2, (81.6, 95.7), view=(292, 256)),
+    # Swin-MLP: 79.4 / 94.6, 79.6 / 94.7, 79.7 / 94.9 and 81.3 / 95.3 published.
+    _imagenet("swin_mixer_t_d24", 0.2, (79.4, 94.6), view=(292, 256)),
+    _imagenet("swin_mixer_t_d12", 0.2, (79.6, 94.7), view=(292, 256)),
+    _imagenet("swin_mixer_t_d6", 0.2, (79.7, 94.9), view=(292, 256)),
+    _imagenet("swin_mixer_b_d24", 0.5, (81.3, 95.3)),
     # 84.5 / 97.0 published.
     _finetuned("swin_b_w12", "imagenet_384", 0.5, (84.5, 97.0), _FROM_224),
     _imagenet_22k("t", 0.1),

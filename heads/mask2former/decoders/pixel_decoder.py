@@ -83,8 +83,11 @@ class PixelDecoder(KeepsValues):
 
     def forward(self, features: Sequence[Tensor]) -> DecodedPixels:
         """Decode a pyramid `(B, C_i, H_i, W_i)` of four levels, fine to coarse."""
-        with torch.autocast(features[0].device.type, enabled=False):
-            return self._decode([level.to(self.level_embed.dtype) for level in features])
+        levels = [level.to(self.level_embed.dtype) for level in features]
+        if levels[0].is_meta:  # autocast does not know that device
+            return self._decode(levels)
+        with torch.autocast(levels[0].device.type, enabled=False):
+            return self._decode(levels)
 
     def _decode(self, features: Sequence[Tensor]) -> DecodedPixels:
         finest, *others = features

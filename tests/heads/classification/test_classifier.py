@@ -10,14 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from swin_dense.checkpoints.classification.whole_classifiers import bare_names
 from swin_dense.checkpoints.conversion import to_layout
-from swin_dense.configs import SwinConfig
+from swin_dense.checkpoints.loading import load_weights
+from swin_dense.configs import SwinConfig, SwinMLPConfig
 from swin_dense.heads import Classifier, ClassifierConfig, ViewConfig, create_model, from_checkpoint
 from swin_dense.heads.checkpoints import save_model
 from swin_dense.padding import batch_images
+from swin_dense.tools.commands.convert import convert
+from swin_dense.tools.commands.inspect_ import inspect_file
 
 CONFIG = ClassifierConfig(
-    backbone=SwinConfig(embed_dim=8, depths=(1, 2, 2, 1), num_heads=(1, 2, 2, 4), window_size=2),
+    backbone=SwinConfig(embed_dim=8, depths=(1, 2, 2, 2), num_heads=(1, 2, 2, 4), window_size=2),
     num_classes=5,
 )
 SIDE = 64  # px: 32 x window
@@ -28,7 +32,7 @@ def _timm() -> nn.Module:
     return timm.models.swin_transformer.SwinTransformer(
         img_size=SIDE,
         embed_dim=8,
-        depths=(1, 2, 2, 1),
+        depths=(1, 2, 2, 2),
         num_heads=(1, 2, 2, 4),
         window_size=2,
         num_classes=5,
@@ -41,7 +45,7 @@ def _torchvision() -> nn.Module:
     return SwinTransformer(
         patch_size=[4, 4],
         embed_dim=8,
-        depths=[1, 2, 2, 1],
+        depths=[1, 2, 2, 2],
         num_heads=[1, 2, 2, 4],
         window_size=[2, 2],
         num_classes=5,
@@ -54,7 +58,7 @@ def _transformers() -> nn.Module:
         transformers.SwinConfig(
             image_size=SIDE,
             embed_dim=8,
-            depths=[1, 2, 2, 1],
+            depths=[1, 2, 2, 2],
             num_heads=[1, 2, 2, 4],
             window_size=2,
             num_labels=5,
@@ -113,13 +117,48 @@ def test_logits_are_those_of_the_library_that_wrote_the_file(
 def test_a_file_in_any_layout_gives_the_same_classifier(
     layout: str, images: list[Tensor], tmp_path: Path
 ) -> None:
-    from swin_dense.checkpoints.classification.whole_classifiers import bare_names
-
     model = _randomised(create_model(CONFIG))
     state = to_layout(bare_names(model.state_dict()), layout)
     torch.save({"model": state}, tmp_path / "a.pth")
     read = from_checkpoint(tmp_path / "a.pth")
     torch.testing.assert_close(read.logits(images), model.logits(images), rtol=0, atol=0)
+
+
+SWIN_MLP = replace(
+    CONFIG,
+    backbone=SwinMLPConfig(embed_dim=8, depths=(1, 2, 2, 2), num_heads=(1, 2, 2, 4), window_size=2),
+)
+
+
+@pytest.mark.parametrize("layout", ["microsoft", "ddp"])
+def test_a_published_file_of_a_swin_mlp_gives_the_same_classifier(
+    layout: str, images: list[Tensor], tmp_path: Path
+) -> None:
+    model = _randomised(create_model(SWIN_MLP))
+    state = to_layout(bare_names(model.state_dict()), layout)
+    torch.save({"model": state, "epoch": 299}, tmp_path / "a.pth")
+    facts = inspect_file(tmp_path / "a.pth")
+    assert (facts["holds"], facts["layout"], facts["warnings"]) == ("classifier", layout, [])
+    read = from_checkpoint(tmp_path / "a.pth")
+    assert replace(read.config, view=CONFIG.view) == SWIN_MLP
+    torch.testing.assert_close(read.logits(images), model.logits(images), rtol=0, atol=0)
+    again = from_checkpoint(
+        convert(tmp_path / "a.pth", tmp_path / "b.safetensors", to="swin_dense")
+    )
+    torch.testing.assert_close(again.logits(images), model.logits(images), rtol=0, atol=0)
+
+
+def test_a_swin_mlp_of_another_window_or_kind_is_refused(tmp_path: Path) -> None:
+    state = bare_names(create_model(SWIN_MLP).state_dict())
+    other = create_model(replace(SWIN_MLP, backbone=replace(SWIN_MLP.backbone, window_size=4)))
+    with pytest.raises(ValueError, match=r"does not fit .* of another shape \(backbone.layers.0"):
+        load_weights(other, state)
+    with pytest.raises(ValueError, match=r"keys missing .* unexpected \(.*spatial_mlp"):
+        load_weights(create_model(CONFIG), state)
+    with pytest.raises(
+        ValueError, match=r"layout timm \(timm\) has no place for 14 of the weights"
+    ):
+        to_layout(state, "timm")
 
 
 @pytest.mark.parametrize("size", [(60, 92), (33, 70)])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from swin_dense.configs import SWIN_VARIANTS, TimmConfig
+from swin_dense.configs import BACKBONE_VARIANTS, SWIN_VARIANTS, TimmConfig
 from swin_dense.heads import MODEL_VARIANTS
 from swin_dense.heads.classification.config import (
     PUBLISHERS,
@@ -56,7 +56,7 @@ def test_the_layout_tells_the_publisher() -> None:
 
 def test_variants_are_as_published_and_give_the_last_stage_alone() -> None:
     variants = {name: config for name, config in MODEL_VARIANTS.items() if "classifier" in name}
-    assert list(variants) == [f"classifier_{name}" for name in SWIN_VARIANTS]
+    assert list(variants) == [f"classifier_{name}" for name in BACKBONE_VARIANTS]
     for config in variants.values():
         assert config.num_classes == 1000
         assert config.backbone.out_indices == (3,)

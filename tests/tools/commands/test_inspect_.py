@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import swin_dense as sd
 from swin_dense.backbone import SwinTransformer
 from swin_dense.checkpoints.conversion import to_layout
 from swin_dense.configs import SWIN_VARIANTS, SwinConfig
 from swin_dense.heads import UPerNetConfig, create_model
 from swin_dense.heads.checkpoints import save_model
-from swin_dense.tools.commands.inspect_ import Options, describe, inspect_file, run
+from swin_dense.tools.cli import main
+from swin_dense.tools.commands.inspect_ import Options, describe, inspect, inspect_file, run
 
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2), window_size=2)
 
@@ -106,3 +108,43 @@ def test_a_file_that_will_not_load_is_said_to_be_one(tmp_path: Path) -> None:
     facts = inspect_file(tmp_path / "a.pth")
     assert facts["num_classes"] is None
     assert any("1 unexpected (absolute_pos_embed)" in text for text in facts["warnings"])
+
+
+def test_layers_are_told_of_a_file_and_drawn(tmp_path: Path, capsys) -> None:
+    config = sd.heads.ClassifierConfig(
+        backbone=sd.SwinConfig(
+            embed_dim=8, depths=(1, 2), num_heads=(1, 2), window_size=2, out_indices=(0, 1)
+        ),
+        num_classes=3,
+    )
+    sd.heads.save_model(sd.heads.create_model(config), tmp_path / "a.safetensors")
+    facts = inspect(
+        tmp_path / "a.safetensors", layers=True, size=(16, 24), html=tmp_path / "a.html"
+    )
+    assert facts["holds"] == "classifier"
+    assert facts["layers"]["size"] == [16, 24]
+    assert [stage["tokens"] for stage in facts["layers"]["stages"]] == [[4, 6], [2, 3]]
+    assert "<h1>classifier on Swin" in (tmp_path / "a.html").read_text()
+    words = ["inspect", str(tmp_path / "a.safetensors"), "--layers", "--size", "16", "24"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "blocks 0-1 (2 x SwinBlock)" in shown
+    assert "16 x 24 px: " in shown
+
+
+def test_layers_of_a_file_without_known_heads_are_those_of_its_backbone(tmp_path: Path) -> None:
+    backbone = sd.SwinConfig(embed_dim=8, depths=(1, 1), num_heads=(1, 2), out_indices=(0, 1))
+    torch.save(sd.create_backbone(backbone).state_dict(), tmp_path / "a.pth")
+    facts = inspect(tmp_path / "a.pth", layers=True)
+    assert facts["layers"]["tree"]["kind"] == "SwinTransformer"
+    assert facts["layers"]["size"] == [56, 56]
+
+
+def test_flags_of_layers_are_refused_for_other_things(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="must have --layers"):
+        inspect(tmp_path / "a.pth", size=(16, 16))
+    with pytest.raises(ValueError, match="with --layers for weights, got the file"):
+        inspect(tmp_path / "a.pth", html=tmp_path / "a.html")
+    with pytest.raises(ValueError, match="--layers is for weights files, got"):
+        inspect(tmp_path, layers=True)

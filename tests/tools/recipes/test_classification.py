@@ -14,6 +14,11 @@ _RELEASED = {
     "classifier_swin_t_imagenet_300e": (0.2, 1024, 300, 20, 1e-3, 0.05, 81.2, 95.5),
     "classifier_swin_s_imagenet_300e": (0.3, 1024, 300, 20, 1e-3, 0.05, 83.2, 96.2),
     "classifier_swin_b_imagenet_300e": (0.5, 1024, 300, 20, 1e-3, 0.05, 83.5, 96.5),
+    "classifier_swin_t_c24_imagenet_300e": (0.2, 1024, 300, 20, 1e-3, 0.05, 81.6, 95.7),
+    "classifier_swin_mixer_t_d24_imagenet_300e": (0.2, 1024, 300, 20, 1e-3, 0.05, 79.4, 94.6),
+    "classifier_swin_mixer_t_d12_imagenet_300e": (0.2, 1024, 300, 20, 1e-3, 0.05, 79.6, 94.7),
+    "classifier_swin_mixer_t_d6_imagenet_300e": (0.2, 1024, 300, 20, 1e-3, 0.05, 79.7, 94.9),
+    "classifier_swin_mixer_b_d24_imagenet_300e": (0.5, 1024, 300, 20, 1e-3, 0.05, 81.3, 95.3),
     "classifier_swin_b_w12_imagenet_384_30e": (0.5, 1024, 30, 5, 4e-5, 1e-8, 84.5, 97.0),
     "classifier_swin_t_imagenet22k_90e": (0.1, 4096, 90, 5, 1e-3, 0.05, None, None),
     "classifier_swin_s_imagenet22k_90e": (0.2, 4096, 90, 5, 1e-3, 0.05, None, None),
@@ -56,7 +61,10 @@ def test_recipes_train_as_released(name: str) -> None:
 def test_recipes_augment_as_released(name: str) -> None:
     data = asdict(find_recipe(name).data)
     is_large = "384" in name
-    assert (data["size"], data["scale"]) == ((384, (384, 384)) if is_large else (224, (256, 224)))
+    expected = (384, (384, 384)) if is_large else (224, (256, 224))
+    if any(part in name for part in ("_c24", "_mixer_t")):
+        expected = 256, (292, 256)
+    assert (data["size"], data["scale"]) == expected
     assert data["keep_ratio"] is not is_large
     assert data["area"] == (0.08, 1.0)
     assert data["ratio"] == (3 / 4, 4 / 3)

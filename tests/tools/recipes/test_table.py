@@ -156,6 +156,7 @@ def _check_backbone(recipe: Recipe, shape: tuple[Any, ...], window: int, drop_pa
         "activation": "gelu",
         "drop_path_rate": drop_path,
         "patch_norm": True,
+        "shift_narrow_maps": True,
         "out_indices": (0, 1, 2, 3),
         "frozen_stages": -1,
         "gradient_checkpointing": False,

@@ -27,6 +27,14 @@ from swin_dense.tools.training.run import train
 pytest.importorskip("timm", reason="needs timm")
 
 NAME = "timm:test_convnext"
+SWIN_MLP = sd.SwinMLPConfig(
+    embed_dim=8,
+    depths=(1, 2, 1, 1),
+    num_heads=(1, 1, 2, 2),
+    window_size=4,
+    drop_path_rate=0.1,
+    gradient_checkpointing=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +44,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_on_another_backbone_is_continued_to_the_bit(data: Path, tmp_path: Path) -> None:
-    recipe = with_backbone(detection_recipe(data, steps=4), NAME)
+@pytest.mark.parametrize(
+    "backbone",
+    [TimmConfig(name="test_convnext"), pytest.param(SWIN_MLP, marks=pytest.mark.slow)],
+)
+def test_a_run_on_another_backbone_is_continued_to_the_bit(
+    backbone: sd.BackboneConfig, data: Path, tmp_path: Path
+) -> None:
+    recipe = detection_recipe(data, steps=4)
+    recipe = replace(recipe, model=replace(recipe.model, backbone=backbone))
     whole = small_options(recipe, tmp_path / "whole", save_every=2, evaluate_every=0, keep=4)
     train(whole)
     parts = small_options(recipe, tmp_path / "parts", save_every=2, evaluate_every=0, keep=4)

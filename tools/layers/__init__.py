@@ -1,0 +1,1 @@
+"""A look inside a model: its modules with their shapes, parameters and multiply-adds at a size."""
