@@ -118,6 +118,8 @@ def their_config(config: Mask2FormerConfig, num_points: int | None) -> TheirConf
         depths=list(swin.depths),
         num_heads=list(swin.num_heads),
         window_size=swin.window_size,
+        patch_size=swin.patch_size,
+        mlp_ratio=swin.mlp_ratio,
         drop_path_rate=swin.drop_path_rate,
         out_features=[f"stage{stage}" for stage in range(1, 5)],
     )
