@@ -96,7 +96,7 @@ def run(options: Options) -> None:
 
 
 def _describe(out: Path, metadata: "ExportMetadata") -> str:
-    batch = "B" if metadata.part != "model" else "1"
+    batch = "B" if metadata.any_batch else "1"
     smallest, largest = metadata.sides
     return (
         f"{out} ({out.stat().st_size / 1e6:.1f} MB, {metadata.precision}): "

@@ -68,9 +68,11 @@ def export_model(
     else:
         reference = graph = make_graph(module, part)
     reference.tolerance *= _LOOSER[precision]
-    metadata = describe(module, graph.eval(), part=part, precision=precision)
+    # The compiler of packages divides maps into windows wrongly where the batch is a symbol too.
+    any_batch = graph.any_batch and out.suffix == ".onnx"
+    metadata = describe(module, graph.eval(), part=part, precision=precision, any_batch=any_batch)
     report("tracing for images of any size")
-    program = trace(graph, device)
+    program = trace(graph, device, any_batch=any_batch)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         report("compiling" if out.suffix == ".pt2" else "writing")
@@ -92,12 +94,15 @@ def load_module(weights: str) -> nn.Module:
     return backbone_from_checkpoint(weights)
 
 
-def describe(module: nn.Module, graph: Graph, *, part: str, precision: str) -> ExportMetadata:
+def describe(
+    module: nn.Module, graph: Graph, *, part: str, precision: str, any_batch: bool
+) -> ExportMetadata:
     """Description that the file shall carry."""
     shared: dict[str, Any] = {
         "part": part,
         "outputs": graph.outputs,
         "precision": precision,
+        "any_batch": any_batch,
         "thresholds": dict(graph.thresholds),
         "strides": getattr(graph, "strides", ()),
     }

@@ -22,6 +22,7 @@ class ExportMetadata:
         part: "model" (the whole), "backbone" or "pyramid" (backbone and FPN).
         outputs: names of the outputs, in order.
         precision: "float32", "float16" or "int8" (weights of linear layers).
+        any_batch: whether it takes any number of images of one size; else it takes one.
         kind: name of the kind of models, as in our weights files; None for a bare backbone.
         task: "detection", "segmentation", ...; None for a bare backbone.
         config: of the whole model or the backbone, as in our weights files.
@@ -38,6 +39,7 @@ class ExportMetadata:
     part: str
     outputs: tuple[str, ...]
     precision: str = "float32"
+    any_batch: bool = False
     kind: str | None = None
     task: str | None = None
     config: dict[str, Any] = dataclasses.field(default_factory=dict)

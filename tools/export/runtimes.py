@@ -21,7 +21,8 @@ class Runtime(Protocol):
     metadata: ExportMetadata
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs, by name, of `(1, 3, H, W)` uint8 RGB."""
+        """Compute the outputs, by name, of `(1, 3, H, W)` uint8 RGB; of a backbone or pyramid of
+        any number of images."""
         ...
 
 
@@ -107,6 +108,9 @@ class PackageRuntime:
         """See `Runtime`."""
         import torch
 
+        if len(image) > 1:  # a package takes one image
+            runs = [self.run(single) for single in np.split(image, len(image))]
+            return {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
         with torch.inference_mode():
             values = self.package(torch.from_numpy(image).to(self.device))
         arrays = [value.cpu().numpy() for value in values]

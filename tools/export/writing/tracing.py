@@ -21,22 +21,23 @@ _TRACED_BATCH = 2
 _LARGEST_BATCH = 1024
 
 
-def trace(graph: Graph, device: torch.device) -> ExportedProgram:
-    """Trace a graph with a symbolic height and width, and number of images where it takes any.
+def trace(graph: Graph, device: torch.device, *, any_batch: bool = False) -> ExportedProgram:
+    """Trace a graph with a symbolic height and width.
 
     Args:
         graph: in eval mode, on the device.
         device: where it runs.
+        any_batch: whether the number of images is symbolic too; else it is 1.
 
     Raises:
         ValueError: it cannot be traced for sizes that vary, as some backbones cannot.
     """
     image = torch.zeros(
-        _TRACED_BATCH if graph.any_batch else 1, 3, *TRACED_SIZE, dtype=torch.uint8, device=device
+        _TRACED_BATCH if any_batch else 1, 3, *TRACED_SIZE, dtype=torch.uint8, device=device
     )
     side = Dim.DYNAMIC(min=SMALLEST_SIDE, max=LARGEST_SIDE)
     shape: dict[int, object] = {2: side, 3: side}
-    if graph.any_batch:
+    if any_batch:
         shape[0] = Dim.DYNAMIC(min=1, max=_LARGEST_BATCH)
     _allow_few_boxes()
     try:
