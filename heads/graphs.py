@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.padding import PIXEL_MEAN, PIXEL_STD
+from swin_dense.ranges import SMALLEST_SIDE
 from swin_dense.tracing import own_size
-
-SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
-"""Sides of images that exported graphs take, px."""
 
 
 class Graph(nn.Module):

@@ -14,6 +14,8 @@ Range = tuple[float, float]
 Ranges = Mapping[str, Range]
 
 LENGTHS: Range = (1, 32768)  # of the side of an image, px
+SMALLEST_SIDE, LARGEST_SIDE = 32, 4096
+"""Sides of images that exported graphs take, px."""
 _ANY: Range = (-(2**31), 2**31 - 1)
 _LONGEST = 1000  # numbers in one field
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from swin_dense import __version__
 from swin_dense.checkpoints.stored_configs import build_config
-from swin_dense.heads.graphs import LARGEST_SIDE, SMALLEST_SIDE
+from swin_dense.ranges import LARGEST_SIDE, SMALLEST_SIDE
 
 METADATA_KEY = "swin_dense"
 """Name of the text: in ONNX's `metadata_props`, and in the metadata of a package."""

@@ -43,8 +43,9 @@ _WORDS = ("name", "source", "published", "note")
 # Fields of a recipe's data that version 0.1 wrote under other names.
 _RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_ratio"}
 
-# Fields of the optimiser that older runs do not store, with what they had.
+# Fields that older runs do not store, with what they had.
 _LATER_IN_OPTIMIZER = {"backbone_lr": 1.0}
+_LATER_IN_BACKBONE = {"shift_narrow_maps": True}
 
 # What a run leaves in its folder, besides checkpoints.
 _NAMES = (
@@ -277,7 +278,9 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without words about it, under the names that its fields have today."""
     kept = {name: value for name, value in recipe.items() if name not in _WORDS}
     data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
-    return kept | {"data": data, "optimizer": _LATER_IN_OPTIMIZER | recipe["optimizer"]}
+    model = recipe["model"] | {"backbone": _LATER_IN_BACKBONE | recipe["model"]["backbone"]}
+    optimizer = _LATER_IN_OPTIMIZER | recipe["optimizer"]
+    return kept | {"data": data, "model": model, "optimizer": optimizer}
 
 
 def _without_undecided(

@@ -12,7 +12,8 @@ import torchvision  # noqa: F401  (its operators)
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from swin_dense.heads.graphs import LARGEST_SIDE, SMALLEST_SIDE, Graph
+from swin_dense.heads.graphs import Graph
+from swin_dense.ranges import LARGEST_SIDE, SMALLEST_SIDE
 from swin_dense.windowing.window_attention import WindowAttention
 
 # Neither square nor even: what holds of such numbers by chance must not become part of the graph.
