@@ -185,7 +185,7 @@ _DEMO = Recipe(
         cutmix=0.0,
     ),
     batch_size=32,
-    steps=1200,
+    steps=1000,
     optimizer=AdamWConfig(lr=2e-3, clip_norm=5.0),
     schedule=CosineSchedule(warmup=0.06),
 )
