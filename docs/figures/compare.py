@@ -20,6 +20,7 @@ COLORS = ("#3f8fe0", "#d9822b", "#3fa66b", "#b8478c")
 GREY = "#7d8590"  # legible on white and on black
 WIDTH, HEIGHT = 560, 250  # px
 POINTS_PER_PIXEL = 0.75
+STYLE = Path(__file__).with_name("figures.mplstyle")
 
 
 def main(flags: Sequence[str] | None = None) -> None:
@@ -35,15 +36,8 @@ def main(flags: Sequence[str] | None = None) -> None:
 
 def draw(comparison: Mapping[str, Any]) -> Figure:
     """Two panels over the steps: a thick line for the mean of each variant, a thin one a run."""
-    mpl.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "compare",
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
-        "font.size": 12 * POINTS_PER_PIXEL,
-        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), GREY),
-        **dict.fromkeys(("xtick.color", "ytick.color"), GREY),
-    }
+    mpl.rcParams |= mpl.rc_params_from_file(STYLE, use_default_template=False)
+    mpl.rcParams["svg.hashsalt"] = "compare"
     inches = POINTS_PER_PIXEL / 72
     figure = Figure(figsize=(WIDTH * inches, HEIGHT * inches))
     left, right = figure.subplots(1, 2)

@@ -38,6 +38,7 @@ COLORS = {"swin_dense": "#3f8fe0", "torchvision": "#3fa66b", "deit_s": "#d9485f"
 GREY = "#7d8590"  # legible on white and on black
 WIDTH, HEIGHT = 560, 640  # px
 POINTS_PER_PIXEL = 0.75
+STYLE = Path(__file__).with_name("figures.mplstyle")
 
 # Depths, channels and strides (px) of the stages; windows of 7 x 7 tokens.
 SWIN_T = ((2, 96, 4), (2, 192, 8), (6, 384, 16), (2, 768, 32))
@@ -88,15 +89,8 @@ def count_a_pixel(
 
 def draw(figures: Figures) -> Figure:
     """Three panels over one axis of image sizes."""
-    mpl.rcParams |= {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "scaling",
-        "font.family": "sans-serif",
-        "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
-        "font.size": 12 * POINTS_PER_PIXEL,
-        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), GREY),
-        **dict.fromkeys(("xtick.color", "ytick.color"), GREY),
-    }
+    mpl.rcParams |= mpl.rc_params_from_file(STYLE, use_default_template=False)
+    mpl.rcParams["svg.hashsalt"] = "scaling"
     inches = POINTS_PER_PIXEL / 72
     figure = Figure(figsize=(WIDTH * inches, HEIGHT * inches))
     top, middle, bottom = figure.subplots(3, 1, sharex=True)

@@ -28,7 +28,7 @@ def write_comparison(results: Results) -> Path:
 
 
 def comparison_blocks(results: Results) -> list[str | Section]:
-    """What is compared, scores, losses, time and memory, and the single runs."""
+    """Sections: the comparison in words, scores, losses, time and memory, the single runs."""
     plan = results.plan
     shown = [found for found in results.variants if found.runs]
     blocks: list[str | Section] = [paragraph(_describe(results))]

@@ -130,7 +130,7 @@ class VariantResults:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What there is of a comparison.
+    """Results of a comparison, as far as it has come.
 
     Attributes:
         plan: what is to be there.

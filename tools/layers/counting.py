@@ -185,7 +185,7 @@ def _fold(children: list[tuple[str, nn.Module]], recorder: _Recorder) -> Iterato
 
 
 def _likeness(name: str, module: nn.Module, layer: Layer) -> Any:
-    """What is equal of modules that are alike; None for what stands in no list."""
+    """Properties in which modules of a list that are alike agree; None outside a list."""
     place, _, number = name.rpartition(" ")
     if not number.isdigit():
         return None

@@ -1,4 +1,4 @@
-"""What runs of a model to make a prediction, for tensors that have shapes and no values.
+"""Forward passes of a model's prediction, for tensors that have shapes and no values.
 
 Boxes and masks that are chosen by their scores have no number without values; of these the largest
 number is taken that the model's config allows, as publishers do.

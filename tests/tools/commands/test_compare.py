@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """What is trained, in this process, which the tests' own imports have made ready."""
+    """Options of the trainings, which run in this process, where all is imported."""
     found: list[Options] = []
 
     def train_here(options: Options) -> None:

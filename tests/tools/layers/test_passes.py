@@ -1,4 +1,4 @@
-"""What runs of each kind of models, and at which size."""
+"""Parts of each kind of models that run, and the size of the image."""
 
 from dataclasses import replace
 
