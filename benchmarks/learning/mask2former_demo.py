@@ -6,7 +6,7 @@
 Both have the recipe's sizes, random weights, data, batches, optimiser and schedule; the learning
 rate falls to 0 at the end of the time, which is that of the training alone. transformers' loss has
 its own number of points unless `--points` says another. Segments are made of the last layer's
-logits by the same code, and scored as COCO's evaluator does.
+logits by the same code, as released and as the recipe says, and scored as COCO's evaluator does.
 """
 
 import argparse
@@ -75,15 +75,15 @@ def main() -> None:
     recipe = find_recipe(_RECIPE)
     recipe = replace(recipe, data=replace(recipe.data, root=arguments.data))
     print(f"{_RECIPE}, {arguments.minutes:g} minutes each; {describe_machine()}")
-    print(f"{'':>14}{'steps':>8}{'ms a step':>11}{'PQ':>8}{'things':>8}{'stuff':>8}")
+    print(f"{'':>14}{'steps':>8}{'ms a step':>11}{'merging':>10}{'PQ':>8}{'things':>8}{'stuff':>8}")
     for name in arguments.names:
         torch.manual_seed(recipe.seed)
         learner = make_learner(name, recipe, arguments.points)
         steps = train(learner, recipe, seconds=60 * arguments.minutes)
-        scores = evaluate(learner, recipe)
         pace = 60_000 * arguments.minutes / steps
-        values = "".join(f"{scores[key]:8.3f}" for key in ("PQ", "PQ_things", "PQ_stuff"))
-        print(f"{name:>14}{steps:8}{pace:11.0f}{values}", flush=True)
+        for merging, scores in evaluate(learner, recipe).items():
+            values = "".join(f"{scores[key]:8.3f}" for key in ("PQ", "PQ_things", "PQ_stuff"))
+            print(f"{name:>14}{steps:8}{pace:11.0f}{merging:>10}{values}", flush=True)
 
 
 def make_learner(name: str, recipe: Recipe, num_points: int | None) -> Learner:
@@ -196,26 +196,39 @@ def _batches(recipe: Recipe) -> Iterator[list[Any]]:
 
 
 @torch.no_grad()
-def evaluate(learner: Learner, recipe: Recipe) -> dict[str, Any]:
-    """The scores on the validation images."""
+def evaluate(learner: Learner, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The scores on the validation images by either way of merging masks that overlap."""
     learner.network.eval()
+    config = learner.model.config
+    released = Mask2FormerConfig(backbone=config.backbone)
+    ways = {
+        "released": replace(
+            config,
+            panoptic_merging=released.panoptic_merging,
+            visible_share=released.visible_share,
+        ),
+        "recipe's": config,
+    }
     dataset = TASK.evaluation_data(recipe.data, scale=recipe.data.scale)
     batches = evaluation_loader(dataset, batch_size=1, num_workers=0)
-    predictions = ((samples, _predict(learner, samples)) for samples in batches)
-    return TASK.evaluate(learner.model, dataset, predictions).metrics
+    found = [(samples, _query_masks(learner, samples)) for samples in batches]
+    return {
+        name: TASK.evaluate(
+            learner.model,
+            dataset,
+            ((samples, [panoptic_result(each, way) for each in masks]) for samples, masks in found),
+        ).metrics
+        for name, way in ways.items()
+    }
 
 
-def _predict(learner: Learner, samples: Sequence[Any]) -> list[Any]:
-    config = learner.model.config
+def _query_masks(learner: Learner, samples: Sequence[Any]) -> list[QueryMasks]:
     images = batch_images([sample["image"] for sample in samples], "cpu")
-    images = images.padded_to_multiple(config.size_divisor)
-    height, width = images.pixels.shape[-2:]
+    images = images.padded_to_multiple(learner.model.config.size_divisor)
+    frame = (images.pixels.shape[-2], images.pixels.shape[-1])
     rows = zip(*learner.outputs(images), images.sizes, samples, strict=True)
     return [
-        panoptic_result(
-            QueryMasks(classes, masks, (height, width), size, tuple(sample["original_size"])),
-            config,
-        )
+        QueryMasks(classes, masks, frame, size, tuple(sample["original_size"]))
         for classes, masks, size, sample in rows
     ]
 

@@ -9,6 +9,9 @@ from swin_dense.ranges import Ranges
 MaskTask = Literal["instance", "semantic", "panoptic"]
 MASK_TASKS: tuple[MaskTask, ...] = ("instance", "semantic", "panoptic")
 
+PanopticMerging = Literal["pixels", "masks"]
+PANOPTIC_MERGINGS: tuple[PanopticMerging, ...] = ("pixels", "masks")
+
 NUM_LEVELS = 3
 """Levels of the pyramid that either decoder looks at; the finest serves the masks alone."""
 
@@ -59,6 +62,9 @@ class Mask2FormerConfig(ModelConfig):
         importance_ratio: share of P that is chosen for its uncertainty, 0..1.
         object_score: score above which a query is a segment of panoptic results, 0..1.
         visible_share: share of a query's mask that must be visible there, 0..1.
+        panoptic_merging: how masks that overlap become segments: "pixels", as released, asks at
+            each pixel for the best query; "masks" lays whole masks down, the most certain first,
+            which models that were trained for long need less. See `panoptic_result`.
         max_detections: largest number of instances an image.
         size_divisor: images are padded to a multiple of this, px.
     """
@@ -110,12 +116,18 @@ class Mask2FormerConfig(ModelConfig):
     importance_ratio: float = 0.75
     object_score: float = 0.8
     visible_share: float = 0.8
+    panoptic_merging: PanopticMerging = "pixels"
     max_detections: int = 100
     size_divisor: int = 32
 
     def __post_init__(self) -> None:
         if self.task not in MASK_TASKS:
             raise ValueError(f"task must be one of {', '.join(MASK_TASKS)}, got {self.task!r}")
+        if self.panoptic_merging not in PANOPTIC_MERGINGS:
+            raise ValueError(
+                f"panoptic_merging must be one of {', '.join(PANOPTIC_MERGINGS)}, "
+                f"got {self.panoptic_merging!r}"
+            )
         for name in ("num_classes", "num_queries", "num_points", "num_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -4,7 +4,7 @@ Cheng et al. 2022, `maskformer_model.py`. What is done at full size is done for 
 queries at a time, so that memory does not grow with queries times pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 import torch
@@ -63,33 +63,73 @@ def semantic_scores(masks: QueryMasks, config: Mask2FormerConfig) -> ScoreSource
 def panoptic_result(masks: QueryMasks, config: Mask2FormerConfig) -> PanopticResult:
     """Segments that do not overlap, of the queries that are certain of their class.
 
-    Each pixel belongs to the query with the highest product of class score and mask score. A query
-    is left out whose own mask is mostly others'. Stuff of one class is one segment.
+    Stuff of one class is one segment. Where masks overlap, `panoptic_merging` decides:
+
+    "pixels", as the released code: a pixel belongs to the query with the highest product of class
+    score and mask score, and a query is left out whose mask is mostly others'. Of two queries that
+    found the same object each may win half of it, and both are left out.
+
+    "masks": whole masks are laid down one after another, the one with the highest mean score
+    within it first, and one is left out that is mostly covered by then. After the mask-wise
+    merging of kMaX-DeepLab (Yu et al. 2022), which orders by the class score too; but a query that
+    covers two objects of a class is as sure of the class as one that tells them apart, and less
+    sure of its mask.
 
     Args:
         masks: of one image.
-        config: thresholds, and which classes are stuff.
+        config: thresholds, the way of merging, and which classes are stuff.
     """
     scores, labels = masks.class_logits.softmax(-1).max(-1)  # (Q,)
     kept = ((labels != config.num_classes) & (scores > config.object_score)).nonzero().flatten()
-    panoptic = torch.zeros(masks.original_size, dtype=torch.int64, device=scores.device)
     if not len(kept):
+        panoptic = torch.zeros(masks.original_size, dtype=torch.int64, device=scores.device)
         return {"panoptic": panoptic, "segments": []}
-    scores, labels, logits = scores[kept], labels[kept], masks.mask_logits[kept]
-    winner, is_inside = panoptic, torch.zeros_like(panoptic, dtype=torch.bool)
-    full_areas = torch.zeros(len(kept), dtype=torch.int64, device=scores.device)
-    for top, bottom in masks.strips(len(kept)):
+    if config.panoptic_merging == "masks":
+        kept = kept[_mean_scores(masks, kept).argsort(descending=True, stable=True)]
+        owner, is_shown = _merge_masks(masks, kept, config)
+    else:
+        owner, is_shown = _merge_pixels(masks, kept, scores, config)
+    numbers = torch.stack([labels[kept], is_shown], 1).tolist()
+    segment_of, segments = _choose_segments(numbers, scores[kept].tolist(), config)
+    ids = torch.tensor([*segment_of, 0], device=owner.device)  # the last is that of place -1
+    return {"panoptic": ids[owner], "segments": segments}
+
+
+def _merge_pixels(
+    masks: QueryMasks, queries: Tensor, scores: Tensor, config: Mask2FormerConfig
+) -> tuple[Tensor, Tensor]:
+    """Places in `queries` of the pixels' owners, `(H, W)`, -1 of none; and which are shown."""
+    logits, scores = masks.mask_logits[queries], scores[queries]
+    owner = torch.full(masks.original_size, -1, dtype=torch.int64, device=scores.device)
+    areas, full_areas, visible = torch.zeros(
+        3, len(queries), dtype=torch.int64, device=scores.device
+    )
+    for top, bottom in masks.strips(len(queries)):
         inside = masks.rows(logits, (top, bottom)).sigmoid()  # (n, rows, W)
         full_areas += (inside >= 0.5).sum((1, 2))
         best = (inside * scores[:, None, None]).argmax(0)  # (rows, W)
-        winner[top:bottom] = best
-        is_inside[top:bottom] = inside.take_along_dim(best[None], 0)[0] >= 0.5
-    areas = winner.flatten().bincount(minlength=len(kept))
-    visible = winner[is_inside].bincount(minlength=len(kept))
-    numbers = torch.stack([labels, areas, full_areas, visible], 1).tolist()
-    segment_of, segments = _choose_segments(numbers, scores.tolist(), config)
-    ids = torch.tensor(segment_of, device=winner.device)
-    return {"panoptic": torch.where(is_inside, ids[winner], 0), "segments": segments}
+        is_inside = inside.take_along_dim(best[None], 0)[0] >= 0.5
+        owner[top:bottom] = torch.where(is_inside, best, -1)
+        areas += best.flatten().bincount(minlength=len(queries))
+        visible += best[is_inside].bincount(minlength=len(queries))
+    return owner, (visible > 0) & (areas.double() / full_areas >= config.visible_share)
+
+
+def _merge_masks(
+    masks: QueryMasks, queries: Tensor, config: Mask2FormerConfig
+) -> tuple[Tensor, Tensor]:
+    """The same, of queries in the order in which their masks are laid down."""
+    owner = torch.full(masks.original_size, -1, dtype=torch.int64, device=queries.device)
+    is_shown = []
+    for first, some in _few_at_a_time(masks, queries):
+        bitmaps, _ = _draw_masks(masks, some)
+        for place, bitmap in enumerate(bitmaps, start=first):
+            free = bitmap & (owner < 0)
+            visible = free.sum()
+            share = visible.double() / bitmap.sum()
+            is_shown.append((visible > 0) & (share >= config.visible_share))
+            owner = torch.where(free & is_shown[-1], place, owner)
+    return owner, torch.stack(is_shown)
 
 
 def _choose_segments(
@@ -97,13 +137,12 @@ def _choose_segments(
 ) -> tuple[list[int], list[SegmentInfo]]:
     """The segment of each query, 0 for none, and the segments.
 
-    A query's numbers are its label, the pixels that it wins, those of its whole mask, and those
-    that it wins within its mask.
+    A query's numbers are its label and whether it is shown.
     """
     stuff, segment_of_stuff = set(config.stuff_classes), dict[int, int]()
     segment_of, segments = [0] * len(numbers), list[SegmentInfo]()
-    for query, (label, area, full_area, visible) in enumerate(numbers):
-        if not (area and full_area and visible) or area / full_area < config.visible_share:
+    for query, (label, is_shown) in enumerate(numbers):
+        if not is_shown:
             continue
         if label in segment_of_stuff:
             segment_of[query] = segment_of_stuff[label]
@@ -188,29 +227,43 @@ class _FoundMasks:
 def _find_masks(masks: QueryMasks, queries: Tensor, mask_form: MaskForm) -> _FoundMasks:
     """The masks of some queries, a few at a time."""
     has_bitmaps = mask_form == "bitmaps"
-    size, device = masks.original_size, queries.device
-    found = _FoundMasks(len(queries), size, device, has_bitmaps=has_bitmaps)
-    step = max(1, STRIP_BYTES // (size[0] * size[1]))
-    for first in range(0, len(queries), step):
-        some = slice(first, first + step)
-        logits = masks.mask_logits[queries[some]]
-        if found.bitmaps is None:
-            bitmaps = torch.zeros(len(logits), *size, dtype=torch.bool, device=device)
-        else:
-            bitmaps = found.bitmaps[some]
-        total = torch.zeros(len(logits), device=device)
-        for top, bottom in masks.strips(len(logits)):
-            rows = masks.rows(logits, (top, bottom))  # (n, rows, W)
-            inside = rows > 0
-            bitmaps[:, top:bottom] = inside
-            total += (rows.sigmoid() * inside).sum((1, 2))
-        areas = bitmaps.sum((1, 2))
-        found.quality[some] = total / (areas + _EPSILON)
-        found.has_pixels[some] = areas > 0
+    found = _FoundMasks(len(queries), masks.original_size, queries.device, has_bitmaps=has_bitmaps)
+    for first, few in _few_at_a_time(masks, queries):
+        some = slice(first, first + len(few))
+        bitmaps, found.quality[some] = _draw_masks(masks, few)
+        found.has_pixels[some] = bitmaps.flatten(1).any(1)
         found.boxes[some] = _boxes_of(bitmaps)
-        if not has_bitmaps:
+        if found.bitmaps is None:
             found.run_lengths += [_run_lengths(bitmap) for bitmap in bitmaps]
+        else:
+            found.bitmaps[some] = bitmaps
     return found
+
+
+def _mean_scores(masks: QueryMasks, queries: Tensor) -> Tensor:
+    """Mean score within each query's mask, `(n,)`, in 0.5..1; 0 of an empty mask."""
+    return torch.cat([_draw_masks(masks, few)[1] for _, few in _few_at_a_time(masks, queries)])
+
+
+def _few_at_a_time(masks: QueryMasks, queries: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Parts of `queries` whose bitmaps fit into memory, each with the place of its first."""
+    height, width = masks.original_size
+    step = max(1, STRIP_BYTES // (height * width))
+    for first in range(0, len(queries), step):
+        yield first, queries[first : first + step]
+
+
+def _draw_masks(masks: QueryMasks, queries: Tensor) -> tuple[Tensor, Tensor]:
+    """Bitmaps `(n, H, W)` bool of some queries, and the mean score within each, `(n,)`."""
+    logits, device = masks.mask_logits[queries], queries.device
+    bitmaps = torch.zeros(len(queries), *masks.original_size, dtype=torch.bool, device=device)
+    total = torch.zeros(len(queries), device=device)
+    for top, bottom in masks.strips(len(queries)):
+        rows = masks.rows(logits, (top, bottom))  # (n, rows, W)
+        inside = rows > 0
+        bitmaps[:, top:bottom] = inside
+        total += (rows.sigmoid() * inside).sum((1, 2))
+    return bitmaps, total / (bitmaps.sum((1, 2)) + _EPSILON)
 
 
 def _boxes_of(bitmaps: Tensor) -> Tensor:

@@ -203,6 +203,8 @@ _DEMO = Recipe(
         num_points=1024,
         oversample_ratio=2.0,
         object_score=0.5,
+        visible_share=0.5,
+        panoptic_merging="masks",
     ),
     data=PanopticData(root=Path("demo/data"), scale=(128, 128), size=128, jitter=(1.0, 1.0)),
     batch_size=4,

@@ -46,6 +46,7 @@ _RENAMED = {"zero_is_ignored": "reduce_zero_label", "max_class_share": "cat_max_
 # Fields that older runs do not store, with what they had.
 _LATER_IN_OPTIMIZER = {"backbone_lr": 1.0}
 _LATER_IN_BACKBONE = {"shift_narrow_maps": True}
+_LATER_IN_MODEL = {"panoptic_merging": "pixels"}  # other kinds of models have it on both sides
 
 # What a run leaves in its folder, besides checkpoints.
 _NAMES = (
@@ -278,7 +279,8 @@ def _what_matters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe without words about it, under the names that its fields have today."""
     kept = {name: value for name, value in recipe.items() if name not in _WORDS}
     data = {_RENAMED.get(name, name): value for name, value in recipe["data"].items()}
-    model = recipe["model"] | {"backbone": _LATER_IN_BACKBONE | recipe["model"]["backbone"]}
+    backbone = _LATER_IN_BACKBONE | recipe["model"]["backbone"]
+    model = _LATER_IN_MODEL | recipe["model"] | {"backbone": backbone}
     optimizer = _LATER_IN_OPTIMIZER | recipe["optimizer"]
     return kept | {"data": data, "model": model, "optimizer": optimizer}
 

@@ -28,6 +28,10 @@ def test_stuff_of_released_panoptic_models() -> None:
             {"task": "detection"},
             "task must be one of instance, semantic, panoptic, got 'detection'",
         ),
+        (
+            {"panoptic_merging": "boxes"},
+            "panoptic_merging must be one of pixels, masks, got 'boxes'",
+        ),
         ({"channels": 48}, "channels must be a multiple of 32, got 48"),
         ({"num_heads": 7}, "channels must be divisible by num_heads, got 256 and 7"),
         ({"num_queries": 0}, "num_queries must be at least 1, got 0"),

@@ -70,6 +70,61 @@ def test_panoptic_results_are_those_of_the_released_code(
     assert all(0.4 < s["score"] <= 1 for s in found["segments"])
 
 
+def masks_laid_down(masks: QueryMasks, config: Mask2FormerConfig) -> tuple[Tensor, list]:
+    """Merging of whole masks, the most certain first, query by query."""
+    scores, labels = masks.class_logits.softmax(-1).max(-1)
+    inside = masks.mask_logits.sigmoid()
+    kept = [q for q in range(6) if labels[q] != 4 and scores[q] > config.object_score]
+    certainty = [float(inside[q][inside[q] > 0.5].mean().nan_to_num()) for q in range(6)]
+    panoptic, segments, stuff = torch.zeros(SIZE, dtype=torch.int64), [], {}
+    for query in sorted(kept, key=lambda q: -certainty[q]):
+        mask = inside[query] > 0.5
+        free = mask & (panoptic == 0)
+        if not free.any() or free.sum() / mask.sum() < config.visible_share:
+            continue
+        label = int(labels[query])
+        if label in stuff:
+            panoptic[free] = stuff[label]
+            continue
+        segments.append((len(segments) + 1, label))
+        panoptic[free] = len(segments)
+        if label in config.stuff_classes:
+            stuff[label] = len(segments)
+    return panoptic, segments
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+@pytest.mark.parametrize("seed", range(8))
+def test_whole_masks_are_laid_down_the_most_certain_first(
+    seed: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "STRIP_BYTES", at_once * SIZE[0] * SIZE[1])
+    config = dataclasses.replace(CONFIG, panoptic_merging="masks")
+    masks = make(seed=seed)
+    panoptic, segments = masks_laid_down(masks, config)
+    found = panoptic_result(masks, config)
+    assert torch.equal(found["panoptic"], panoptic)
+    assert [(s["id"], s["label"]) for s in found["segments"]] == segments
+
+
+def test_of_two_queries_with_one_object_whole_masks_keep_the_better_one() -> None:
+    logits = torch.full((6, *SIZE), -9.0)
+    logits[:2, 5:15, 5:15] = 2  # each wins half of the pixels
+    logits[0, 5:10, 5:15] += 1
+    logits[1, 10:15, 5:15] += 0.5
+    logits[2] = -logits[0]
+    classes = torch.zeros(6, 5)
+    for query, label in enumerate((0, 0, 2, 4, 4, 4)):
+        classes[query, label] = 20
+    masks = QueryMasks(classes, logits, SIZE, SIZE, SIZE)
+    found = panoptic_result(masks, dataclasses.replace(CONFIG, visible_share=0.8))
+    assert [s["label"] for s in found["segments"]] == [2]
+    config = dataclasses.replace(CONFIG, visible_share=0.8, panoptic_merging="masks")
+    found = panoptic_result(masks, config)
+    assert [(s["id"], s["label"]) for s in found["segments"]] == [(1, 2), (2, 0)]
+    assert torch.equal(found["panoptic"] == 2, logits[0] > 0)
+
+
 def test_without_a_certain_query_nothing_is_a_segment() -> None:
     found = panoptic_result(make(), dataclasses.replace(CONFIG, object_score=1.0))
     assert not found["segments"]
