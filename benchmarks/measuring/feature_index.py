@@ -1,6 +1,6 @@
 """Time the opening of a feature store of very many images, without their features.
 
-Called by `benchmarks/features.py`. The store has its indexes, and tar files of the right sizes that
+Called by `programs/features.py`. The store has its indexes, and tar files of the right sizes that
 take no room on the disk.
 """
 

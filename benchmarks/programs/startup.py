@@ -1,6 +1,7 @@
 """Time how soon a command answers: help, version, and what is wrong with flags and paths.
 
-    python benchmarks/startup.py [--rounds 10]
+    cd benchmarks
+    python -m programs.startup [--rounds 10]
 
 Each line is a process of its own, from its start to its end; the rounds run all lines in turn, and
 the table has the median of each. `import torch` is what any answer would cost if it came first.

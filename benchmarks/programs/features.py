@@ -1,6 +1,7 @@
 """Time the extraction of features into a store, and the reading of it.
 
-    python benchmarks/features.py [--parts photographs feeding tiny reading index]
+    cd benchmarks
+    python -m programs.features [--parts photographs feeding tiny reading index]
         [--photographs DIR] [--images 24] [--rounds 3] [--tiny 10000] [--entries 1000000]
         [--folder DIR]
 
@@ -46,7 +47,7 @@ from swin_dense.tools.features.pipeline import make_shards
 from swin_dense.tools.features.plan import make_plan
 from swin_dense.tools.features.reading import load_image
 
-_SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "coco_mini" / "val2017"
+_SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "coco_mini" / "val2017"
 _PARTS = ("photographs", "feeding", "tiny", "reading", "index")
 
 

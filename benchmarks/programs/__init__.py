@@ -1,0 +1,1 @@
+"""Whole commands: what they cost from their start to their end."""
