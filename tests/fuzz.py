@@ -26,7 +26,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
 
-from hostile_inputs import CANARY, FAMILIES, Case, make_material
+from hostile.cases import CANARY, Case
+from hostile.families import FAMILIES
+from hostile.material import make_material
 
 from swin_dense.tools.printable import printable
 

@@ -1,0 +1,1 @@
+"""Hostile inputs, drawn at random by family: files and the command line that is to read them."""
