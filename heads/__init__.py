@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from swin_dense.heads.model_config import ModelConfig
     from swin_dense.heads.models import MODEL_SPECS, ModelSpec, add_model, create_model
     from swin_dense.heads.pretrained import from_pretrained, push_to_hub, save_pretrained
-    from swin_dense.heads.segmentation.config import UPerNetConfig
     from swin_dense.heads.segmentation.unet.config import UNetConfig
     from swin_dense.heads.segmentation.unet.unet import UNet
-    from swin_dense.heads.segmentation.upernet import UPerNet
+    from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+    from swin_dense.heads.segmentation.uper.upernet import UPerNet
     from swin_dense.heads.variants import MODEL_VARIANTS
     from swin_dense.heads.whole_model import Model
 
@@ -83,8 +83,8 @@ _PLACES = {
     "ModelSpec": "models",
     "UNet": "segmentation.unet.unet",
     "UNetConfig": "segmentation.unet.config",
-    "UPerNet": "segmentation.upernet",
-    "UPerNetConfig": "segmentation.config",
+    "UPerNet": "segmentation.uper.upernet",
+    "UPerNetConfig": "segmentation.uper.config",
     "ViewConfig": "classification.config",
     "add_model": "models",
     "create_model": "models",

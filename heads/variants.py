@@ -11,8 +11,8 @@ from swin_dense.heads.detection.config import (
 )
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.model_config import ModelConfig
-from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 
 _DETECTORS: dict[str, type[TwoStageDetectorConfig]] = {
     "mask_rcnn": MaskRCNNConfig,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swin_dense.heads.graphs import Graph, normalise
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 
 # Pixels whose two best classes are so near each other that rounding decides.
 _MOST_UNDECIDED = 1e-3

@@ -23,8 +23,8 @@ from swin_dense.heads.detection.config import (
     RPNConfig,
 )
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
-from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.padding import batch_images
 
 NUM_CLASSES = 3

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig, RPNConfig
-from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.tools.recipes.recipe import Recipe
 from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.training.options import Options

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
 
 CHANNELS = (4, 6, 8, 10)
 

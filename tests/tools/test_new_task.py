@@ -17,8 +17,8 @@ from training_runs import BACKBONE, assert_same, weights
 
 import swin_dense as sd
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.config import UPerNetConfig
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.cli import main
 from swin_dense.tools.recipes.data import DataConfig

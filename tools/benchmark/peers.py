@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from swin_dense.configs import SwinConfig
 from swin_dense.heads.detection.config import FasterRCNNConfig, MaskRCNNConfig
 from swin_dense.heads.model_config import ModelConfig
-from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.padding import PIXEL_MEAN, PIXEL_STD
 
 _NUM_LEVELS = 4

@@ -26,7 +26,7 @@ from swin_dense.heads.detection.targets import DetectionResult, MaskForm
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.export.metadata import ExportMetadata

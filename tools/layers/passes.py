@@ -12,8 +12,8 @@ from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNCon
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.mask2former.decoders.query_decoder import mask_logits
 from swin_dense.heads.mask2former.model import Mask2Former
-from swin_dense.heads.segmentation.uper_head import UPerHead
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 
 # (height, width) in px by the task of the model: as published where there is one.

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from swin_dense.configs import SwinConfig
-from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.unet.config import UNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.tools.recipes.data import SegmentationData
 from swin_dense.tools.recipes.optim import AdamWConfig, PolySchedule
 from swin_dense.tools.recipes.recipe import Recipe, published_model

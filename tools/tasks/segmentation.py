@@ -26,7 +26,7 @@ from swin_dense.datasets.transforms.resizing import (
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write

@@ -6,7 +6,7 @@ from torch import nn
 
 from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.heads.segmentation.unet.unet_head import UNetHead
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 
 

@@ -13,7 +13,7 @@ from swin_dense.heads.checkpoints import save_model
 from swin_dense.heads.detection.config import BoxConfig, MaskConfig, MaskRCNNConfig, RPNConfig
 from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.tools.commands.convert import convert_file
 
 _BACKBONE = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1), window_size=2)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import swin_dense as sd
-from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
 from swin_dense.tools.layers.counting import Layer, count_layers, describe_output
 from swin_dense.windowing.token_maps import TokenMaps
 

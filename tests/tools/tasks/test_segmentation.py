@@ -12,8 +12,8 @@ from swin_dense.configs import SwinConfig
 from swin_dense.datasets.categories import ade20k_classes
 from swin_dense.datasets.shapes import GROUND_NAME, SHAPE_NAMES, write_shapes
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.config import UPerNetConfig
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.tools.recipes.data import PaddedData, SegmentationData
 from swin_dense.tools.task_flags import SegmentationInference
 from swin_dense.tools.tasks.segmentation import LabelMapWriter, SegmentationTask

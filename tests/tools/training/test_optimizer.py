@@ -7,7 +7,7 @@ import torch
 
 from swin_dense.configs import BackboneConfig, SwinConfig, TimmConfig
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.recipes.optim import AdamWConfig
 from swin_dense.tools.training.optimizer import create_optimizer, parameter_groups

@@ -2,7 +2,7 @@
 
 import torch
 
-from swin_dense.heads.segmentation.fcn_head import FCNHead
+from swin_dense.heads.segmentation.uper.fcn_head import FCNHead
 
 
 def test_logits_have_one_channel_per_class_at_the_level_s_size(generator):

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 import swin_dense as sd
 from swin_dense.heads import MODEL_VARIANTS, create_model
-from swin_dense.heads.segmentation.config import UPerNetConfig
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 
 CONFIG = UPerNetConfig(
     backbone=sd.SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
@@ -265,8 +265,8 @@ def test_variants_have_the_published_width():
 MEASURE = """
 import resource, sys, torch
 from swin_dense.configs import SwinConfig
-from swin_dense.heads.segmentation.upernet import UPerNet
-from swin_dense.heads.segmentation.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 backbone = SwinConfig(embed_dim=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 model = UPerNet(UPerNetConfig(backbone=backbone, num_classes=150, decoder_channels=8))
 image = torch.zeros(3, 64, 64, dtype=torch.uint8)

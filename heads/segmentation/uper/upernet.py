@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from swin_dense.heads.eval_mode import in_eval_mode
-from swin_dense.heads.segmentation.config import UPerNetConfig
-from swin_dense.heads.segmentation.fcn_head import FCNHead
 from swin_dense.heads.segmentation.inference import (
     MultiScaleSegmentor,
     ScoreSource,
@@ -23,7 +21,9 @@ from swin_dense.heads.segmentation.inference import (
     window_scores,
 )
 from swin_dense.heads.segmentation.resizing import map_size, resize_maps
-from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.fcn_head import FCNHead
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
 from swin_dense.heads.whole_model import Model, result_sizes
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.pyramids import Pyramids

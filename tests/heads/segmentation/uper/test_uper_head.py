@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from uper_heads import make_head, make_pyramid
 
 import swin_dense as sd
-from swin_dense.heads.segmentation.config import UPerNetConfig
-from swin_dense.heads.segmentation.uper_head import UPerHead
-from swin_dense.heads.segmentation.upernet import UPerNet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 
 
 def test_levels_are_added_from_coarse_to_fine_and_joined_by_hand() -> None:

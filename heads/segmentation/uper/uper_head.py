@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from swin_dense.heads.conv_norm import ConvNormReLU
-from swin_dense.heads.segmentation.fast_uper_head import decode_fast
 from swin_dense.heads.segmentation.resizing import map_size, pool_maps, resize_maps
+from swin_dense.heads.segmentation.uper.fast_uper_head import decode_fast
 
 
 class UPerHead(nn.Module):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from swin_dense.checkpoints.architecture import count_numbers, read_shape
-from swin_dense.heads.segmentation.config import UPerNetConfig
 from swin_dense.heads.segmentation.unet.architecture import is_unet
+from swin_dense.heads.segmentation.uper.config import UPerNetConfig
 
 
 def is_upernet(state: Mapping[str, Tensor]) -> bool:

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from uper_heads import make_head, make_pyramid
 
-from swin_dense.heads.segmentation.fast_uper_head import decode_fast
-from swin_dense.heads.segmentation.uper_head import UPerHead
+from swin_dense.heads.segmentation.uper.fast_uper_head import decode_fast
+from swin_dense.heads.segmentation.uper.uper_head import UPerHead
 
 SIZES = [(37, 26), (32, 48), (1, 1), (5, 64), (63, 2)]
 

@@ -1,0 +1,1 @@
+"""UPerNet: decoder, auxiliary head, and the whole model."""
