@@ -42,12 +42,12 @@ from swin_dense.heads.mask2former.config import Mask2FormerConfig
 from swin_dense.heads.mask2former.hub_config import complete_config
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.model_config import ModelConfig
-from swin_dense.heads.segmentation.graph import UPerNetGraph
 from swin_dense.heads.segmentation.unet.architecture import is_unet, read_unet_config
 from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.heads.segmentation.unet.unet import UNet
 from swin_dense.heads.segmentation.uper.architecture import is_upernet, read_upernet_config
 from swin_dense.heads.segmentation.uper.config import UPerNetConfig
+from swin_dense.heads.segmentation.uper.graph import UPerNetGraph
 from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.variants import MODEL_VARIANTS, variants_of
 from swin_dense.heads.whole_model import Model

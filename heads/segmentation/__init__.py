@@ -1,1 +1,1 @@
-"""UPerNet: the whole model, its heads, resizing, and inference in one piece or in windows."""
+"""Semantic segmentors: what they share, resizing, inference; UPerNet and U-Net in their rooms."""

@@ -12,8 +12,8 @@ from swin_dense.heads.detection.config import CascadeMaskRCNNConfig, MaskRCNNCon
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.mask2former.decoders.query_decoder import mask_logits
 from swin_dense.heads.mask2former.model import Mask2Former
+from swin_dense.heads.segmentation.segmentor import Segmentor
 from swin_dense.heads.segmentation.uper.uper_head import UPerHead
-from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 
 # (height, width) in px by the task of the model: as published where there is one.
@@ -65,7 +65,7 @@ def run_network(module: nn.Module, pixels: Tensor) -> str:
     levels = module.backbone(pixels)
     if isinstance(module, Classifier):
         module.head(levels[-1].mean((2, 3)))
-    elif isinstance(module, UPerNet):  # U-Net, too
+    elif isinstance(module, Segmentor):
         if isinstance(module.decode_head, UPerHead):
             module.decode_head.fast = False
         module.decode_head(levels)

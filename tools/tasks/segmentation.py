@@ -26,7 +26,7 @@ from swin_dense.datasets.transforms.resizing import (
 from swin_dense.datasets.transforms.segmentation import segmentation_eval, segmentation_train
 from swin_dense.heads.mask2former.model import Mask2Former
 from swin_dense.heads.models import create_model
-from swin_dense.heads.segmentation.uper.upernet import UPerNet
+from swin_dense.heads.segmentation.segmentor import Segmentor
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.files import UniqueNames, atomic_write
@@ -330,9 +330,9 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
     def predict(
         model: Model, images: Sequence[Tensor], original_sizes: Sequence[tuple[int, int]]
     ) -> list[Tensor]:
-        if not isinstance(model, UPerNet):
+        if not isinstance(model, Segmentor):
             raise ValueError(
-                f"--mode slide must have a UPerNet, got a {type(model).__name__}; "
+                f"--mode slide must have a UPerNet or U-Net, got a {type(model).__name__}; "
                 "it is published with --mode whole and ms_flip"
             )
         return model.predict(
@@ -343,7 +343,7 @@ def _sliding(crop: tuple[int, int], stride: tuple[int, int]) -> Predict:
 
 
 def _predict_multi_scale(
-    model: UPerNet | Mask2Former,
+    model: Segmentor | Mask2Former,
     images: Sequence[Tensor],
     original_sizes: Sequence[tuple[int, int]],
     *,

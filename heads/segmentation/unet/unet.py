@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from swin_dense.heads.segmentation.segmentor import Segmentor
 from swin_dense.heads.segmentation.unet.config import UNetConfig
 from swin_dense.heads.segmentation.unet.unet_head import UNetHead
-from swin_dense.heads.segmentation.uper.upernet import UPerNet
-from swin_dense.heads.whole_model import Model
 
 
-class UNet(UPerNet):
-    """Semantic segmentor with U-Net's decoder; losses, windows and scales are UPerNet's.
+class UNet(Segmentor):
+    """Semantic segmentor with U-Net's decoder.
 
     Logits come at the image's own size where its sides are multiples of the finest stride, else
     they are resized to it.
@@ -23,7 +22,8 @@ class UNet(UPerNet):
             the image.
     """
 
-    config: UNetConfig  # type: ignore[assignment]  # of UPerNet's it has what the methods ask for
+    config: UNetConfig
+    decode_head: UNetHead
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class UNet(UPerNet):
         class_names: Sequence[str] | None = None,
         category_ids: Sequence[int] | None = None,
     ) -> None:
-        Model.__init__(
-            self, config, backbone=backbone, class_names=class_names, category_ids=category_ids
+        super().__init__(
+            config, backbone=backbone, class_names=class_names, category_ids=category_ids
         )
         channels, stride = self.pyramid.channels, self.pyramid.strides[0]
         needed = len(channels) - 1 + (stride - 1).bit_length()
@@ -43,7 +43,4 @@ class UNet(UPerNet):
                 f"decoder_channels must be {needed} for {len(channels)} levels from stride "
                 f"{stride} px on, got {len(config.decoder_channels)}"
             )
-        self.decode_head = UNetHead(  # type: ignore[assignment]
-            channels, config.num_classes, channels=config.decoder_channels
-        )
-        self.auxiliary_head = None
+        self.decode_head = UNetHead(channels, config.num_classes, channels=config.decoder_channels)

@@ -1,1 +1,1 @@
-"""UPerNet: decoder, auxiliary head, and the whole model."""
+"""UPerNet: decoder, auxiliary head, the whole model, and its graph for other runtimes."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import swin_dense as sd
-from swin_dense.heads.segmentation.graph import UPerNetGraph
+from swin_dense.heads.segmentation.uper.graph import UPerNetGraph
 
 
 @pytest.fixture
