@@ -1,5 +1,6 @@
 """The sections of a run's report: training, scores, classes, precision and recall, confusions."""
 
+import re
 from collections.abc import Sequence
 from itertools import chain
 
@@ -23,6 +24,7 @@ from swin_dense.tools.tasks.scores import (
 MEMORY_IS_SAME = 0.05  # share of the most; less is not worth a chart
 _MOST_CURVES = 8  # with a name and a colour in one chart
 _MOST_NAMED = 12  # points with a name in one chart
+_LAYER = re.compile(r"_\d+$")  # at the end of a loss's name
 _NAME_ROOM = (0.2, 0.055)  # of the axes; so much a name takes
 
 
@@ -148,14 +150,14 @@ def recall_chart(
 
 
 def over_steps(
-    run: RunFolder, key: str, *, name: str = "", colour: str | None = None, factor: float = 1.0
+    run: RunFolder, *keys: str, name: str = "", colour: str | None = None, factor: float = 1.0
 ) -> Line:
-    """A figure of the log over the steps."""
-    values = [line.get(key) for line in run.log]
+    """A figure of the log over the steps, or the sum of some."""
+    found = [[line[key] for key in keys if line.get(key) is not None] for line in run.log]
     return Line(
         name=name,
         x=[line["step"] for line in run.log],
-        y=[None if value is None else factor * value for value in values],
+        y=[factor * sum(values) if values else None for values in found],
         colour=colour,
     )
 
@@ -163,14 +165,20 @@ def over_steps(
 def _loss_charts(run: RunFolder) -> list[str]:
     """The total with the losses of no stage, and a chart for the losses of each stage.
 
-    A loss of a stage is logged as `s0.loss_cls`: a cascade's.
+    A loss of a stage is logged as `s0.loss_cls`: a cascade's. Those of a decoder's layers, as
+    `loss_cls_0` beside the last one's `loss_cls`, are drawn as their sum.
     """
     names = [name for name in dict.fromkeys(chain(*run.log)) if name not in FIGURES]
+    layers = dict[str, list[str]]()
+    for name in sorted(names, key=len):  # the last layer's before the others'
+        last = _LAYER.sub("", name)
+        layers.setdefault(last if last in names else name, []).append(name)
+    kinds = [name for name in names if name in layers]
     charts = []
     for stage in dict.fromkeys(["", *(name.rpartition(".")[0] for name in names)]):
         lines = [
-            over_steps(run, name, name=name.rpartition(".")[2].removeprefix("loss_"))
-            for name in names
+            over_steps(run, *layers[name], name=name.rpartition(".")[2].removeprefix("loss_"))
+            for name in kinds
             if name.rpartition(".")[0] == stage
         ]
         if not stage:
@@ -229,7 +237,10 @@ def _class_curves(
 def _precision_points(record: EvaluationRecord) -> list[str]:
     """Predictions without scores: each class has one precision and one recall."""
     counts = record.confusion.counts.astype(np.float64)
-    truth, found, right = counts.sum(1), counts.sum(0), counts.diagonal()
+    num_classes = len(counts) - record.confusion.has_background
+    truth, found, right = (
+        values[:num_classes] for values in (counts.sum(1), counts.sum(0), counts.diagonal())
+    )
     places = [int(place) for place in np.flatnonzero((truth > 0) & (found > 0))]
     by_iou = sorted(places, key=lambda i: right[i] / (truth[i] + found[i] - right[i]))
     lines = []
@@ -245,7 +256,6 @@ def _precision_points(record: EvaluationRecord) -> list[str]:
             kind="dots",
         )
         for i in places
-        if i < len(record.classes.names)
     ]
     points = [(float(right[i] / truth[i]), float(right[i] / found[i])) for i in by_iou]
     texts = [

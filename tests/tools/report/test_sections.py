@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from run_writer import detection_evaluation, segmentation_evaluation, write_run
 
@@ -11,6 +12,7 @@ from swin_dense.tools.report.page import Section
 from swin_dense.tools.report.sections import (
     class_section,
     confusion_section,
+    over_steps,
     precision_section,
     score_section,
     training_section,
@@ -56,6 +58,13 @@ def test_losses_of_any_name_are_drawn_but_no_figure_is(tmp_path: Path) -> None:
     assert _legend(_html(training_section(run)), "Losses") == ["total", "giou", "cls"]
 
 
+def test_losses_of_a_decoders_layers_are_drawn_as_their_sum(tmp_path: Path) -> None:
+    losses = {"loss_cls": 0.1, "loss_cls_0": 0.5, "loss_cls_1": 0.25, "loss_bce_0": 0.2}
+    run = read_run(write_run(tmp_path / "run", detection_evaluation(), losses=losses))
+    assert _legend(_html(training_section(run)), "Losses") == ["total", "cls", "bce_0"]
+    assert over_steps(run, "loss_cls", "loss_cls_0", "loss_cls_1").y[0] == pytest.approx(0.85)
+
+
 @pytest.mark.parametrize("names_task", [True, False])
 def test_scores_have_the_words_of_the_runs_task(tmp_path: Path, names_task: bool) -> None:
     pages = [
@@ -86,6 +95,20 @@ def test_without_scores_each_class_is_a_point(tmp_path: Path) -> None:
     assert "share of its pixels that were found" in page
     (record,) = read_run(write_run(tmp_path / "other", detection_evaluation())).evaluations
     assert len(_titles(_html(precision_section(record)))) == 4 + 1
+
+
+def test_what_is_no_segment_is_no_point(tmp_path: Path) -> None:
+    made = segmentation_evaluation()
+    counts = np.pad(made.confusion.counts, (0, 1), constant_values=7)
+    confusion = replace(
+        made.confusion,
+        names=(*made.confusion.names, "no segment"),
+        counts=counts,
+        has_background=True,
+    )
+    run = read_run(write_run(tmp_path / "run", replace(made, confusion=confusion)))
+    page = _html(precision_section(run.evaluations[0]))
+    assert re.findall(r"text-anchor: start[^>]*>([^<]*)<", page) == [made.classes.names[0]]
 
 
 def test_a_class_has_one_colour_in_bars_and_curves(tmp_path: Path) -> None:
