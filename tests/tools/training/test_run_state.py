@@ -2,6 +2,7 @@
 processes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from training_runs import detection_recipe, segmentation_recipe, small_options
 
 from swin_dense.heads.models import create_model
+from swin_dense.tools.recipes.table import find_recipe
 from swin_dense.tools.runs.checkpoints import STATE_FILE, load_state
 from swin_dense.tools.runs.log import RunLog
 from swin_dense.tools.training.options import Options
@@ -111,3 +113,20 @@ def test_a_run_of_version_0_1_continues_under_todays_names_of_fields(tmp_path: P
     torch.save(state | {"recipe": json.dumps(recipe)}, options.run / "last" / STATE_FILE)
     with pytest.raises(ValueError, match=r"another data\.cat_max_ratio: 0\.9 instead of 0\.1"):
         state_to_resume(options)
+
+
+def test_fields_that_came_later_have_what_was_done_before(tmp_path: Path) -> None:
+    recipe = find_recipe("mask2former_demo")
+    recipe = replace(recipe, model=replace(recipe.model, panoptic_merging="pixels"))
+    options = small_options(recipe, tmp_path / "run", resume=True)
+    run_state, _ = _run_state(options)
+    run_state.save(1, options)
+    state = load_state(options.run / "last")
+    stored = json.loads(state["recipe"])
+    del stored["model"]["panoptic_merging"], stored["model"]["backbone"]["shift_narrow_maps"]
+    del stored["optimizer"]["backbone_lr"]
+    torch.save(state | {"recipe": json.dumps(stored)}, options.run / "last" / STATE_FILE)
+    assert state_to_resume(options)["step"] == 1
+    other = replace(options, recipe=find_recipe("mask2former_demo"))
+    with pytest.raises(ValueError, match=r"another model\.panoptic_merging: masks instead of pi"):
+        state_to_resume(other)
