@@ -90,6 +90,7 @@ def _serve(options: Any, *, may_exit: bool) -> None:
     ):
         from swin_dense.datasets.images import limit_pixels
         from swin_dense.tools.export.exported_models import open_model
+        from swin_dense.tools.runs.folder import with_known_scale
         from swin_dense.tools.serve.app import make_app
         from swin_dense.tools.serve.served_model import Servable, ServedModel
         from swin_dense.tools.serve.service import Service
@@ -100,7 +101,7 @@ def _serve(options: Any, *, may_exit: bool) -> None:
             open_model(options.weights, device=options.device, precision=options.precision),
         )
         task = find_task(model.task)
-        flags = choose_flags(flags_of_tasks, task)
+        flags = with_known_scale(choose_flags(flags_of_tasks, task), options.weights)
         predictor = task.predictor(_without_threshold(flags), model)
         served = ServedModel(model, task, predictor, precision=options.precision)
         app = make_app(

@@ -24,6 +24,7 @@ from swin_dense.tools.export.writing.proof import prove
 from swin_dense.tools.export.writing.quantisation import quantise_linear_layers
 from swin_dense.tools.export.writing.tracing import trace
 from swin_dense.tools.export.writing.writers import set_onnx_metadata, write_onnx, write_package
+from swin_dense.tools.runs.folder import with_known_scale
 from swin_dense.tools.tasks.table import find_task
 
 # How far results may be from those of the model, as multiples of what float32 must keep to: its
@@ -70,7 +71,9 @@ def export_model(
     reference.tolerance *= _LOOSER[precision]
     # The compiler of packages divides maps into windows wrongly where the batch is a symbol too.
     any_batch = graph.any_batch and out.suffix == ".onnx"
-    metadata = describe(module, graph.eval(), part=part, precision=precision, any_batch=any_batch)
+    metadata = describe(
+        module, graph.eval(), Path(weights), part=part, precision=precision, any_batch=any_batch
+    )
     report("tracing for images of any size")
     program = trace(graph, device, any_batch=any_batch)
     partial = out.with_name(f".{out.stem}.partial{out.suffix}")
@@ -95,7 +98,7 @@ def load_module(weights: str) -> nn.Module:
 
 
 def describe(
-    module: nn.Module, graph: Graph, *, part: str, precision: str, any_batch: bool
+    module: nn.Module, graph: Graph, weights: Path, *, part: str, precision: str, any_batch: bool
 ) -> ExportMetadata:
     """Description that the file shall carry."""
     shared: dict[str, Any] = {
@@ -109,13 +112,14 @@ def describe(
     if not isinstance(module, Model):
         return ExportMetadata(config=config_as_json(cast(Any, module).config), **shared)
     task = find_task(module.task)
+    flags = with_known_scale(task.prediction_flags(), weights)
     return ExportMetadata(
         kind=find_spec(module.config).name,
         task=module.task,
         config=config_as_json(module.config),
         class_names=module.class_names,
         category_ids=module.category_ids,
-        scale=task.predictor(task.prediction_flags(), module).scale,
+        scale=task.predictor(flags, module).scale,
         **shared,
     )
 

@@ -108,14 +108,14 @@ def find_kept_images(weights: Path, data: Path) -> Path | None:
     """The list of images that a run kept from its training for evaluation.
 
     Args:
-        weights: a file of one of the run's checkpoints.
+        weights: one of the run's checkpoints, or a file of it.
         data: folder to evaluate on.
 
     Returns:
         The list; None where the file belongs to no run, or the run kept none or had other data.
     """
     root = _data_of_run(weights).get("root")
-    kept = weights.parent.parent / KEPT_FILE
+    kept = _run_of(weights) / KEPT_FILE
     if not isinstance(root, str) or Path(root).resolve() != data.resolve():
         return None
     return kept if kept.is_file() else None
@@ -125,9 +125,9 @@ def with_known_scale(flags: _Flags, weights: Path) -> _Flags:
     """The flags of a task, where they have no resize with the one of the recipe of the weights.
 
     Args:
-        flags: of `evaluate` or `predict`; tiles without a resize keep the image's resolution, and
+        flags: of evaluation or prediction; tiles without a resize keep the image's resolution, and
             classifiers know theirs.
-        weights: a file of one of a run's checkpoints, or a published file or its name.
+        weights: one of a run's checkpoints, a file of it, or a published file or its name.
     """
     is_settled = flags.scale is not None or getattr(flags, "tiles", None) is not None
     if is_settled or isinstance(flags, ClassificationInference):
@@ -145,10 +145,16 @@ def _find_scale(weights: Path) -> tuple[int, int] | None:
     return None if recipe is None else recipe.data.scale
 
 
+def _run_of(weights: Path) -> Path:
+    """The folder that is a run's, if weights are its checkpoint or a file of it."""
+    checkpoint = weights if weights.is_dir() else weights.parent
+    return checkpoint.absolute().parent
+
+
 def _data_of_run(weights: Path) -> dict[str, Any]:
-    """The data config of the run that a file belongs to; empty where it belongs to none."""
+    """The data config of the run that weights belong to; empty where they belong to none."""
     try:
-        recipe = json.loads((weights.parent.parent / RECIPE_FILE).read_text(encoding="utf-8"))
+        recipe = json.loads((_run_of(weights) / RECIPE_FILE).read_text(encoding="utf-8"))
         return dict(recipe["data"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}

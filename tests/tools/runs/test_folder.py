@@ -94,12 +94,14 @@ def test_runs_beside_a_path_that_is_none_are_named_the_nearest_first(tmp_path: P
 def test_weights_are_resized_for_as_their_run_or_published_recipe_does(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", detection_evaluation())
     weights = folder / "last" / "model.safetensors"
+    weights.parent.mkdir(exist_ok=True)
     plain = DetectionEvaluation()
     assert with_known_scale(plain, weights).scale == (1333, 800)
     recipe = json.loads((folder / "recipe.json").read_text())
     recipe["data"]["scale"] = [96, 64]
     (folder / "recipe.json").write_text(json.dumps(recipe))
-    assert with_known_scale(plain, weights).scale == (96, 64)
+    for known in (weights, weights.parent):
+        assert with_known_scale(plain, known).scale == (96, 64)
     assert with_known_scale(DetectionEvaluation(scale=(8, 4)), weights).scale == (8, 4)
     assert with_known_scale(DetectionEvaluation(tiles=64, overlap=0), weights).scale is None
     published = Path("mask2former_swin_l_ade20k_panoptic")
