@@ -24,7 +24,11 @@ from swin_dense.tools.recipes.table import RECIPES
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-RECIPES_OF_TASKS = ("mask_rcnn_swin_t_finetune", "upernet_swin_t_finetune")
+RECIPES_OF_TASKS = (
+    "mask_rcnn_swin_t_finetune",
+    "upernet_swin_t_finetune",
+    "mask2former_swin_t_panoptic_finetune",
+)
 
 
 def code_blocks(page: Path, language: str) -> list[str]:
