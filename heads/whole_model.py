@@ -30,6 +30,8 @@ class Model(HubMethods, nn.Module):
             file has other classes.
         optional_parts: beginnings of the names of parts that this model does not have and related
             ones do; a training that starts from such a file leaves them out.
+        is_resized_by_pillow: whether images were resized by Pillow's filter for the published
+            scores of such models; else by OpenCV's.
 
     Raises:
         ValueError: there is another number of names or ids than of classes.
@@ -39,6 +41,7 @@ class Model(HubMethods, nn.Module):
     task: ClassVar[str]
     class_layers: ClassVar[tuple[str, ...]]
     optional_parts: ClassVar[tuple[str, ...]] = ()
+    is_resized_by_pillow: ClassVar[bool] = False
 
     config: ModelConfig
 

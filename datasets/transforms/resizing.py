@@ -9,6 +9,7 @@ from typing import Any
 import albumentations as A
 import cv2
 import numpy as np
+from PIL import Image
 
 from swin_dense.datasets.images import max_pixels
 from swin_dense.datasets.samples import Size
@@ -17,6 +18,14 @@ from swin_dense.datasets.transforms.pipeline import GEOMETRIC_TARGETS
 # Of the published multi-scale scores, which average them, each with its horizontal flip.
 MULTI_SCALE_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _LONGEST_VIEW = 7  # times the short side, of Mask2Former's: 3584 px for 512
+
+
+class PillowScale(tuple[int, int]):
+    """A scale `(long, short)`, px, that images are fitted into by Pillow's bilinear filter.
+
+    It weighs all pixels that a smaller image is made of, where OpenCV's takes the nearest four:
+    so images were resized for the published scores that detectron2 measured with its own resize.
+    """
 
 
 def keep_ratio_size(size: tuple[int, int], scale: tuple[int, int]) -> Size:
@@ -50,11 +59,12 @@ def fit_image(image: np.ndarray, scale: tuple[int, int] | None) -> np.ndarray:
 
     Args:
         image: `(H, W, 3)` uint8.
-        scale: LONG SHORT, px.
+        scale: LONG SHORT, px; a `PillowScale` for Pillow's filter.
     """
     if scale is None:
         return image
-    return _resize(image, keep_ratio_size(image.shape[:2], scale))
+    size = keep_ratio_size(image.shape[:2], scale)
+    return _resize(image, size, by_pillow=isinstance(scale, PillowScale))
 
 
 def multi_scale_views(
@@ -79,7 +89,7 @@ def multi_scale_views(
 def fit_multi_scale(
     image: np.ndarray, short: int, *, ratios: Sequence[float] = MULTI_SCALE_RATIOS
 ) -> list[np.ndarray]:
-    """Fit an image to several short sides, for Mask2Former's multi-scale inference.
+    """Fit an image to several short sides, for Mask2Former's multi-scale inference, by Pillow.
 
     Args:
         image: `(H, W, 3)` uint8.
@@ -90,15 +100,16 @@ def fit_multi_scale(
         `(H_i, W_i, 3)` uint8, one per ratio.
     """
     longest = _LONGEST_VIEW * short
-    return [fit_image(image, (longest, max(1, int(short * ratio)))) for ratio in ratios]
+    shorts = [max(1, int(short * ratio)) for ratio in ratios]
+    return [fit_image(image, PillowScale((longest, side))) for side in shorts]
 
 
 class KeepRatioResize(A.DualTransform):
     """Fit the image into one of several scales, equally likely (see `keep_ratio_size`).
 
-    Images are resized bilinearly on uint8; label maps take the nearest pixel by the rule of the
-    reference frameworks (`cv2.INTER_NEAREST`), bitmaps of objects by the centres of pixels, as
-    their polygons would be.
+    Images are resized bilinearly on uint8, by Pillow where a scale says so; label maps take the
+    nearest pixel by the rule of the reference frameworks (`cv2.INTER_NEAREST`), bitmaps of objects
+    by the centres of pixels, as their polygons would be.
     """
 
     _targets = GEOMETRIC_TARGETS
@@ -114,11 +125,17 @@ class KeepRatioResize(A.DualTransform):
     ) -> dict[str, Any]:
         """Draw the scale; the size follows from it and the image's."""
         del data
-        return {"size": keep_ratio_size(params["shape"][:2], self.py_random.choice(self.scales))}
+        scale = self.py_random.choice(self.scales)
+        return {
+            "size": keep_ratio_size(params["shape"][:2], scale),
+            "by_pillow": isinstance(scale, PillowScale),
+        }
 
-    def apply(self, img: np.ndarray, *args: Any, size: Size, **params: Any) -> np.ndarray:
+    def apply(
+        self, img: np.ndarray, *args: Any, size: Size, by_pillow: bool = False, **params: Any
+    ) -> np.ndarray:
         """Resize an `(H, W, 3)` image."""
-        return _resize(img, size)
+        return _resize(img, size, by_pillow=by_pillow)
 
     def apply_to_mask(self, mask: np.ndarray, *args: Any, size: Size, **params: Any) -> np.ndarray:
         """Resize an `(H, W)` label map."""
@@ -170,5 +187,8 @@ class RandomRatioResize(KeepRatioResize):
         return {"size": keep_ratio_size(params["shape"][:2], (long, short))}
 
 
-def _resize(image: np.ndarray, size: Size) -> np.ndarray:
+def _resize(image: np.ndarray, size: Size, *, by_pillow: bool = False) -> np.ndarray:
+    if by_pillow:
+        shape = (size.width, size.height)
+        return np.array(Image.fromarray(image).resize(shape, Image.Resampling.BILINEAR))
     return cv2.resize(image, (size.width, size.height), interpolation=cv2.INTER_LINEAR)

@@ -50,6 +50,7 @@ class Mask2Former(MultiScaleSegmentor, Model):
     task: ClassVar[str] = "panoptic"
     class_layers: ClassVar[tuple[str, ...]] = ("class_embed",)
     gives_masks: ClassVar[bool] = True
+    is_resized_by_pillow: ClassVar[bool] = True
 
     config: Mask2FormerConfig
 

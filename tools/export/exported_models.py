@@ -26,7 +26,7 @@ from swin_dense.heads.detection.targets import DetectionResult, MaskForm
 from swin_dense.heads.detection.two_stage import TwoStageDetector
 from swin_dense.heads.model_config import ModelConfig
 from swin_dense.heads.models import MODEL_SPECS
-from swin_dense.heads.segmentation.segmentor import Segmentor
+from swin_dense.heads.segmentation.uper.upernet import UPerNet
 from swin_dense.heads.whole_model import Model
 from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.export.metadata import ExportMetadata
@@ -100,7 +100,7 @@ def model_of(runtime: Runtime, path: Path) -> Model:
         raise ValueError(f"{path}: {error}") from error
     if issubclass(spec.model, TwoStageDetector):
         return ExportedDetector(runtime, config)
-    if issubclass(spec.model, Segmentor):
+    if issubclass(spec.model, UPerNet):
         return ExportedSegmentor(runtime, config)
     raise ValueError(f"{path} must be a detector or a UPerNet to predict with, got a {kind}")
 
@@ -201,7 +201,7 @@ class ExportedDetector(ExportedModel, TwoStageDetector):
         return results
 
 
-class ExportedSegmentor(ExportedModel, Segmentor):
+class ExportedSegmentor(ExportedModel, UPerNet):
     """A segmentor whose network is an exported file. Arguments as `ExportedModel`'s."""
 
     def __init__(self, runtime: Runtime, config: Any) -> None:

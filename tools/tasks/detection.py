@@ -41,6 +41,7 @@ from swin_dense.tools.tasks.detection_scores import (
     score_detections,
 )
 from swin_dense.tools.tasks.drawing import Picture, draw_detections, side_by_side
+from swin_dense.tools.tasks.evaluation import released_scale
 from swin_dense.tools.tasks.results.coco_writer import DetectionWriter
 from swin_dense.tools.tasks.results.compact import keep_detections, predict_compactly
 from swin_dense.tools.tasks.results.tiled import in_tiles
@@ -144,7 +145,7 @@ class DetectionTask:
         """Whole images, resized, or tiles as well; masks as compressed run lengths."""
         threshold = flags.score_threshold if isinstance(flags, DetectionPrediction) else 0.0
         predict: Predict = partial(predict_compactly, score_threshold=threshold)
-        scale = flags.scale or DetectionData().scale
+        scale = released_scale(flags.scale or DetectionData().scale, model)
         if not isinstance(flags, DetectionInference) or flags.tiles is None:
             return Predictor(scale=scale, predict=predict)
         tiled = in_tiles(

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from swin_dense.datasets.images import init_worker
 from swin_dense.datasets.samplers import EvaluationBatchSampler
 from swin_dense.datasets.samples import collate_samples
+from swin_dense.datasets.transforms.resizing import PillowScale
 from swin_dense.heads.whole_model import Model
 from swin_dense.tools.progress import show_progress
 from swin_dense.tools.tasks.task import Evaluation, Gather, Predict, Sample, Task
@@ -47,6 +48,11 @@ def evaluate_model(
     batches = show_progress(loader, "evaluating", total=len(loader), is_quiet=part[0] > 0)
     predictions = predict_batches(model, batches, predict=predict, precision=precision)
     return task.evaluate(model, dataset, predictions, gather=gather)
+
+
+def released_scale(scale: tuple[int, int], model: Any) -> tuple[int, int]:
+    """The scale `(long, short)`, px, with the filter that a model's kind is evaluated with."""
+    return PillowScale(scale) if getattr(model, "is_resized_by_pillow", False) else scale
 
 
 def predict_batches(

@@ -34,6 +34,7 @@ from swin_dense.tools.printable import printable
 from swin_dense.tools.recipes.data import DataConfig, PaddedData, SegmentationData
 from swin_dense.tools.task_flags import Inference, SegmentationEvaluation, SegmentationInference
 from swin_dense.tools.tasks.drawing import Picture
+from swin_dense.tools.tasks.evaluation import released_scale
 from swin_dense.tools.tasks.label_map_pictures import (
     chart_colours,
     class_areas,
@@ -157,7 +158,7 @@ class SegmentationTask:
         Raises:
             ValueError: `crop` or `stride` without windows, or they leave gaps.
         """
-        scale = flags.scale or SegmentationData().scale
+        scale = released_scale(flags.scale or SegmentationData().scale, model)
         if flags.mode != "slide" and (flags.crop or flags.stride):
             flag = "crop" if flags.crop else "stride"
             raise ValueError(f"--{flag} is for --mode slide, got {flags.mode or 'whole'}")

@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from swin_dense.datasets.transforms.pipeline import compose, seed_transforms
 from swin_dense.datasets.transforms.resizing import (
     KeepRatioResize,
     KeepRatioResizeImage,
+    PillowScale,
     RandomRatioResize,
     fit_image,
     fit_multi_scale,
@@ -92,6 +94,20 @@ def test_views_of_mask2former_have_ratios_of_a_short_side() -> None:
     ]  # fmt: skip
     (narrow,) = fit_multi_scale(np.zeros((2, 100, 3), dtype=np.uint8), 8, ratios=(1.75,))
     assert narrow.shape[:2] == (1, 56)  # not 14 x 700
+
+
+@pytest.mark.parametrize("scale", [(30, 20), (120, 70)])
+def test_pillows_filter_weighs_all_pixels_of_a_smaller_image(scale: tuple[int, int]) -> None:
+    image = _noise(60, 82)
+    size = keep_ratio_size((60, 82), scale)
+    by_pillow = Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)
+    resized = fit_image(image, PillowScale(scale))
+    np.testing.assert_array_equal(resized, np.asarray(by_pillow))
+    np.testing.assert_array_equal(
+        compose([KeepRatioResize([PillowScale(scale)])])(image=image)["image"], resized
+    )
+    np.testing.assert_array_equal(fit_multi_scale(image, min(scale), ratios=(1.0,))[0], resized)
+    assert resized.std() < fit_image(image, scale).std() or size.height > 60
 
 
 def test_bitmaps_are_resized_by_the_centres_of_pixels() -> None:

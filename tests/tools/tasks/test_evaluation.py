@@ -3,10 +3,20 @@
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from swin_dense.heads.mask2former.model import Mask2Former
+from swin_dense.tools.task_flags import (
+    DetectionPrediction,
+    PanopticInference,
+    SegmentationInference,
+)
+from swin_dense.tools.tasks.detection import DetectionTask
 from swin_dense.tools.tasks.evaluation import (
     autocast,
     choose_device,
@@ -14,6 +24,8 @@ from swin_dense.tools.tasks.evaluation import (
     evaluation_loader,
     predict_batches,
 )
+from swin_dense.tools.tasks.panoptic.panoptic_task import PanopticTask
+from swin_dense.tools.tasks.segmentation import SegmentationTask
 
 
 class _Model(nn.Module):
@@ -96,3 +108,22 @@ def test_the_device_of_a_flag(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert choose_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("task", "flags"),
+    [
+        (DetectionTask(), DetectionPrediction(scale=(48, 32))),
+        (SegmentationTask(), SegmentationInference(scale=(48, 32))),
+        (PanopticTask(), PanopticInference(scale=(48, 32))),
+    ],
+)
+def test_images_are_resized_as_for_the_published_scores(task: Any, flags: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 120, 3), dtype=np.uint8)
+    others = task.predictor(flags, SimpleNamespace(is_resized_by_pillow=False)).scale
+    scale = task.predictor(flags, Mask2Former).scale
+    assert scale == others == (48, 32)
+    by_pillow = Image.fromarray(pixels).resize((40, 32), Image.Resampling.BILINEAR)
+    assert np.array_equal(task.resize(pixels, scale).permute(1, 2, 0), np.asarray(by_pillow))
+    by_opencv = cv2.resize(pixels, (40, 32), interpolation=cv2.INTER_LINEAR)
+    assert np.array_equal(task.resize(pixels, others).permute(1, 2, 0), by_opencv)

@@ -30,6 +30,7 @@ from swin_dense.padding import ImageBatch, batch_images
 from swin_dense.tools.recipes.data import DataConfig, PanopticData
 from swin_dense.tools.task_flags import Inference, PanopticEvaluation, PanopticInference
 from swin_dense.tools.tasks.drawing import Picture, side_by_side
+from swin_dense.tools.tasks.evaluation import released_scale
 from swin_dense.tools.tasks.panoptic.panoptic_pictures import draw_segments, segment_colours
 from swin_dense.tools.tasks.panoptic.panoptic_results import PackedSegments, write_panoptic
 from swin_dense.tools.tasks.panoptic.panoptic_scores import (
@@ -142,7 +143,8 @@ class PanopticTask:
 
     def predictor(self, flags: Inference, model: Any = None) -> Predictor:
         """Whole images, resized."""
-        return Predictor(scale=flags.scale or PanopticData().scale, predict=_predict)
+        scale = released_scale(flags.scale or PanopticData().scale, model)
+        return Predictor(scale=scale, predict=_predict)
 
     def resize(self, image: np.ndarray, scale: tuple[int, int] | None) -> Tensor:
         """`(H, W, 3)` uint8 to `(3, h, w)`."""
