@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 
 import torch
-from detection_batches import draw_images, draw_targets
+from measuring.detection_batches import draw_images, draw_targets
 from measuring.machine import describe_machine
 from measuring.memory import peak_memory
 from measuring.processes import ask_process, print_answer
