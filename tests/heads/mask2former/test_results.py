@@ -32,29 +32,39 @@ def make(*, seed: int = 0) -> QueryMasks:
     return QueryMasks(2 * torch.randn(6, 5), logits, SIZE, SIZE, SIZE)
 
 
+class Painter:
+    """Segments painted one after another; stuff of one class is one."""
+
+    def __init__(self) -> None:
+        self.panoptic = torch.zeros(SIZE, dtype=torch.int64)
+        self.segments: list[tuple[int, int]] = []
+        self._stuff: dict[int, int] = {}
+
+    def paint(self, mask: Tensor, label: int) -> None:
+        if label in self._stuff:
+            self.panoptic[mask] = self._stuff[label]
+            return
+        self.segments.append((len(self.segments) + 1, label))
+        self.panoptic[mask] = len(self.segments)
+        if label in CONFIG.stuff_classes:
+            self._stuff[label] = len(self.segments)
+
+
 def released_panoptic(masks: QueryMasks, config: Mask2FormerConfig) -> tuple[Tensor, list]:
     """Section 3.3 of the paper's released code, query by query."""
     scores, labels = masks.class_logits.softmax(-1).max(-1)
     kept = [q for q in range(6) if labels[q] != 4 and scores[q] > config.object_score]
-    panoptic, segments, stuff = torch.zeros(SIZE, dtype=torch.int64), [], {}
+    painter = Painter()
     if not kept:
-        return panoptic, segments
+        return painter.panoptic, painter.segments
     inside = masks.mask_logits[kept].sigmoid()
     winner = (inside * scores[kept][:, None, None]).argmax(0)
     for place, query in enumerate(kept):
         area, full = int((winner == place).sum()), int((inside[place] >= 0.5).sum())
         mask = (winner == place) & (inside[place] >= 0.5)
-        if not (area and full and mask.any()) or area / full < config.visible_share:
-            continue
-        label = int(labels[query])
-        if label in stuff:
-            panoptic[mask] = stuff[label]
-            continue
-        segments.append((len(segments) + 1, label))
-        panoptic[mask] = len(segments)
-        if label in config.stuff_classes:
-            stuff[label] = len(segments)
-    return panoptic, segments
+        if area and full and mask.any() and area / full >= config.visible_share:
+            painter.paint(mask, int(labels[query]))
+    return painter.panoptic, painter.segments
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -76,21 +86,13 @@ def masks_laid_down(masks: QueryMasks, config: Mask2FormerConfig) -> tuple[Tenso
     inside = masks.mask_logits.sigmoid()
     kept = [q for q in range(6) if labels[q] != 4 and scores[q] > config.object_score]
     certainty = [float(inside[q][inside[q] > 0.5].mean().nan_to_num()) for q in range(6)]
-    panoptic, segments, stuff = torch.zeros(SIZE, dtype=torch.int64), [], {}
+    painter = Painter()
     for query in sorted(kept, key=lambda q: -certainty[q]):
         mask = inside[query] > 0.5
-        free = mask & (panoptic == 0)
-        if not free.any() or free.sum() / mask.sum() < config.visible_share:
-            continue
-        label = int(labels[query])
-        if label in stuff:
-            panoptic[free] = stuff[label]
-            continue
-        segments.append((len(segments) + 1, label))
-        panoptic[free] = len(segments)
-        if label in config.stuff_classes:
-            stuff[label] = len(segments)
-    return panoptic, segments
+        free = mask & (painter.panoptic == 0)
+        if free.any() and free.sum() / mask.sum() >= config.visible_share:
+            painter.paint(free, int(labels[query]))
+    return painter.panoptic, painter.segments
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 100])
