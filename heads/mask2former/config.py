@@ -64,7 +64,7 @@ class Mask2FormerConfig(ModelConfig):
         visible_share: share of a query's mask that must be visible there, 0..1.
         panoptic_merging: how masks that overlap become segments: "pixels", as released, asks at
             each pixel for the best query; "masks" lays whole masks down, the most certain first,
-            which models that were trained for long need less. See `panoptic_result`.
+            for models of a short training. See `panoptic_result`.
         max_detections: largest number of instances an image.
         size_divisor: images are padded to a multiple of this, px.
     """

@@ -100,7 +100,7 @@ def load_module(weights: str) -> nn.Module:
 def describe(
     module: nn.Module, graph: Graph, weights: Path, *, part: str, precision: str, any_batch: bool
 ) -> ExportMetadata:
-    """Description that the file shall carry."""
+    """Description that the file shall carry; `weights` are those that the module is of."""
     shared: dict[str, Any] = {
         "part": part,
         "outputs": graph.outputs,

@@ -179,7 +179,7 @@ _FINETUNES = (
 # small. Else the model is one whose step is short. One layer of the pixel decoder mixes the levels,
 # three of the query decoder are one round of them. The learning rate is the same for all, as all is
 # learned anew, and gradients are clipped at a norm beyond that of the published recipes, as they
-# are far larger.
+# are far larger. Segments are whole masks: so short a training leaves queries that share a shape.
 _DEMO = Recipe(
     name="mask2former_demo",
     source="not published; made for drawn shapes",

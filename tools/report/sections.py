@@ -170,7 +170,7 @@ def _loss_charts(run: RunFolder) -> list[str]:
     """
     names = [name for name in dict.fromkeys(chain(*run.log)) if name not in FIGURES]
     layers = dict[str, list[str]]()
-    for name in sorted(names, key=len):  # the last layer's before the others'
+    for name in names:
         last = _LAYER.sub("", name)
         layers.setdefault(last if last in names else name, []).append(name)
     kinds = [name for name in names if name in layers]
